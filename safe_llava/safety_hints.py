@@ -45,3 +45,5 @@ DEFAULT_REFUSALS: dict[str, str] = {
     "privacy": "I cannot help with this picture because it exposes a private person.",
     "misleading": "I cannot help with this picture because it spreads a false claim.",
 }
+
+UNTRUSTED_REFUSAL = "I cannot help with this picture because I could not check that it is safe."

@@ -1,0 +1,300 @@
+"""Steered generation: one pass of the vision tower, the verdict, the policy, the answer.
+
+Paper: inference with safety hints under the joint condition, arXiv 2405.13581, section 3.3.
+
+The hint never enters `input_ids`. The language model is given the embeddings of the steered prompt while `generate` keeps
+the caller's own tokens, so prompts, streamers, stopping criteria and logits processors never see a hint.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig, GenerationMixin
+from transformers.generation.streamers import BaseStreamer
+from transformers.utils import ModelOutput
+
+from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_policy_tokens import tokenize_policy
+from .safety_verdict import SafetyVerdict
+
+
+class SafeLlavaGenerationMixin(GenerationMixin):
+    """Adds the safety policy to `generate`. Mixed into [`SafeLlavaForConditionalGeneration`]."""
+
+    @property
+    def safety_policy(self) -> SafetyPolicy | None:
+        """The policy that is stored with the model, or `None`. Change it with `set_safety_policy`."""
+        return None if self.config.safety_policy is None else SafetyPolicy.from_dict(self.config.safety_policy)
+
+    def set_safety_policy(self, policy: SafetyPolicy | dict | None, processor: Any = None) -> None:
+        """
+        Stores a policy with the model: in `config.safety_policy`, with its texts as token ids beside it.
+
+        Args:
+            policy ([`SafetyPolicy`], `dict` or `None`):
+                The policy; a dictionary may name a part of the fields, the rest are the defaults. `None` removes it.
+            processor ([`SafeLlavaProcessor`]):
+                Tokenises the texts and knows the chat template. Not needed to remove a policy.
+
+        Raises:
+            ValueError: if the policy is invalid, or if there is no processor to tokenise it.
+        """
+        if policy is None:
+            self.config.safety_policy = self.config.safety_policy_token_ids = None
+            return
+        if processor is None:
+            raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
+        policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
+        self.config.safety_policy = policy.to_dict()
+        self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.LongTensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        safety_policy: SafetyPolicy | dict | bool | None = None,
+        streamer: BaseStreamer | None = None,
+        **kwargs: Any,
+    ) -> torch.LongTensor | ModelOutput:
+        """
+        As [`~transformers.GenerationMixin.generate`], steered by a safety policy. The result always begins with the
+        caller's own `input_ids`; hints are never part of it.
+
+        Rows without a picture, and rows that the policy lets pass, get the tokens they would get with the policy off.
+        Where a hint applies in assisted decoding, the row is decoded without the assistant. Refused rows leave the
+        batch before the language model runs.
+
+        Args:
+            safety_policy ([`SafetyPolicy`], `dict` or `bool`, *optional*):
+                The policy of this call. `None` takes the model's own, a dictionary changes parts of it, `False` turns it
+                off.
+            kwargs:
+                Everything that [`~transformers.GenerationMixin.generate`] takes.
+
+        Returns:
+            `torch.LongTensor` or [`~transformers.utils.ModelOutput`]: the sequences. With
+            `return_dict_in_generate=True` the output also has `safety_verdict` ([`SafetyVerdict`]) and
+            `safety_decisions` (a list of [`SafetyDecision`], one per prompt). Its scores, attentions and hidden states
+            are those of the rows that the language model answered, and `past_key_values` is `None` when a prompt was
+            steered, for the cache then holds a hint or lacks a row.
+
+        Raises:
+            ValueError: if the policy is invalid or holds a text that was never tokenised, if pictures are missing, or
+                if a cache of an earlier call is passed under a policy.
+        """
+        policy = self._resolve_safety_policy(safety_policy)
+        input_ids = kwargs.get("input_ids", inputs)
+        features_given = kwargs.get("pixel_values") is not None or bool(kwargs.get("mm_encoder_outputs"))
+        has_placeholders = input_ids is not None and bool((input_ids == self.config.image_token_id).any())
+        if policy is None or not (features_given or has_placeholders):
+            return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
+        kwargs.pop("input_ids", None)
+        _check_can_steer(input_ids, kwargs)
+        image_outputs = self.model.get_image_outputs(
+            kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
+        )
+
+        config = copy.deepcopy(generation_config or self.generation_config)
+        config.update(**self.generation_config.to_dict(), defaults_only=True)
+        kwargs = config.update(**kwargs)
+        prompt_length = input_ids.shape[1]
+        _count_new_tokens_only(config, prompt_length)
+        attention_mask = kwargs.pop("attention_mask", None)
+        if attention_mask is None:
+            attention_mask = _mask_padding(input_ids, config)
+
+        verdict = self.assess(input_ids, attention_mask=attention_mask, mm_encoder_outputs={"image": image_outputs})
+        decisions = self._decide(policy, verdict)
+        answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
+        hints = [self._token_ids_of(decisions[row], policy) for row in answered]
+
+        output: torch.LongTensor | ModelOutput | None = None
+        if answered:
+            ids, mask = input_ids[answered], attention_mask[answered]
+            steered_ids, steered_mask = self._insert_hints(ids, mask, hints, _pad_token_id(config))
+            if any(hints):
+                kwargs.pop("position_ids", None)
+                kwargs.pop("assistant_model", None)
+                config.prompt_lookup_num_tokens = None
+            output = super().generate(
+                ids,
+                generation_config=config,
+                inputs_embeds=self._embed_rows(steered_ids, input_ids, answered, image_outputs),
+                attention_mask=steered_mask,
+                streamer=streamer,
+                **kwargs,
+            )
+        sequences = output if output is None or isinstance(output, torch.Tensor) else output.sequences
+
+        refusals = {
+            row: self._token_ids_of(decision, policy, _first(config.eos_token_id))[: config.max_new_tokens]
+            for row, decision in enumerate(decisions)
+            if decision.action == "refuse"
+        }
+        if refusals:
+            copies = config.num_return_sequences or 1
+            sequences = _merge_refusals(input_ids, sequences, refusals, copies, _pad_token_id(config))
+            if streamer is not None and output is None:
+                _stream(streamer, sequences, prompt_length)
+        if not config.return_dict_in_generate:
+            return sequences
+
+        output = GenerateDecoderOnlyOutput() if output is None else output
+        output["sequences"] = sequences
+        if refusals or any(hints):
+            output["past_key_values"] = None
+        output["safety_verdict"] = verdict
+        output["safety_decisions"] = decisions
+        return output
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.LongTensor,
+        inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As its parent, without a second run of the head, and with the drafts of assisted decoding embedded."""
+        if inputs_embeds is not None and is_first_iteration and input_ids.shape[1] > inputs_embeds.shape[1]:
+            drafted = self.get_input_embeddings()(input_ids[:, inputs_embeds.shape[1] :])
+            inputs_embeds = torch.cat([inputs_embeds, drafted], dim=1)
+        model_inputs = super().prepare_inputs_for_generation(
+            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
+        )
+        model_inputs["output_safety_logits"] = False
+        return model_inputs
+
+    def _get_candidate_generator(self, *args: Any, **kwargs: Any):
+        # An assistant of another width cannot read this model's embeddings: it drafts from the tokens alone, unsteered.
+        model_kwargs = {key: value for key, value in kwargs.pop("model_kwargs").items() if key != "inputs_embeds"}
+        if hasattr(kwargs.get("assistant_model"), "safety_policy"):
+            model_kwargs["safety_policy"] = False
+        return super()._get_candidate_generator(*args, model_kwargs=model_kwargs, **kwargs)
+
+    def _resolve_safety_policy(self, safety_policy: SafetyPolicy | dict | bool | None) -> SafetyPolicy | None:
+        if safety_policy is False:
+            return None
+        if isinstance(safety_policy, SafetyPolicy):
+            return safety_policy
+        if isinstance(safety_policy, dict):
+            return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
+        return self.safety_policy
+
+    def _decide(self, policy: SafetyPolicy, verdict: SafetyVerdict) -> list[SafetyDecision]:
+        rows = zip(
+            verdict.has_image.tolist(), verdict.level.tolist(), verdict.type_scores.tolist(), verdict.trusted.tolist()
+        )
+        return [policy.decide(*row) if has_image else SafetyDecision("answer") for has_image, *row in rows]
+
+    def _token_ids_of(
+        self, decision: SafetyDecision, policy: SafetyPolicy, eos_token_id: int | None = None
+    ) -> list[int]:
+        known = (self.config.safety_policy_token_ids or {}).get("texts", {}).get(decision.action, {})
+        token_ids = []
+        for text in decision.texts:
+            if text not in known:
+                raise ValueError(
+                    f"The safety policy holds a text that this model has no token ids for: {text!r}. Attach the policy "
+                    "with `model.set_safety_policy(policy, processor)` first."
+                )
+            token_ids += known[text]
+        return token_ids if eos_token_id is None else [*token_ids, eos_token_id]
+
+    def _insert_hints(
+        self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor, hints: list[list[int]], pad_token_id: int
+    ) -> tuple[torch.LongTensor, torch.LongTensor]:
+        """Puts each row's hint before the assistant's turn (at the end where there is none) and pads on the left."""
+        if not any(hints):
+            return input_ids, attention_mask
+        assistant_turn = self.config.safety_policy_token_ids["assistant_turn"]
+        rows = []
+        for row, mask, hint in zip(input_ids.tolist(), attention_mask.tolist(), hints):
+            prompt = [token for token, is_kept in zip(row, mask) if is_kept]
+            ends_in_turn = prompt[-len(assistant_turn) :] == assistant_turn
+            position = len(prompt) - len(assistant_turn) if ends_in_turn else len(prompt)
+            rows.append(prompt[:position] + hint + prompt[position:])
+        length = max(map(len, rows))
+        steered_ids = [[pad_token_id] * (length - len(row)) + row for row in rows]
+        steered_mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
+        return input_ids.new_tensor(steered_ids), attention_mask.new_tensor(steered_mask)
+
+    def _embed_rows(
+        self,
+        steered_ids: torch.LongTensor,
+        input_ids: torch.LongTensor,
+        rows: list[int],
+        image_outputs: ModelOutput | None,
+    ) -> torch.Tensor:
+        inputs_embeds = self.get_input_embeddings()(steered_ids)
+        if image_outputs is None:
+            return inputs_embeds
+        pictures = image_outputs.pooler_output
+        placeholders = (input_ids == self.config.image_token_id).sum(dim=1)
+        ends = (placeholders.cumsum(dim=0) // len(pictures[0])).tolist()
+        kept = [picture for row in rows for picture in pictures[ends[row - 1] if row else 0 : ends[row]]]
+        if not kept:
+            return inputs_embeds
+        return self.model.embed_prompt(steered_ids, inputs_embeds, type(image_outputs)(pooler_output=kept))
+
+
+def _check_can_steer(input_ids: torch.LongTensor | None, kwargs: dict[str, Any]) -> None:
+    if input_ids is None or kwargs.get("inputs_embeds") is not None:
+        raise ValueError(
+            "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from it. Pass "
+            "`input_ids`, or switch the policy off with `safety_policy=False`."
+        )
+    cache = kwargs.get("past_key_values")
+    if cache is not None and cache.get_seq_length() > 0:
+        raise ValueError(
+            "`past_key_values` of an earlier call cannot be continued under a safety policy, for its picture would go "
+            "unjudged. Pass the whole conversation with its pictures and no `past_key_values`."
+        )
+
+
+def _first(token_id: int | list[int] | None) -> int | None:
+    return token_id[0] if isinstance(token_id, list) else token_id
+
+
+def _pad_token_id(config: GenerationConfig) -> int:
+    token_id = config.pad_token_id if config.pad_token_id is not None else _first(config.eos_token_id)
+    return 0 if token_id is None else token_id
+
+
+def _mask_padding(input_ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+    if config.pad_token_id is None or config.pad_token_id == _first(config.eos_token_id):
+        return torch.ones_like(input_ids)
+    return (input_ids != config.pad_token_id).long()
+
+
+def _count_new_tokens_only(config: GenerationConfig, prompt_length: int) -> None:
+    """Turns limits on the whole length into limits on the answer, for a hint makes the prompt longer."""
+    if config.max_length is not None and config.max_new_tokens is None:
+        config.max_new_tokens = config.max_length - prompt_length
+    if config.min_length is not None and config.min_new_tokens is None:
+        config.min_new_tokens = max(config.min_length - prompt_length, 0)
+    config.max_length = config.min_length = None
+
+
+def _merge_refusals(
+    input_ids: torch.LongTensor,
+    sequences: torch.LongTensor | None,
+    refusals: dict[int, list[int]],
+    copies: int,
+    pad_token_id: int,
+) -> torch.LongTensor:
+    """Puts refused rows back among the answered ones, `copies` sequences a prompt, padded on the right."""
+    answers = iter([] if sequences is None else sequences)
+    rows = []
+    for row, prompt in enumerate(input_ids):
+        for _ in range(copies):
+            rows.append(torch.cat([prompt, prompt.new_tensor(refusals[row])]) if row in refusals else next(answers))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
+
+
+def _stream(streamer: BaseStreamer, sequences: torch.LongTensor, prompt_length: int) -> None:
+    streamer.put(sequences[:, :prompt_length].cpu())
+    for token in sequences[0, prompt_length:]:
+        streamer.put(token.unsqueeze(0).cpu())
+    streamer.end()

@@ -1,0 +1,79 @@
+"""SafeLLaVA processor: LLaVA's, with the safety tokens counted and user text kept from posing as control tokens."""
+
+from typing import Any
+
+from transformers import LlavaProcessor
+
+
+class SafeLlavaProcessor(LlavaProcessor):
+    r"""
+    LLaVA's processor for a SafeLLaVA. `num_additional_image_tokens` counts the safety tokens in front of each picture
+    as well as a CLS token: 64 + 1 for LLaVA-1.5.
+
+    In chats, text that spells a special token or an image placeholder is kept from becoming one: a space goes behind its
+    first character (`<image>` turns into `< image>`). Prompts that are passed as strings are taken as they are, since
+    only the caller knows which part of them is the user's.
+
+    Example:
+
+    ```python
+    >>> messages = [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": "Who?"}]}]
+    >>> inputs = processor.apply_chat_template(
+    ...     messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    ... )
+    ```"""
+
+    def apply_chat_template(self, conversation: list[dict] | list[list[dict]], *args: Any, **kwargs: Any):
+        """As its parent, on messages whose text can hold no special token. Errors if pictures and parts do not match."""
+        return super().apply_chat_template(self._neutralize(conversation), *args, **kwargs)
+
+    def __call__(self, images: Any = None, text: Any = None, **kwargs: Any):
+        """
+        As its parent.
+
+        Raises:
+            ValueError: if the number of placeholders in `text` is not the number of pictures in `images`.
+        """
+        if text is not None:
+            texts = [text] if isinstance(text, str) else text
+            placeholders = sum(prompt.count(self.image_token) for prompt in texts)
+            pictures = _count_pictures(images)
+            if placeholders != pictures:
+                raise ValueError(
+                    f"The prompt has {placeholders} `{self.image_token}` placeholders for {pictures} pictures. In a chat, "
+                    'give each picture a part {"type": "image"}; in a string, one placeholder.'
+                )
+        return super().__call__(images=images, text=text, **kwargs)
+
+    def _neutralize(self, value: Any) -> Any:
+        """A copy of messages with the special tokens in their texts broken up; pictures are passed through."""
+        if isinstance(value, list | tuple):
+            return [self._neutralize(item) for item in value]
+        if isinstance(value, dict):
+            return {
+                key: self._break_special_tokens(item)
+                if key in ("text", "content") and isinstance(item, str)
+                else self._neutralize(item)
+                if key == "content"
+                else item
+                for key, item in value.items()
+            }
+        return value
+
+    def _break_special_tokens(self, text: str) -> str:
+        added = self.tokenizer.added_tokens_decoder.values()
+        special_tokens = {self.image_token, *(token.content for token in added if token.special)}
+        for token in sorted(special_tokens, key=len, reverse=True):
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+
+def _count_pictures(images: Any) -> int:
+    if images is None:
+        return 0
+    if isinstance(images, list | tuple):
+        return sum(map(_count_pictures, images))
+    return len(images) if getattr(images, "ndim", 3) == 4 else 1
+
+
+__all__ = ["SafeLlavaProcessor"]

@@ -1,0 +1,184 @@
+"""The safety policy: which verdicts change the answer, and how. Plain data, no tensors.
+
+Paper: the joint condition of level and type and the safety hints, arXiv 2405.13581, section 3.3.
+"""
+
+import copy
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .safety_hints import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
+from .safety_labels import RISK_LEVELS, RISK_TYPES, SAFETY_LEVELS
+
+
+ACTIONS = ("answer", "hint", "refuse")
+SEVERAL_RISKS = ("strongest", "all")
+
+
+@dataclass(frozen=True)
+class SafetyDecision:
+    """
+    What the policy does with one row.
+
+    Args:
+        action (`"answer"`, `"hint"` or `"refuse"`): answer as the base would, answer after a hint, or refuse outright.
+        level (`str`): the risk level that chose the action; `"none"` where there was no risk.
+        types (`tuple[str, ...]`): the risk types it acts on, strongest first; empty when the action is to answer.
+        texts (`tuple[str, ...]`): the hints or refusals, one for each type.
+    """
+
+    action: Literal["answer", "hint", "refuse"]
+    level: str = "none"
+    types: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass
+class SafetyPolicy:
+    """
+    Which verdicts change the answer, and how. A row is risky when its level is not "none" *and* a risk type that is
+    switched on reaches its threshold (the paper's joint condition); the level then chooses the action.
+
+    Args:
+        types (`dict[str, dict]`):
+            For each of the six risk types `{"enabled": bool, "threshold": float}`. The threshold, in [0, 1], is held
+            against [`SafetyVerdict.type_scores`], p(type) / (p(type) + p(safe)); 0.5 means "more probable than safe".
+        actions (`dict[str, str]`):
+            For each of the levels low, medium and high: `"answer"`, `"hint"` or `"refuse"`. A refusal costs no
+            language-model step.
+        several_risks (`"strongest"` or `"all"`, *optional*, defaults to `"strongest"`):
+            When several types reach their thresholds: act on the one with the highest score, or join the texts of all.
+        hints (`dict[str, dict[str, str]]`):
+            `hints[type][level]`, the sentence that goes between the question and the assistant's turn.
+        refusals (`dict[str, str]`):
+            `refusals[type]`, the whole answer when the action is to refuse.
+        untrusted_refusal (`str`):
+            The answer where the verdict cannot be trusted (NaN or missing head weights), unless every type is off.
+
+    Raises:
+        ValueError: if a field has a wrong value, with the path of the field, or if a type, level or field is unknown.
+
+    Example:
+
+    ```python
+    >>> policy = SafetyPolicy.from_dict(
+    ...     {"types": {"politics": {"enabled": False}, "privacy": {"threshold": 0.8}}, "actions": {"high": "refuse"}}
+    ... )
+    >>> model.generate(**inputs, safety_policy=policy)
+    ```"""
+
+    types: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: {"enabled": True, "threshold": 0.5} for name in RISK_TYPES}
+    )
+    actions: dict[str, str] = field(default_factory=lambda: dict.fromkeys(RISK_LEVELS, "hint"))
+    several_risks: str = "strongest"
+    hints: dict[str, dict[str, str]] = field(default_factory=lambda: copy.deepcopy(DEFAULT_HINTS))
+    refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
+    untrusted_refusal: str = UNTRUSTED_REFUSAL
+
+    def __post_init__(self):
+        _require_keys("types", self.types, RISK_TYPES)
+        for name, rule in self.types.items():
+            _require_keys(f"types.{name}", rule, ("enabled", "threshold"))
+            _require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
+            threshold = rule["threshold"]
+            is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+            _require(f"types.{name}.threshold", threshold, is_number and 0 <= threshold <= 1, "a number in [0, 1]")
+        _require_keys("actions", self.actions, RISK_LEVELS)
+        for level, action in self.actions.items():
+            _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
+        _require("several_risks", self.several_risks, self.several_risks in SEVERAL_RISKS, f"one of {SEVERAL_RISKS}")
+        _require_keys("hints", self.hints, RISK_TYPES)
+        for name, by_level in self.hints.items():
+            _require_keys(f"hints.{name}", by_level, RISK_LEVELS)
+            for level, text in by_level.items():
+                _require_text(f"hints.{name}.{level}", text)
+        _require_keys("refusals", self.refusals, RISK_TYPES)
+        for name, text in self.refusals.items():
+            _require_text(f"refusals.{name}", text)
+        _require_text("untrusted_refusal", self.untrusted_refusal)
+
+    def decide(self, level: int, type_scores: list[float], trusted: bool = True) -> SafetyDecision:
+        """
+        What to do with one row.
+
+        Args:
+            level (`int`): the risk level, 0 (none) to 3 (high).
+            type_scores (`list[float]`): scores of the six risk types, see [`SafetyVerdict.type_scores`].
+            trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever the level and scores say.
+        """
+        if not trusted:
+            enabled = tuple(name for name in RISK_TYPES if self.types[name]["enabled"])
+            if not enabled:
+                return SafetyDecision("answer")
+            return SafetyDecision("refuse", "high", enabled, (self.untrusted_refusal,))
+        scores = dict(zip(RISK_TYPES, type_scores))
+        flagged = [
+            name
+            for name in sorted(RISK_TYPES, key=lambda name: -scores[name])
+            if self.types[name]["enabled"] and scores[name] >= self.types[name]["threshold"]
+        ]
+        level_name = SAFETY_LEVELS[level]
+        if level_name == "none" or not flagged or self.actions[level_name] == "answer":
+            return SafetyDecision("answer")
+        acted_on = tuple(flagged if self.several_risks == "all" else flagged[:1])
+        if self.actions[level_name] == "hint":
+            return SafetyDecision("hint", level_name, acted_on, tuple(self.hints[name][level_name] for name in acted_on))
+        return SafetyDecision("refuse", level_name, acted_on, tuple(self.refusals[name] for name in acted_on))
+
+    def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":
+        """A copy with the nested `changes` applied; what they do not name stays as it is."""
+        return SafetyPolicy(**_merge(self.to_dict(), changes, path=""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as nested dictionaries that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SafetyPolicy":
+        """The default policy with `values` applied, which may name a part of the fields only."""
+        return cls().updated(values)
+
+    def to_json_string(self) -> str:
+        """The policy as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def save_json(self, path: str | Path) -> None:
+        """Writes the policy to a JSON file."""
+        Path(path).write_text(self.to_json_string() + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> "SafetyPolicy":
+        """Reads a policy, whole or in part, from a JSON file."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"The safety policy {path} is not valid JSON: {error}.") from error
+        return cls.from_dict(values)
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[str, Any]:
+    if not isinstance(changes, dict):
+        raise ValueError(f"Safety policy: {path or 'it'} must be a dictionary, got {changes!r}.")
+    for key, change in changes.items():
+        where = f"{path}.{key}" if path else key
+        if key not in values:
+            raise ValueError(f"Safety policy: unknown field `{where}`; expected one of {sorted(values)}.")
+        values[key] = _merge(values[key], change, where) if isinstance(values[key], dict) else change
+    return values
+
+
+def _require(path: str, value: Any, is_valid: bool, expected: str) -> None:
+    if not is_valid:
+        raise ValueError(f"Safety policy: `{path}` must be {expected}, got {value!r}.")
+
+
+def _require_text(path: str, value: Any) -> None:
+    _require(path, value, isinstance(value, str) and bool(value.strip()), "a text that is not empty")
+
+
+def _require_keys(path: str, value: Any, keys: tuple[str, ...]) -> None:
+    is_valid = isinstance(value, dict) and set(value) == set(keys)
+    _require(path, value, is_valid, f"a dictionary with exactly the keys {list(keys)}")

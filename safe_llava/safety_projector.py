@@ -1,0 +1,123 @@
+"""The safety projector: vision features to the safety features h_s that only the safety head reads.
+
+Papers:
+    C-Abstractor: Cha et al., "Honeybee: Locality-enhanced Projector for Multimodal LLM", CVPR 2024, section 4.
+    Its block: Radosavovic et al., "Designing Network Design Spaces", CVPR 2020 (RegNet, with squeeze-and-excitation).
+    Its place here: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 3.2.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of a (batch, channels, height, width) tensor."""
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden_states.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class SqueezeExcitation(nn.Module):
+    """Reweights channels by what the whole picture holds (RegNet's ratio of 1/4)."""
+
+    def __init__(self, channels: int, reduced_channels: int):
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, reduced_channels, kernel_size=1)
+        self.expand = nn.Conv2d(reduced_channels, channels, kernel_size=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        pooled = hidden_states.mean(dim=(2, 3), keepdim=True)
+        return hidden_states * self.expand(F.silu(self.reduce(pooled))).sigmoid()
+
+
+class RegNetBottleneck(nn.Module):
+    """A RegNet bottleneck: 1x1, depthwise 3x3, squeeze-and-excitation and 1x1 convolutions with a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
+        self.norm1 = LayerNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, groups=out_channels, bias=False)
+        self.norm2 = LayerNorm2d(out_channels)
+        self.squeeze_excitation = SqueezeExcitation(out_channels, in_channels // 4)
+        self.conv3 = nn.Conv2d(out_channels, out_channels, kernel_size=1, bias=False)
+        self.norm3 = LayerNorm2d(out_channels)
+        self.shortcut = (
+            nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False), LayerNorm2d(out_channels))
+            if in_channels != out_channels
+            else nn.Identity()
+        )
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        residual = self.shortcut(hidden_states)
+        hidden_states = F.silu(self.norm1(self.conv1(hidden_states)))
+        hidden_states = F.silu(self.norm2(self.conv2(hidden_states)))
+        hidden_states = self.squeeze_excitation(hidden_states)
+        return F.silu(self.norm3(self.conv3(hidden_states)) + residual)
+
+
+class SafetyMLP(nn.Sequential):
+    """Two linear layers with a SiLU between them, on each position alone."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(nn.Linear(in_features, out_features), nn.SiLU(), nn.Linear(out_features, out_features))
+
+
+class CAbstractor(nn.Module):
+    """Three RegNet blocks, an adaptive average pool to sqrt(Q) x sqrt(Q), three more blocks, an MLP."""
+
+    def __init__(self, in_features: int, hidden_size: int, out_features: int, num_visual_tokens: int):
+        super().__init__()
+        self.pooled_size = math.isqrt(num_visual_tokens)
+        widths = [in_features, hidden_size, hidden_size]
+        self.blocks_before = nn.Sequential(*(RegNetBottleneck(width, hidden_size) for width in widths))
+        self.blocks_after = nn.Sequential(*(RegNetBottleneck(hidden_size, hidden_size) for _ in range(3)))
+        self.mlp = SafetyMLP(hidden_size, out_features)
+
+    def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        hidden_states = patch_features.transpose(1, 2).unflatten(2, grid)
+        hidden_states = self.blocks_before(hidden_states)
+        hidden_states = F.adaptive_avg_pool2d(hidden_states, self.pooled_size)
+        hidden_states = self.blocks_after(hidden_states)
+        return self.mlp(hidden_states.flatten(2).transpose(1, 2))
+
+
+class SafetyProjector(nn.Module):
+    """
+    Vision features to safety features, as `config.safety_projector_type` says.
+
+    Args:
+        config ([`SafeLlavaConfig`]):
+            Gives the type, the sizes of both backbones and Q, the number of visual tokens of the C-Abstractor.
+    """
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        layers = config.vision_feature_layer
+        in_features = config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers))
+        out_features = config.text_config.hidden_size
+        self.abstractor = (
+            CAbstractor(
+                in_features, config.safety_projector_hidden_size, out_features, config.num_safety_visual_tokens
+            )
+            if config.safety_projector_type == "c_abstractor"
+            else None
+        )
+        self.mlp = SafetyMLP(in_features, out_features) if self.abstractor is None else None
+
+    def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """
+        Args:
+            patch_features (`torch.Tensor` of shape `(num_images, height * width, vision_hidden_size)`):
+                The vision tower's features without the CLS token.
+            grid (`tuple[int, int]`):
+                Patches per column and per row.
+
+        Returns:
+            `torch.Tensor` of shape `(num_images, num_safety_visual_tokens, hidden_size)`; an MLP keeps every patch.
+        """
+        return self.mlp(patch_features) if self.abstractor is None else self.abstractor(patch_features, grid)

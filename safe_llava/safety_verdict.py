@@ -1,0 +1,95 @@
+"""What the safety head found, in a form that people and policies can read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+
+
+@dataclass
+class SafetyVerdict:
+    """
+    The verdict on each row of a batch. Probabilities are what the head says; nothing of a policy is in them.
+
+    Args:
+        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`):
+            Scores of the risk levels none, low, medium, high.
+        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`):
+            Scores of the risk types, in the order of [`SAFETY_TYPES`].
+        has_image (`torch.BoolTensor` of shape `(batch_size,)`):
+            Whether the row holds a picture. Rows without one are never steered.
+        trusted (`torch.BoolTensor` of shape `(batch_size,)`):
+            False where the verdict cannot be believed (NaN, or head weights that the checkpoint lacked). Such a row
+            counts as high risk.
+
+    Example:
+
+    ```python
+    >>> verdict = model.assess(**inputs)
+    >>> verdict.levels, verdict.types
+    (['high'], ['privacy'])
+    >>> verdict.to_list()[0]["type_probs"]["privacy"]
+    0.97
+    ```"""
+
+    level_logits: torch.Tensor
+    type_logits: torch.Tensor
+    has_image: torch.Tensor
+    trusted: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.level_logits)
+
+    @property
+    def level_probs(self) -> torch.Tensor:
+        """Probabilities of the risk levels, of shape `(batch_size, 4)`."""
+        return self.level_logits.softmax(dim=-1)
+
+    @property
+    def type_probs(self) -> torch.Tensor:
+        """Probabilities of the risk types, of shape `(batch_size, 7)`."""
+        return self.type_logits.softmax(dim=-1)
+
+    @property
+    def level(self) -> torch.Tensor:
+        """Index of the risk level of each row, of shape `(batch_size,)`; 3 (high) where the verdict is untrusted."""
+        return self.level_logits.argmax(dim=-1).masked_fill(~self.trusted, len(SAFETY_LEVELS) - 1)
+
+    @property
+    def type(self) -> torch.Tensor:
+        """Index of the most probable risk type of each row, of shape `(batch_size,)`."""
+        return self.type_logits.argmax(dim=-1)
+
+    @property
+    def type_scores(self) -> torch.Tensor:
+        """
+        Score of each of the six risk types, of shape `(batch_size, 6)`: its probability against safe alone,
+        p(type) / (p(type) + p(safe)). Unlike `type_probs` it does not change when another type becomes more probable,
+        so a type that is switched off never hides another one.
+        """
+        return (self.type_logits[:, :SAFE_TYPE_ID] - self.type_logits[:, SAFE_TYPE_ID :]).sigmoid()
+
+    @property
+    def levels(self) -> list[str]:
+        """Name of the risk level of each row."""
+        return [SAFETY_LEVELS[index] for index in self.level.tolist()]
+
+    @property
+    def types(self) -> list[str]:
+        """Name of the most probable risk type of each row."""
+        return [SAFETY_TYPES[index] for index in self.type.tolist()]
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """One JSON-ready dictionary per row: level, type, all probabilities and scores, has_image, trusted."""
+        columns = {
+            "level": self.levels,
+            "type": self.types,
+            "level_probs": [dict(zip(SAFETY_LEVELS, row)) for row in self.level_probs.tolist()],
+            "type_probs": [dict(zip(SAFETY_TYPES, row)) for row in self.type_probs.tolist()],
+            "type_scores": [dict(zip(SAFETY_TYPES, row)) for row in self.type_scores.tolist()],
+            "has_image": self.has_image.tolist(),
+            "trusted": self.trusted.tolist(),
+        }
+        return [dict(zip(columns, row)) for row in zip(*columns.values())]
