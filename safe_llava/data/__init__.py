@@ -1,0 +1,17 @@
+"""Safety data: reading, checking and mixing of pictures, conversations and risk labels."""
+
+from .labels import UNLABELLED, parse_safety_level, parse_safety_type
+from .loading import load_safety_dataset
+from .mixing import mix_safety_dataset
+from .report import BadRow, DatasetReport, InvalidDatasetError
+
+__all__ = [
+    "UNLABELLED",
+    "BadRow",
+    "DatasetReport",
+    "InvalidDatasetError",
+    "load_safety_dataset",
+    "mix_safety_dataset",
+    "parse_safety_level",
+    "parse_safety_type",
+]

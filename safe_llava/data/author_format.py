@@ -1,0 +1,90 @@
+"""The JSON lines format of "Safety Alignment for Vision Language Models" (arXiv 2405.13581).
+
+One JSON object a line: `safe_level`, `safe_type`, `image` (a file name, or two joined by `<split>`; absent or empty
+for text alone) and `conversations`, a list of `{"from": "human" | "gpt", "value": text}` in which `<image>` marks each
+picture's place.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .conversations import IMAGE_PLACEHOLDER, conversation_problems
+from .labels import label_disagreement, parse_safety_level, parse_safety_type
+
+_PICTURE_SEPARATOR = "<split>"
+_UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
+_ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+
+
+def parse_author_line(line: bytes, image_folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Turn one line into a row of our columns.
+
+    Args:
+        line: The line as it stands in the file.
+        image_folder: Folder that relative file names start from.
+
+    Returns:
+        The row (`messages`, `images` as paths, `safety_level`, `safety_type`), to be used only if nothing is wrong,
+        and everything that is wrong. Pictures are not opened.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        return {}, [f"not valid JSON ({error})"]
+    if not isinstance(record, dict):
+        return {}, ["not a JSON object"]
+    if _UNPAIRED_SURROGATE.search(json.dumps(record, ensure_ascii=False)):
+        return {}, ["the text has an unpaired surrogate (half of a \\ud800-\\udfff escape), which UTF-8 cannot hold"]
+
+    row: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, column, parse in (
+        ("safe_level", "safety_level", parse_safety_level),
+        ("safe_type", "safety_type", parse_safety_type),
+    ):
+        if key not in record:
+            problems.append(f"'{key}' is missing")
+            continue
+        try:
+            row[column] = parse(record[key])
+        except ValueError as error:
+            problems.append(f"'{key}': {error}")
+    if "safety_level" in row and "safety_type" in row:
+        disagreement = label_disagreement(row["safety_level"], row["safety_type"])
+        problems += [disagreement] if disagreement else []
+
+    names = record.get("image") or ""
+    if isinstance(names, str):
+        row["images"] = [image_folder / name.strip() for name in names.split(_PICTURE_SEPARATOR) if name.strip()]
+        if names and len(row["images"]) != names.count(_PICTURE_SEPARATOR) + 1:
+            problems.append(f"'image' has an empty file name beside {_PICTURE_SEPARATOR}: {names!r}")
+    else:
+        row["images"] = []
+        problems.append(f"'image' must be a file name, not {names!r}")
+
+    turns = record.get("conversations")
+    if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
+        problems.append("'conversations' must be a list of {'from': ..., 'value': text}")
+    else:
+        row["messages"] = [
+            {"role": _ROLES.get(turn["from"], turn["from"]), "content": _parts(turn["value"])} for turn in turns
+        ]
+        problems += conversation_problems(row["messages"], len(row["images"]))
+    return row, problems
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(turn.get("from"), str) and isinstance(turn.get("value"), str)
+
+
+def _parts(value: str) -> list[dict[str, str]]:
+    """Split a turn at its placeholders: "<image>\\nWho?" becomes a picture and the text "Who?"."""
+    parts: list[dict[str, str]] = []
+    for position, text in enumerate(value.split(IMAGE_PLACEHOLDER)):
+        if position:
+            parts.append({"type": "image"})
+        if text.strip():
+            parts.append({"type": "text", "text": text.strip()})
+    return parts

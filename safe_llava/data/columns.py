@@ -1,0 +1,99 @@
+"""Datasets that already have our columns: `messages` or `prompt` and `completion`, `images`, and the two labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Image, List, Value
+
+from .conversations import conversation_problems, text_problems
+from .labels import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .pictures import check_pictures
+
+
+def require_columns(dataset: Dataset, source: str) -> Dataset:
+    """Make sure that the columns are there, and that `images` holds pictures.
+
+    Args:
+        dataset: The dataset as it was loaded.
+        source: Its name, for the message.
+
+    Returns:
+        The dataset, with `images` as `List(Image())`.
+
+    Raises:
+        ValueError: A column is missing.
+    """
+    columns = set(dataset.column_names)
+    missing = [name for name in ("images", "safety_level", "safety_type") if name not in columns]
+    if "messages" not in columns and not {"prompt", "completion"} <= columns:
+        missing.insert(0, "messages (or prompt and completion)")
+    if missing:
+        raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
+    return dataset.cast_column("images", List(Image()))
+
+
+def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
+    """Check every row.
+
+    Args:
+        dataset: A dataset with our columns.
+        check_images: Whether to decode the pictures.
+
+    Yields:
+        Everything that is wrong with one row, in the dataset's order.
+    """
+    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    for row, picture_problems in zip(encoded, _picture_problems(encoded, check_images), strict=True):
+        yield [*_label_problems(row), *_text_problems(row), *picture_problems]
+
+
+def with_label_indices(dataset: Dataset) -> Dataset:
+    """Write both labels as int64 class indices, -100 where a row has none.
+
+    Args:
+        dataset: A dataset whose labels are known to be valid.
+
+    Returns:
+        The same rows with `safety_level` and `safety_type` as int64.
+    """
+    for column, parse in (("safety_level", parse_safety_level), ("safety_type", parse_safety_type)):
+        labels = [_index(value, parse) for value in dataset[column]]
+        dataset = dataset.remove_columns(column).add_column(column, labels).cast_column(column, Value("int64"))
+    return dataset
+
+
+def _picture_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
+    if not check_images:
+        return ([] for _ in range(len(encoded)))
+    pictures = (
+        [picture["bytes"] or Path(picture["path"]) for picture in row["images"] or []]
+        for row in encoded.select_columns("images")
+    )
+    return check_pictures(pictures, len(encoded))
+
+
+def _label_problems(row: dict[str, Any]) -> list[str]:
+    indices, problems = [], []
+    for column, parse in (("safety_level", parse_safety_level), ("safety_type", parse_safety_type)):
+        try:
+            indices.append(_index(row[column], parse))
+        except ValueError as error:
+            problems.append(f"'{column}': {error}")
+    if len(indices) == 2 and (disagreement := label_disagreement(*indices)):
+        problems.append(disagreement)
+    return problems
+
+
+def _text_problems(row: dict[str, Any]) -> list[str]:
+    num_images = len(row["images"] or [])
+    if row.get("messages") is not None:
+        return conversation_problems(row["messages"], num_images)
+    prompt, completion = row["prompt"], row["completion"]
+    if isinstance(prompt, str) and isinstance(completion, str):
+        return text_problems(prompt, completion, num_images)
+    return conversation_problems([*(prompt or []), *(completion or [])], num_images)
+
+
+def _index(value: Any, parse: Any) -> int:
+    return UNLABELLED if value in (None, UNLABELLED) else parse(value)

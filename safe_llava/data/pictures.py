@@ -1,0 +1,47 @@
+"""Whether pictures can be decoded to their last pixel."""
+
+import io
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+_ROWS_AT_ONCE = 256
+
+
+def check_pictures(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
+    """Decode every picture of every row, in parallel, and say what is wrong with those that fail.
+
+    Args:
+        rows: The pictures of each row, as files or as encoded bytes.
+        num_rows: How many rows there are, for the progress bar.
+
+    Yields:
+        The reasons against one row's pictures (missing, unreadable, truncated); empty where all decode.
+    """
+    remaining = iter(tqdm(rows, total=num_rows, desc="Checking pictures", disable=None))
+    with ThreadPoolExecutor() as pool:
+        while batch := list(islice(remaining, _ROWS_AT_ONCE)):
+            yield from pool.map(_reasons, batch)
+
+
+def _reasons(pictures: list[Path | bytes]) -> list[str]:
+    return [reason for reason in map(_reason, pictures) if reason]
+
+
+def _reason(picture: Path | bytes) -> str | None:
+    if isinstance(picture, bytes):
+        name, file = "an embedded picture", io.BytesIO(picture)
+    else:
+        name, file = f"picture {picture}", picture
+        if not picture.is_file():
+            return f"{name} is missing"
+    try:
+        with Image.open(file) as image:
+            image.load()
+    except Exception as error:  # Pillow's decoders raise whatever type fits their format
+        return f"{name} cannot be decoded ({error})"
+    return None

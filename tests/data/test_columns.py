@@ -1,0 +1,114 @@
+"""Datasets that already have our columns."""
+
+import pytest
+from datasets import Dataset, Features, Image, List, Value
+from PIL import Image as PILImage
+
+from safe_llava.data import UNLABELLED, InvalidDatasetError, load_safety_dataset
+
+
+@pytest.fixture
+def row():
+    return {
+        "messages": [
+            {"role": "user", "content": [{"type": "image", "text": None}, {"type": "text", "text": "What?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "A square."}]},
+        ],
+        "images": [PILImage.new("RGB", (16, 16), "red")],
+        "safety_level": 0,
+        "safety_type": 6,
+    }
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save_rows(*rows, **features):
+        folder = tmp_path / "data"
+        folder.mkdir()
+        dataset = Dataset.from_list(list(rows))
+        dataset = dataset.cast(Features({**dataset.features, "images": List(Image()), **features}))
+        dataset.to_parquet(folder / "train.parquet")
+        return folder
+
+    return save_rows
+
+
+def test_a_folder_of_parquet_passes_through(row, save):
+    dataset, report = load_safety_dataset(save(row))
+    assert dataset[0]["messages"] == row["messages"]
+    assert dataset[0]["images"][0].size == (16, 16)
+    assert report.bad_rows == ()
+
+
+def test_a_parquet_file_passes_through(row, save):
+    dataset, _ = load_safety_dataset(save(row) / "train.parquet")
+    assert len(dataset) == 1
+
+
+def test_a_folder_from_save_to_disk_passes_through(row, tmp_path):
+    Dataset.from_list([row]).save_to_disk(tmp_path / "saved")
+    dataset, _ = load_safety_dataset(tmp_path / "saved")
+    assert dataset[0]["images"][0].size == (16, 16)
+
+
+def test_plain_string_messages_pass_through(row, save):
+    row["messages"] = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "A square."}]
+    dataset, _ = load_safety_dataset(save(row))
+    assert dataset[0]["messages"] == row["messages"]
+
+
+def test_a_prompt_and_a_completion_pass_through(row, save):
+    messages = row.pop("messages")
+    dataset, _ = load_safety_dataset(save({**row, "prompt": messages[:1], "completion": messages[1:]}))
+    assert dataset[0]["completion"] == messages[1:]
+
+
+def test_label_names_become_indices(row, save):
+    dataset, _ = load_safety_dataset(save({**row, "safety_level": "high", "safety_type": "privacy"}))
+    assert dataset.features["safety_level"] == Value("int64")
+    assert (dataset[0]["safety_level"], dataset[0]["safety_type"]) == (3, 4)
+
+
+@pytest.mark.parametrize("missing", [None, UNLABELLED])
+def test_a_row_may_be_unlabelled(missing, row, save):
+    unlabelled = {**row, "safety_level": missing, "safety_type": missing}
+    dataset, _ = load_safety_dataset(save(row, unlabelled))
+    assert dataset["safety_level"][:] == [0, UNLABELLED]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"safety_level": 4}, "'safety_level': 4 is neither"),
+        ({"safety_level": 1}, "level 'low' contradicts type 'safe'"),
+        ({"safety_level": UNLABELLED}, "only one of the two labels is given"),
+        ({"images": []}, "1 picture placeholders for 0 pictures"),
+        ({"images": [{"bytes": b"no picture", "path": None}]}, "an embedded picture cannot be decoded"),
+        ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),
+        ({"messages": [{"role": "user", "content": "What?"}]}, "end with assistant"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_number_and_reason(changes, reason, row, save):
+    features = Dataset.from_list([{**row, **changes}]).features
+    good = row
+    if "messages" in changes:
+        good = {**row, "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+    with pytest.raises(InvalidDatasetError) as caught:
+        load_safety_dataset(save(good, {**row, **changes}, messages=features["messages"]))
+    (bad_row,) = caught.value.report.bad_rows
+    assert bad_row.number == 2
+    assert reason in str(bad_row)
+
+
+@pytest.mark.parametrize("column", ["messages", "images", "safety_level", "safety_type"])
+def test_a_missing_column_is_named(column, row, tmp_path):
+    del row[column]
+    Dataset.from_list([row]).save_to_disk(tmp_path / "saved")
+    with pytest.raises(ValueError, match=column):
+        load_safety_dataset(tmp_path / "saved")
+
+
+def test_skip_leaves_bad_rows_out(row, save):
+    dataset, report = load_safety_dataset(save({**row, "safety_level": 9}, row), on_error="skip")
+    assert len(dataset) == 1
+    assert [bad_row.number for bad_row in report.bad_rows] == [1]
