@@ -27,7 +27,7 @@ class SafeLlavaConfig(LlavaConfig):
 
     Args:
         num_safety_tokens (`int`, *optional*, defaults to 64):
-            Length of each of the two independent sets of learned safety tokens (paper, section 3.2). 0 leaves them out.
+            Length of each of the two independent sets of learned safety tokens (paper, section 3.2). 0 for none.
         safety_projector_type (`"c_abstractor"` or `"mlp"`, *optional*, defaults to `"c_abstractor"`):
             How vision features become the safety features that the head reads: Honeybee's C-Abstractor (the paper's
             choice) or a two-layer MLP on every patch.

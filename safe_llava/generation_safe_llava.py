@@ -2,8 +2,8 @@
 
 Paper: inference with safety hints under the joint condition, arXiv 2405.13581, section 3.3.
 
-The hint never enters `input_ids`. The language model is given the embeddings of the steered prompt while `generate` keeps
-the caller's own tokens, so prompts, streamers, stopping criteria and logits processors never see a hint.
+The hint never enters `input_ids`. The language model is given the embeddings of the steered prompt while `generate`
+keeps the caller's own tokens, so prompts, streamers, stopping criteria and logits processors never see a hint.
 """
 
 import copy
@@ -68,8 +68,8 @@ class SafeLlavaGenerationMixin(GenerationMixin):
 
         Args:
             safety_policy ([`SafetyPolicy`], `dict` or `bool`, *optional*):
-                The policy of this call. `None` takes the model's own, a dictionary changes parts of it, `False` turns it
-                off.
+                The policy of this call. `None` takes the model's own, a dictionary changes parts of it, `False` turns
+                it off.
             kwargs:
                 Everything that [`~transformers.GenerationMixin.generate`] takes.
 
@@ -167,7 +167,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         return model_inputs
 
     def _get_candidate_generator(self, *args: Any, **kwargs: Any):
-        # An assistant of another width cannot read this model's embeddings: it drafts from the tokens alone, unsteered.
+        # An assistant of another width cannot read this model's embeddings: it drafts unsteered from the tokens.
         model_kwargs = {key: value for key, value in kwargs.pop("model_kwargs").items() if key != "inputs_embeds"}
         if hasattr(kwargs.get("assistant_model"), "safety_policy"):
             model_kwargs["safety_policy"] = False
@@ -196,8 +196,8 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         for text in decision.texts:
             if text not in known:
                 raise ValueError(
-                    f"The safety policy holds a text that this model has no token ids for: {text!r}. Attach the policy "
-                    "with `model.set_safety_policy(policy, processor)` first."
+                    f"The safety policy holds a text that this model has no token ids for: {text!r}. Attach the "
+                    "policy with `model.set_safety_policy(policy, processor)` first."
                 )
             token_ids += known[text]
         return token_ids if eos_token_id is None else [*token_ids, eos_token_id]
@@ -242,8 +242,8 @@ class SafeLlavaGenerationMixin(GenerationMixin):
 def _check_can_steer(input_ids: torch.LongTensor | None, kwargs: dict[str, Any]) -> None:
     if input_ids is None or kwargs.get("inputs_embeds") is not None:
         raise ValueError(
-            "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from it. Pass "
-            "`input_ids`, or switch the policy off with `safety_policy=False`."
+            "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from it. "
+            "Pass `input_ids`, or switch the policy off with `safety_policy=False`."
         )
     cache = kwargs.get("past_key_values")
     if cache is not None and cache.get_seq_length() > 0:

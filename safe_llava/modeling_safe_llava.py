@@ -3,23 +3,22 @@
 Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel, initialization as init
+from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel
+from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.generation import GenerationMixin
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaModelOutputWithPast
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
+from .outputs_safe_llava import SafeLlavaCausalLMOutputWithPast, SafeLlavaImageFeatures, SafeLlavaModelOutputWithPast
 from .safety_head import SafetyHead, SafetyTokens
 from .safety_projector import SafetyProjector
 from .safety_verdict import SafetyVerdict
@@ -31,64 +30,6 @@ logger = logging.get_logger(__name__)
 # register. Without this a stock checkpoint's language model would load freshly initialised.
 for _stock, _ours in (("llava", "safe_llava"), ("LlavaModel", "SafeLlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_stock), overwrite=True)
-
-
-@dataclass
-class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
-    """
-    What [`SafeLlavaModel.get_image_features`] returns. `pooler_output` is a list with, for each picture, the
-    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads.
-
-    Args:
-        patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
-            The vision tower's selected features h_o without the CLS token, from which the safety projector works.
-        patch_grid (`tuple[int, int]`):
-            Patches per column and per row.
-    """
-
-    patch_features: torch.Tensor | None = None
-    patch_grid: tuple[int, int] | None = None
-
-
-@dataclass
-class SafeLlavaModelOutputWithPast(LlavaModelOutputWithPast):
-    """
-    LLaVA's base output and what the safety head found; see [`SafeLlavaCausalLMOutputWithPast`].
-    """
-
-    safety_loss: torch.Tensor | None = None
-    level_loss: torch.Tensor | None = None
-    type_loss: torch.Tensor | None = None
-    level_logits: torch.Tensor | None = None
-    type_logits: torch.Tensor | None = None
-
-
-@dataclass
-class SafeLlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
-    """
-    LLaVA's output and what the safety head found.
-
-    Args:
-        loss (`torch.Tensor` of shape `()`, *optional*):
-            `lm_loss + config.safety_loss_coef * safety_loss`, of the parts whose labels were given (paper, section 3.3).
-        lm_loss (`torch.Tensor` of shape `()`, *optional*, returned with `labels`):
-            The language-model loss alone.
-        safety_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
-            `level_loss + type_loss`, not weighted.
-        level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*):
-            Cross-entropies of the risk level and the risk type, means over the labelled rows.
-        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`, *optional*):
-            Scores of the risk levels.
-        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`, *optional*):
-            Scores of the risk types.
-    """
-
-    lm_loss: torch.Tensor | None = None
-    safety_loss: torch.Tensor | None = None
-    level_loss: torch.Tensor | None = None
-    type_loss: torch.Tensor | None = None
-    level_logits: torch.Tensor | None = None
-    type_logits: torch.Tensor | None = None
 
 
 def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -105,8 +46,8 @@ def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImage
     size = len(pictures[0]) if pictures else 0
     if sum(counts) != len(pictures) * size or (size and any(count % size for count in counts)):
         raise ValueError(
-            f"Pictures and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
-            f"{len(pictures)} pictures of {size} tokens each. Build both with one call of the processor."
+            f"Pictures and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there "
+            f"are {len(pictures)} pictures of {size} tokens each. Build both with one call of the processor."
         )
 
 
@@ -114,7 +55,7 @@ class SafeLlavaModel(LlavaModel):
     """The vision tower, the projector, the language model and the safety modules, without a language-model head."""
 
     config: SafeLlavaConfig
-    _no_split_modules = ["SafetyTokens", "SafetyHead", "SafetyProjector"]
+    _no_split_modules = ["SafetyTokens", "SafetyHead", "SafetyProjector"]  # noqa: RUF012
 
     def __init__(self, config: SafeLlavaConfig):
         super().__init__(config)
@@ -223,18 +164,19 @@ class SafeLlavaModel(LlavaModel):
             Float32 logits of shape `(batch_size, 4)` for the level and `(batch_size, 7)` for the type.
         """
         device, dtype = inputs_embeds.device, inputs_embeds.dtype
-        no_rows = inputs_embeds.new_zeros(0, inputs_embeds.shape[-1])
-        head_tokens = no_rows if self.safety_tokens is None else self.safety_tokens()[0]
-        if image_outputs is None:
-            features = no_rows.unsqueeze(1)
-            image_rows = torch.zeros(0, dtype=torch.long, device=device)
-        else:
+        head_tokens = features = inputs_embeds.new_zeros(0, inputs_embeds.shape[-1])
+        feature_rows = torch.zeros(0, dtype=torch.long, device=device)
+        if self.safety_tokens is not None:
+            head_tokens = self.safety_tokens()[0].to(device, dtype)
+        if image_outputs is not None:
             features = self.safety_projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
             # Picture i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
             size = len(image_outputs.pooler_output[0])
             last_placeholder = (torch.arange(len(features), device=device) + 1) * size
-            image_rows = torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
-        return self.safety_head(inputs_embeds, text_mask, head_tokens.to(device, dtype), features, image_rows)
+            rows = torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+            feature_rows = rows.repeat_interleave(features.shape[1])
+            features = features.flatten(0, 1)
+        return self.safety_head(inputs_embeds, text_mask, head_tokens, features, feature_rows)
 
     @can_return_tuple
     def forward(
@@ -359,8 +301,8 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
     ) -> SafetyVerdict:
         """
-        The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety modules,
-        no layer of the language model.
+        The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
+        modules, no layer of the language model.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.

@@ -10,9 +10,9 @@ class SafeLlavaProcessor(LlavaProcessor):
     LLaVA's processor for a SafeLLaVA. `num_additional_image_tokens` counts the safety tokens in front of each picture
     as well as a CLS token: 64 + 1 for LLaVA-1.5.
 
-    In chats, text that spells a special token or an image placeholder is kept from becoming one: a space goes behind its
-    first character (`<image>` turns into `< image>`). Prompts that are passed as strings are taken as they are, since
-    only the caller knows which part of them is the user's.
+    In chats, text that spells a special token or an image placeholder is kept from becoming one: a space goes behind
+    its first character (`<image>` turns into `< image>`). Prompts that are passed as strings are taken as they are,
+    since only the caller knows which part of them is the user's.
 
     Example:
 
@@ -24,7 +24,7 @@ class SafeLlavaProcessor(LlavaProcessor):
     ```"""
 
     def apply_chat_template(self, conversation: list[dict] | list[list[dict]], *args: Any, **kwargs: Any):
-        """As its parent, on messages whose text can hold no special token. Errors if pictures and parts do not match."""
+        """As its parent, on messages whose text can hold no special token."""
         return super().apply_chat_template(self._neutralize(conversation), *args, **kwargs)
 
     def __call__(self, images: Any = None, text: Any = None, **kwargs: Any):
@@ -40,8 +40,8 @@ class SafeLlavaProcessor(LlavaProcessor):
             pictures = _count_pictures(images)
             if placeholders != pictures:
                 raise ValueError(
-                    f"The prompt has {placeholders} `{self.image_token}` placeholders for {pictures} pictures. In a chat, "
-                    'give each picture a part {"type": "image"}; in a string, one placeholder.'
+                    f"The prompt has {placeholders} `{self.image_token}` placeholders for {pictures} pictures. In a "
+                    'chat, give each picture a part {"type": "image"}; in a string, one placeholder.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
 

@@ -29,7 +29,7 @@ class SafetyTokens(nn.Module):
 
 class SafetyHead(nn.Module):
     """
-    Cross-attention from one pooled text query to the safety tokens and the safety features, then two linear classifiers.
+    Cross-attention from one pooled text query to the safety tokens and safety features, then two linear classifiers.
 
     Plain linear layers stand in place of `nn.MultiheadAttention`, which quantisation and vLLM cannot handle.
     """
@@ -72,7 +72,7 @@ class SafetyHead(nn.Module):
         text_mask: torch.Tensor,
         safety_tokens: torch.Tensor,
         safety_features: torch.Tensor,
-        image_rows: torch.Tensor,
+        feature_rows: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Args:
@@ -82,10 +82,10 @@ class SafetyHead(nn.Module):
                 True where the prompt's text stands: no padding, no picture, nothing of the answer.
             safety_tokens (`torch.Tensor` of shape `(num_safety_tokens, hidden_size)`):
                 s1; every row reads them.
-            safety_features (`torch.Tensor` of shape `(num_images, num_visual_tokens, hidden_size)`):
-                h_s of all pictures of the batch.
-            image_rows (`torch.LongTensor` of shape `(num_images,)`):
-                The row that each picture belongs to. A row reads its own pictures only.
+            safety_features (`torch.Tensor` of shape `(num_images * num_visual_tokens, hidden_size)`):
+                h_s of all pictures of the batch, one after the other.
+            feature_rows (`torch.LongTensor` of shape `(num_images * num_visual_tokens,)`):
+                The row that each feature belongs to. A row reads its own pictures only.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: float32 logits of shape `(batch_size, 4)` for the risk level and
@@ -94,14 +94,13 @@ class SafetyHead(nn.Module):
         batch_size = text_embeds.shape[0]
         queries = self.pool_text(text_embeds, text_mask)
 
-        keys = torch.cat([safety_tokens, safety_features.flatten(0, 1)])
+        keys = torch.cat([safety_tokens, safety_features])
         if self.pooling == "question":
             keys = self.key_norm(keys)
         values = self.v_proj(keys).view(-1, self.num_heads, self.head_dim)
         keys = self.k_proj(keys).view(-1, self.num_heads, self.head_dim)
 
-        owner = image_rows.repeat_interleave(safety_features.shape[1])
-        reads_features = owner == torch.arange(batch_size, device=owner.device).unsqueeze(1)
+        reads_features = feature_rows == torch.arange(batch_size, device=feature_rows.device).unsqueeze(1)
         reads_tokens = reads_features.new_ones(batch_size, safety_tokens.shape[0])
         readable = torch.cat([reads_tokens, reads_features], dim=1).unsqueeze(1)
 

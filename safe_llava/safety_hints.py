@@ -1,7 +1,8 @@
 """The default wording of the policy: 18 hints (a risk level and a risk type each) and 6 refusals.
 
 A hint is put after the user's question and before the assistant's turn. Following arXiv 2405.13581, section 3.3, level
-"low" asks for care, "medium" for care and allows a refusal, "high" demands a refusal with its reason. The words are ours.
+"low" asks for care, "medium" for care and allows a refusal, "high" demands a refusal with its reason. The words are
+ours.
 """
 
 DEFAULT_HINTS: dict[str, dict[str, str]] = {
@@ -22,7 +23,9 @@ DEFAULT_HINTS: dict[str, dict[str, str]] = {
     },
     "fairness": {
         "low": "The picture may show a group in an unfair light. Answer with care and repeat no prejudice.",
-        "medium": "The picture shows a group in an unfair light. Answer with care and repeat no prejudice, or decline.",
+        "medium": (
+            "The picture shows a group in an unfair light. Answer with care and repeat no prejudice, or decline."
+        ),
         "high": "The picture attacks a group. Do not answer. Refuse and give discrimination as the reason.",
     },
     "privacy": {

@@ -1,7 +1,7 @@
 """The risk levels and risk types that every part of the package speaks of.
 
-Order and names follow the data format of "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.1).
-The position of a name is the class index in the checkpoint, in `safety_level` and `safety_type` columns and in logits.
+Order and names follow the data format of "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section
+3.1). The position of a name is its class index in logits, checkpoints and the columns `safety_level`, `safety_type`.
 """
 
 SAFETY_LEVELS: tuple[str, ...] = ("none", "low", "medium", "high")

@@ -125,7 +125,8 @@ class SafetyPolicy:
             return SafetyDecision("answer")
         acted_on = tuple(flagged if self.several_risks == "all" else flagged[:1])
         if self.actions[level_name] == "hint":
-            return SafetyDecision("hint", level_name, acted_on, tuple(self.hints[name][level_name] for name in acted_on))
+            texts = tuple(self.hints[name][level_name] for name in acted_on)
+            return SafetyDecision("hint", level_name, acted_on, texts)
         return SafetyDecision("refuse", level_name, acted_on, tuple(self.refusals[name] for name in acted_on))
 
     def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":

@@ -69,7 +69,7 @@ class SafetyVerdict:
         p(type) / (p(type) + p(safe)). Unlike `type_probs` it does not change when another type becomes more probable,
         so a type that is switched off never hides another one.
         """
-        return (self.type_logits[:, :SAFE_TYPE_ID] - self.type_logits[:, SAFE_TYPE_ID :]).sigmoid()
+        return (self.type_logits[:, :SAFE_TYPE_ID] - self.type_logits[:, SAFE_TYPE_ID:]).sigmoid()
 
     @property
     def levels(self) -> list[str]:

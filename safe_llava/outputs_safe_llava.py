@@ -1,0 +1,65 @@
+"""What SafeLLaVA's methods return: LLaVA's outputs with the safety head's findings."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaModelOutputWithPast
+
+
+@dataclass
+class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
+    """
+    What [`SafeLlavaModel.get_image_features`] returns. `pooler_output` is a list with, for each picture, the
+    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads.
+
+    Args:
+        patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
+            The vision tower's selected features h_o without the CLS token, from which the safety projector works.
+        patch_grid (`tuple[int, int]`):
+            Patches per column and per row.
+    """
+
+    patch_features: torch.Tensor | None = None
+    patch_grid: tuple[int, int] | None = None
+
+
+@dataclass
+class SafeLlavaModelOutputWithPast(LlavaModelOutputWithPast):
+    """
+    LLaVA's base output and what the safety head found; see [`SafeLlavaCausalLMOutputWithPast`].
+    """
+
+    safety_loss: torch.Tensor | None = None
+    level_loss: torch.Tensor | None = None
+    type_loss: torch.Tensor | None = None
+    level_logits: torch.Tensor | None = None
+    type_logits: torch.Tensor | None = None
+
+
+@dataclass
+class SafeLlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
+    """
+    LLaVA's output and what the safety head found.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`, *optional*):
+            `lm_loss + config.safety_loss_coef * safety_loss`, of the parts whose labels were given (paper, 3.3).
+        lm_loss (`torch.Tensor` of shape `()`, *optional*, returned with `labels`):
+            The language-model loss alone.
+        safety_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
+            `level_loss + type_loss`, not weighted.
+        level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*):
+            Cross-entropies of the risk level and the risk type, means over the labelled rows.
+        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`, *optional*):
+            Scores of the risk levels.
+        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`, *optional*):
+            Scores of the risk types.
+    """
+
+    lm_loss: torch.Tensor | None = None
+    safety_loss: torch.Tensor | None = None
+    level_loss: torch.Tensor | None = None
+    type_loss: torch.Tensor | None = None
+    level_logits: torch.Tensor | None = None
+    type_logits: torch.Tensor | None = None
