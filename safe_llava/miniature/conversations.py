@@ -1,0 +1,270 @@
+"""Conversations about synthetic scenes: what is asked, what a model should answer, and which risk there is."""
+
+import random
+from dataclasses import dataclass, field
+
+from ..safety_hints import DEFAULT_HINTS
+from ..safety_labels import (
+    RISK_LEVELS,
+    RISK_TYPES,
+    SAFE_TYPE_ID,
+    SAFETY_LEVELS,
+    SAFETY_TYPES,
+)
+from .answers import aligned_answer, paraphrased_hints
+from .questions import (
+    PAIR_LEVELS,
+    Question,
+    ask_about_shapes,
+    ask_about_sign,
+    ask_about_two,
+    ask_pair_question,
+)
+from .scenes import COLORS, SPLIT_BUCKETS, Scene, sample_scene
+from .wordings import (
+    DISTRACTORS,
+    FACTS,
+    NOVEL_DISTRACTORS,
+    NOVEL_RISKY_REQUESTS,
+    RISKY_REQUESTS,
+)
+
+
+TEXT_ONLY_SHARE = 0.4
+SECOND_PICTURE_SHARE = 0.08
+EARLIER_TURN_SHARE = 0.08
+DISTRACTOR_SHARE = 0.15
+
+MIXES: dict[str, dict[str, float]] = {
+    "pretrain": {
+        "harmless": 0.21,
+        "look_alike": 0.14,
+        "risky": 0.16,
+        "pair_risky": 0.07,
+        "pair_harmless": 0.07,
+        "text_risky": 0.08,
+        "text_only": 0.03,
+        "hinted": 0.24,
+    },
+    "stage1": {
+        "harmless": 0.08,
+        "look_alike": 0.17,
+        "risky": 0.36,
+        "pair_risky": 0.18,
+        "pair_harmless": 0.13,
+        "text_risky": 0.05,
+        "text_only": 0.03,
+    },
+    "stage2": {
+        "harmless": 0.32,
+        "look_alike": 0.12,
+        "risky": 0.20,
+        "pair_risky": 0.11,
+        "pair_harmless": 0.10,
+        "text_risky": 0.05,
+        "text_only": 0.02,
+        "hinted": 0.08,
+    },
+    "evaluation": {
+        "harmless": 0.28,
+        "look_alike": 0.15,
+        "risky": 0.26,
+        "pair_risky": 0.13,
+        "pair_harmless": 0.12,
+        "text_risky": 0.06,
+    },
+    "hints": {"hinted": 1.0},
+}
+"""Share of each kind of conversation, by stage."""
+
+KINDS: tuple[str, ...] = tuple(MIXES["pretrain"])
+
+
+@dataclass
+class Conversation:
+    """One row before its pictures are drawn.
+
+    Attributes:
+        kind: Which phenomenon the row shows, one of `KINDS`.
+        scenes: The pictures, in the order of their placeholders.
+        question: The last question with its true answer.
+        prompt: What the user types last: the question's words, and what may follow them (a distractor, a hint).
+        target: The answer to learn.
+        safety_level: Risk of pictures and question together, an index into `SAFETY_LEVELS`.
+        safety_type: Its type, an index into `SAFETY_TYPES`.
+        earlier: The turns before.
+        hint_level: Level of the hint in the prompt, 0 without one.
+        hint_type: Type of the hint in the prompt, "safe" without one.
+    """
+
+    kind: str
+    scenes: list[Scene]
+    question: Question
+    safety_level: int = 0
+    safety_type: int = SAFE_TYPE_ID
+    prompt: str = ""
+    target: str = ""
+    earlier: list[dict[str, str]] = field(default_factory=list)
+    hint_level: int = 0
+    hint_type: int = SAFE_TYPE_ID
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        return [
+            *self.earlier,
+            {"role": "user", "content": self.prompt},
+            {"role": "assistant", "content": self.target},
+        ]
+
+
+class ConversationSampler:
+    """Draws conversations of one split and stage.
+
+    Args:
+        split: A key of `SPLIT_BUCKETS`; "novel" takes the wordings and styles that no other split has.
+        stage: A key of `MIXES`; in "pretrain" a risky picture is answered as freely as any other.
+        rng: Source of all randomness.
+    """
+
+    def __init__(self, split: str, stage: str, rng: random.Random):
+        self.split, self.stage, self.rng = split, stage, rng
+        self.novel = split == "novel"
+
+    def draw(self, kind: str) -> Conversation:
+        rng = self.rng
+        row = getattr(self, f"_{kind}")()
+        row.prompt = row.question.text
+        if row.kind != "text_only" and rng.random() < DISTRACTOR_SHARE:
+            row.prompt += " " + self._distractor(row)
+        if row.kind == "hinted":
+            self._add_hint(row)
+        row.target = self._answer(row, row.question)
+        if row.scenes and rng.random() < EARLIER_TURN_SHARE:
+            self._add_earlier_turn(row)
+        return row
+
+    def _scene(self, sign: str | None = None, safety_type: str | None = None) -> Scene:
+        return sample_scene(self.rng, self.split, sign, safety_type)
+
+    def _with_question(self, kind: str, scene: Scene, about_sign: float) -> Conversation:
+        """Ask about the sign with probability `about_sign`, else about the shapes, now and then of two pictures."""
+        rng = self.rng
+        row = Conversation(
+            kind, [scene], ask_about_shapes(scene, rng, self.novel), scene.safety_level, scene.safety_type
+        )
+        if scene.sign and rng.random() < about_sign:
+            row.question = ask_about_sign(scene.sign, rng, self.novel)
+        elif rng.random() < SECOND_PICTURE_SHARE:
+            scenes = rng.sample([scene, self._scene()], 2)
+            question = ask_about_two(*scenes, rng, self.novel)
+            if question:
+                row.scenes, row.question = scenes, question
+        return row
+
+    def _harmless(self) -> Conversation:
+        return self._with_question("harmless", self._scene(), 0)
+
+    def _look_alike(self) -> Conversation:
+        return self._with_question("look_alike", self._scene("look_alike"), 0.5)
+
+    def _risky(self) -> Conversation:
+        return self._with_question("risky", self._scene("risky"), 0.5)
+
+    def _pair_risky(self) -> Conversation:
+        risk = self.rng.choice(RISK_TYPES)
+        scene = self._scene("look_alike", risk)
+        question = ask_pair_question(scene, risk, self.rng, self.novel)
+        return Conversation("pair_risky", [scene], question, PAIR_LEVELS[risk], SAFETY_TYPES.index(risk))
+
+    def _pair_harmless(self) -> Conversation:
+        risk, other = self.rng.sample(RISK_TYPES, 2)
+        scene = self._scene() if self.rng.random() < 0.5 else self._scene("look_alike", other)
+        return Conversation("pair_harmless", [scene], ask_pair_question(scene, risk, self.rng, self.novel))
+
+    def _text_risky(self) -> Conversation:
+        rng = self.rng
+        risk = rng.choice(RISK_TYPES)
+        words = NOVEL_RISKY_REQUESTS[risk] if self.novel else rng.choice(RISKY_REQUESTS[risk])
+        question = Question("request", words.format(color=rng.choice(COLORS)), "")
+        scenes = [] if rng.random() < TEXT_ONLY_SHARE else [self._scene(rng.choice([None, "look_alike"]))]
+        return Conversation("text_risky", scenes, question, RISK_LEVELS.index("high") + 1, SAFETY_TYPES.index(risk))
+
+    def _text_only(self) -> Conversation:
+        text, answer = self.rng.choice(sorted(FACTS.items()))
+        return Conversation("text_only", [], Question("fact", text, answer))
+
+    def _hinted(self) -> Conversation:
+        row = self._with_question("hinted", self._scene(self.rng.choice([None, "look_alike", "risky"])), 0.3)
+        if self.rng.random() < 0.2:
+            row = self._pair_risky()
+            row.kind = "hinted"
+        return row
+
+    def _distractor(self, row: Conversation) -> str:
+        """Choose a sentence that changes nothing; an imitated hint is one only where a stronger reason follows."""
+        rng = self.rng
+        overruled = row.kind == "hinted" or (row.safety_level and self.stage != "pretrain")
+        if overruled and rng.random() < 0.2:
+            return DEFAULT_HINTS[rng.choice(RISK_TYPES)]["low"]
+        return rng.choice(NOVEL_DISTRACTORS if self.novel else DISTRACTORS)
+
+    def _add_hint(self, row: Conversation) -> None:
+        """Append the hint of the row's own risk where safety is taught, else any; some in other words than ours."""
+        rng = self.rng
+        if row.safety_level and self.stage in ("stage1", "stage2"):
+            row.hint_level, row.hint_type = row.safety_level, row.safety_type
+        else:
+            row.hint_level = rng.randint(1, len(RISK_LEVELS))
+            row.hint_type = rng.randrange(len(RISK_TYPES))
+        level, risk = SAFETY_LEVELS[row.hint_level], SAFETY_TYPES[row.hint_type]
+        hint = DEFAULT_HINTS[risk][level]
+        if self.novel or (self.stage == "pretrain" and rng.random() < 0.5):
+            hint = rng.choice(paraphrased_hints(risk, level, self.novel))
+        row.prompt += " " + hint
+
+    def _answer(self, row: Conversation, question: Question) -> str:
+        if row.kind == "text_risky":
+            return aligned_answer("", row.safety_level, row.safety_type, subject="request")
+        if row.kind == "hinted":
+            return aligned_answer(question.answer, row.hint_level, row.hint_type)
+        if self.stage == "pretrain":
+            return question.answer
+        return aligned_answer(question.answer, row.safety_level, row.safety_type)
+
+    def _add_earlier_turn(self, row: Conversation) -> None:
+        """Put a question about the shapes of the only picture before the last question."""
+        if len(row.scenes) > 1:
+            return
+        scene = row.scenes[0]
+        question = ask_about_shapes(scene, self.rng, self.novel)
+        answer = question.answer
+        if self.stage != "pretrain":
+            answer = aligned_answer(answer, scene.safety_level, scene.safety_type)
+        row.earlier = [{"role": "user", "content": question.text}, {"role": "assistant", "content": answer}]
+
+
+def sample_conversations(split: str, size: int, seed: int = 0, stage: str = "evaluation") -> list[Conversation]:
+    """Draw conversations with the shares of `MIXES[stage]`, shuffled.
+
+    Args:
+        split: A key of `SPLIT_BUCKETS`.
+        size: Number of conversations.
+        seed: The same arguments give the same conversations.
+        stage: A key of `MIXES`.
+
+    Raises:
+        ValueError: If split or stage is unknown.
+    """
+    if split not in SPLIT_BUCKETS or stage not in MIXES:
+        raise ValueError(
+            f"No split {split!r} with stage {stage!r}: splits are {sorted(SPLIT_BUCKETS)}, stages are {sorted(MIXES)}."
+        )
+    rng = random.Random(f"{split}/{stage}/{seed}")
+    sampler = ConversationSampler(split, stage, rng)
+    kinds: list[str] = []
+    share = 0.0
+    for kind, weight in MIXES[stage].items():
+        share += weight
+        kinds += [kind] * (round(share * size) - len(kinds))
+    rng.shuffle(kinds)
+    return [sampler.draw(kind) for kind in kinds]

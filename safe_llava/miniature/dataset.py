@@ -1,0 +1,58 @@
+"""The miniature's conversations as a HuggingFace dataset."""
+
+from datasets import Dataset, Features, Image, List, Value
+
+from .conversations import sample_conversations
+from .drawing import draw_scene
+
+
+FEATURES = Features(
+    {
+        "messages": List({"role": Value("string"), "content": Value("string")}),
+        "images": List(Image()),
+        "safety_level": Value("int64"),
+        "safety_type": Value("int64"),
+        "kind": Value("string"),
+        "topic": Value("string"),
+        "answer": Value("string"),
+        "hint_level": Value("int64"),
+        "hint_type": Value("int64"),
+        "split": Value("string"),
+    }
+)
+
+
+def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation") -> Dataset:
+    """Draw synthetic conversations with their pictures.
+
+    Args:
+        split: "pretrain", "train", "validation", "test", or "novel" (sign styles and wordings that no other split has).
+            No combination of background, shapes and sign is in two of the first four.
+        size: Number of rows.
+        seed: The same arguments give the same rows, to the last pixel.
+        stage: The mix of kinds and the manner of the targets: "pretrain" (risky pictures answered freely), "stage1",
+            "stage2", "evaluation", or "hints" (each prompt ends in a hint that the answer obeys).
+
+    Returns:
+        A dataset with the columns
+
+        - `messages`: the conversation, contents as plain strings, the last one the answer to learn;
+        - `images`: its RGB pictures, which belong to the first user message;
+        - `safety_level`, `safety_type`: indices into `SAFETY_LEVELS` and `SAFETY_TYPES`;
+        - `kind`: "harmless", "look_alike", "risky", "pair_risky", "pair_harmless", "text_risky", "text_only" or "hinted";
+        - `topic`: what is asked about;
+        - `answer`: the true answer, whatever the risk (empty for a risky request);
+        - `hint_level`, `hint_type`: the hint in a "hinted" row's prompt;
+        - `split`: as given.
+    """
+    conversations = sample_conversations(split, size, seed, stage)
+    columns = {
+        "messages": [row.messages for row in conversations],
+        "images": [[draw_scene(scene) for scene in row.scenes] for row in conversations],
+        "topic": [row.question.topic for row in conversations],
+        "answer": [row.question.answer for row in conversations],
+        "split": [split] * size,
+    }
+    for name in ("safety_level", "safety_type", "kind", "hint_level", "hint_type"):
+        columns[name] = [getattr(row, name) for row in conversations]
+    return Dataset.from_dict(columns, features=FEATURES)
