@@ -7,7 +7,7 @@ keeps the caller's own tokens, so prompts, streamers, stopping criteria and logi
 """
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig, GenerationMixin
@@ -52,12 +52,12 @@ class SafeLlavaGenerationMixin(GenerationMixin):
     @torch.no_grad()
     def generate(
         self,
-        inputs: torch.LongTensor | None = None,
+        inputs: torch.Tensor | None = None,
         generation_config: GenerationConfig | None = None,
-        safety_policy: SafetyPolicy | dict | bool | None = None,
+        safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
         streamer: BaseStreamer | None = None,
         **kwargs: Any,
-    ) -> torch.LongTensor | ModelOutput:
+    ) -> torch.Tensor | ModelOutput:
         """
         As [`~transformers.GenerationMixin.generate`], steered by a safety policy. The result always begins with the
         caller's own `input_ids`; hints are never part of it.
@@ -67,7 +67,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         batch before the language model runs.
 
         Args:
-            safety_policy ([`SafetyPolicy`], `dict` or `bool`, *optional*):
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
                 The policy of this call. `None` takes the model's own, a dictionary changes parts of it, `False` turns
                 it off.
             kwargs:
@@ -85,39 +85,38 @@ class SafeLlavaGenerationMixin(GenerationMixin):
                 if a cache of an earlier call is passed under a policy.
         """
         policy = self._resolve_safety_policy(safety_policy)
-        input_ids = kwargs.get("input_ids", inputs)
-        features_given = kwargs.get("pixel_values") is not None or bool(kwargs.get("mm_encoder_outputs"))
-        has_placeholders = input_ids is not None and bool((input_ids == self.config.image_token_id).any())
-        if policy is None or not (features_given or has_placeholders):
+        input_ids: Any = kwargs.get("input_ids", inputs)
+        if policy is None or not _has_pictures(input_ids, kwargs, self.config.image_token_id):
             return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
-        kwargs.pop("input_ids", None)
         _check_can_steer(input_ids, kwargs)
-        image_outputs = self.model.get_image_outputs(
-            kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
-        )
 
         config = copy.deepcopy(generation_config or self.generation_config)
         config.update(**self.generation_config.to_dict(), defaults_only=True)
         kwargs = config.update(**kwargs)
-        prompt_length = input_ids.shape[1]
-        _count_new_tokens_only(config, prompt_length)
+        kwargs.pop("input_ids", None)
+        _count_new_tokens_only(config, input_ids.shape[1])
         attention_mask = kwargs.pop("attention_mask", None)
         if attention_mask is None:
             attention_mask = _mask_padding(input_ids, config)
 
+        image_outputs = self.model.get_image_outputs(
+            kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
+        )
         verdict = self.assess(input_ids, attention_mask=attention_mask, mm_encoder_outputs={"image": image_outputs})
         decisions = self._decide(policy, verdict)
         answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
-        hints = [self._token_ids_of(decisions[row], policy) for row in answered]
+        hints = [self._token_ids_of(decisions[row]) for row in answered]
+        is_steered = any(hints) or len(answered) < len(decisions)
+        if is_steered:
+            _adapt_to_steering(kwargs, answered)
+        if any(hints):
+            kwargs.pop("assistant_model", None)
+            config.prompt_lookup_num_tokens = None
 
-        output: torch.LongTensor | ModelOutput | None = None
+        output: Any = GenerateDecoderOnlyOutput(sequences=input_ids[:0])
         if answered:
-            ids, mask = input_ids[answered], attention_mask[answered]
-            steered_ids, steered_mask = self._insert_hints(ids, mask, hints, _pad_token_id(config))
-            if any(hints):
-                kwargs.pop("position_ids", None)
-                kwargs.pop("assistant_model", None)
-                config.prompt_lookup_num_tokens = None
+            ids = input_ids[answered]
+            steered_ids, steered_mask = self._insert_hints(ids, attention_mask[answered], hints, _pad_token_id(config))
             output = super().generate(
                 ids,
                 generation_config=config,
@@ -126,32 +125,31 @@ class SafeLlavaGenerationMixin(GenerationMixin):
                 streamer=streamer,
                 **kwargs,
             )
-        sequences = output if output is None or isinstance(output, torch.Tensor) else output.sequences
-
-        refusals = {
-            row: self._token_ids_of(decision, policy, _first(config.eos_token_id))[: config.max_new_tokens]
-            for row, decision in enumerate(decisions)
-            if decision.action == "refuse"
-        }
-        if refusals:
+        sequences = output if isinstance(output, torch.Tensor) else output.sequences
+        if len(answered) < len(decisions):
+            end = [] if config.eos_token_id is None else [_first(config.eos_token_id)]
+            refusals = {
+                row: [*self._token_ids_of(decision), *end][: config.max_new_tokens]
+                for row, decision in enumerate(decisions)
+                if decision.action == "refuse"
+            }
             copies = config.num_return_sequences or 1
             sequences = _merge_refusals(input_ids, sequences, refusals, copies, _pad_token_id(config))
-            if streamer is not None and output is None:
-                _stream(streamer, sequences, prompt_length)
+            if streamer is not None and not answered:
+                _stream(streamer, sequences, input_ids.shape[1])
         if not config.return_dict_in_generate:
             return sequences
 
-        output = GenerateDecoderOnlyOutput() if output is None else output
         output["sequences"] = sequences
-        if refusals or any(hints):
-            output["past_key_values"] = None
         output["safety_verdict"] = verdict
         output["safety_decisions"] = decisions
+        if is_steered:
+            output["past_key_values"] = None
         return output
 
     def prepare_inputs_for_generation(
         self,
-        input_ids: torch.LongTensor,
+        input_ids: torch.Tensor,
         inputs_embeds: torch.Tensor | None = None,
         is_first_iteration: bool = False,
         **kwargs: Any,
@@ -173,14 +171,23 @@ class SafeLlavaGenerationMixin(GenerationMixin):
             model_kwargs["safety_policy"] = False
         return super()._get_candidate_generator(*args, model_kwargs=model_kwargs, **kwargs)
 
-    def _resolve_safety_policy(self, safety_policy: SafetyPolicy | dict | bool | None) -> SafetyPolicy | None:
+    def _resolve_safety_policy(
+        self, safety_policy: SafetyPolicy | dict | Literal[False] | None
+    ) -> SafetyPolicy | None:
         if safety_policy is False:
             return None
-        if isinstance(safety_policy, SafetyPolicy):
-            return safety_policy
+        if safety_policy is None:
+            return self.safety_policy
         if isinstance(safety_policy, dict):
-            return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
-        return self.safety_policy
+            safety_policy = (self.safety_policy or SafetyPolicy()).updated(safety_policy)
+        known = (self.config.safety_policy_token_ids or {}).get("texts", {})
+        for action, texts in safety_policy.texts().items():
+            if unknown := [text for text in texts if text not in known.get(action, {})]:
+                raise ValueError(
+                    f"`safety_policy` holds {len(unknown)} texts that this model has no token ids for, such as "
+                    f"{unknown[0]!r}. Attach the policy with `model.set_safety_policy(policy, processor)` first."
+                )
+        return safety_policy
 
     def _decide(self, policy: SafetyPolicy, verdict: SafetyVerdict) -> list[SafetyDecision]:
         rows = zip(
@@ -188,23 +195,15 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         )
         return [policy.decide(*row) if has_image else SafetyDecision("answer") for has_image, *row in rows]
 
-    def _token_ids_of(
-        self, decision: SafetyDecision, policy: SafetyPolicy, eos_token_id: int | None = None
-    ) -> list[int]:
-        known = (self.config.safety_policy_token_ids or {}).get("texts", {}).get(decision.action, {})
-        token_ids = []
-        for text in decision.texts:
-            if text not in known:
-                raise ValueError(
-                    f"The safety policy holds a text that this model has no token ids for: {text!r}. Attach the "
-                    "policy with `model.set_safety_policy(policy, processor)` first."
-                )
-            token_ids += known[text]
-        return token_ids if eos_token_id is None else [*token_ids, eos_token_id]
+    def _token_ids_of(self, decision: SafetyDecision) -> list[int]:
+        if decision.action == "answer":
+            return []
+        known = self.config.safety_policy_token_ids["texts"][decision.action]
+        return [token_id for text in decision.texts for token_id in known[text]]
 
     def _insert_hints(
-        self, input_ids: torch.LongTensor, attention_mask: torch.LongTensor, hints: list[list[int]], pad_token_id: int
-    ) -> tuple[torch.LongTensor, torch.LongTensor]:
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, hints: list[list[int]], pad_token_id: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Puts each row's hint before the assistant's turn (at the end where there is none) and pads on the left."""
         if not any(hints):
             return input_ids, attention_mask
@@ -222,8 +221,8 @@ class SafeLlavaGenerationMixin(GenerationMixin):
 
     def _embed_rows(
         self,
-        steered_ids: torch.LongTensor,
-        input_ids: torch.LongTensor,
+        steered_ids: torch.Tensor,
+        input_ids: torch.Tensor,
         rows: list[int],
         image_outputs: ModelOutput | None,
     ) -> torch.Tensor:
@@ -239,7 +238,13 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         return self.model.embed_prompt(steered_ids, inputs_embeds, type(image_outputs)(pooler_output=kept))
 
 
-def _check_can_steer(input_ids: torch.LongTensor | None, kwargs: dict[str, Any]) -> None:
+def _has_pictures(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_token_id: int) -> bool:
+    if kwargs.get("pixel_values") is not None or kwargs.get("mm_encoder_outputs"):
+        return True
+    return input_ids is not None and bool((input_ids == image_token_id).any())
+
+
+def _check_can_steer(input_ids: torch.Tensor | None, kwargs: dict[str, Any]) -> None:
     if input_ids is None or kwargs.get("inputs_embeds") is not None:
         raise ValueError(
             "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from it. "
@@ -262,7 +267,7 @@ def _pad_token_id(config: GenerationConfig) -> int:
     return 0 if token_id is None else token_id
 
 
-def _mask_padding(input_ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+def _mask_padding(input_ids: torch.Tensor, config: GenerationConfig) -> torch.Tensor:
     if config.pad_token_id is None or config.pad_token_id == _first(config.eos_token_id):
         return torch.ones_like(input_ids)
     return (input_ids != config.pad_token_id).long()
@@ -277,15 +282,22 @@ def _count_new_tokens_only(config: GenerationConfig, prompt_length: int) -> None
     config.max_length = config.min_length = None
 
 
+def _adapt_to_steering(kwargs: dict[str, Any], answered: list[int]) -> None:
+    """Positions follow from the steered mask, and callers number rows by their place in the whole batch."""
+    kwargs.pop("position_ids", None)
+    if (allowed_tokens := kwargs.get("prefix_allowed_tokens_fn")) is not None:
+        kwargs["prefix_allowed_tokens_fn"] = lambda row, tokens: allowed_tokens(answered[row], tokens)
+
+
 def _merge_refusals(
-    input_ids: torch.LongTensor,
-    sequences: torch.LongTensor | None,
-    refusals: dict[int, list[int]],
+    input_ids: torch.Tensor,
+    sequences: torch.Tensor,
+    refusals: dict[int, list[Any]],
     copies: int,
     pad_token_id: int,
-) -> torch.LongTensor:
+) -> torch.Tensor:
     """Puts refused rows back among the answered ones, `copies` sequences a prompt, padded on the right."""
-    answers = iter([] if sequences is None else sequences)
+    answers = iter(sequences)
     rows = []
     for row, prompt in enumerate(input_ids):
         for _ in range(copies):
@@ -293,7 +305,7 @@ def _merge_refusals(
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
 
 
-def _stream(streamer: BaseStreamer, sequences: torch.LongTensor, prompt_length: int) -> None:
+def _stream(streamer: BaseStreamer, sequences: torch.Tensor, prompt_length: int) -> None:
     streamer.put(sequences[:, :prompt_length].cpu())
     for token in sequences[0, prompt_length:]:
         streamer.put(token.unsqueeze(0).cpu())

@@ -20,7 +20,7 @@ from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
 from .outputs_safe_llava import SafeLlavaCausalLMOutputWithPast, SafeLlavaImageFeatures, SafeLlavaModelOutputWithPast
 from .safety_head import SafetyHead, SafetyTokens
-from .safety_projector import SafetyProjector
+from .safety_projector import SAFETY_PROJECTORS
 from .safety_verdict import SafetyVerdict
 
 
@@ -42,7 +42,7 @@ def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
 def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImageFeatures | None) -> None:
     """Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures."""
     counts = placeholders.sum(dim=1).tolist()
-    pictures = [] if image_outputs is None else image_outputs.pooler_output
+    pictures: Any = [] if image_outputs is None else image_outputs.pooler_output
     size = len(pictures[0]) if pictures else 0
     if sum(counts) != len(pictures) * size or (size and any(count % size for count in counts)):
         raise ValueError(
@@ -55,12 +55,14 @@ class SafeLlavaModel(LlavaModel):
     """The vision tower, the projector, the language model and the safety modules, without a language-model head."""
 
     config: SafeLlavaConfig
-    _no_split_modules = ["SafetyTokens", "SafetyHead", "SafetyProjector"]  # noqa: RUF012
+    _no_split_modules = ["SafetyTokens", "SafetyHead", "CAbstractor", "PatchMLP"]  # noqa: RUF012
 
     def __init__(self, config: SafeLlavaConfig):
         super().__init__(config)
         self.safety_tokens = SafetyTokens(config) if config.num_safety_tokens else None
-        self.safety_projector = SafetyProjector(config) if config.use_safety_head else None
+        self.safety_projector = (
+            SAFETY_PROJECTORS[config.safety_projector_type](config) if config.use_safety_head else None
+        )
         self.safety_head = SafetyHead(config) if config.use_safety_head else None
         self.post_init()
 
@@ -162,7 +164,12 @@ class SafeLlavaModel(LlavaModel):
 
         Returns:
             Float32 logits of shape `(batch_size, 4)` for the level and `(batch_size, 7)` for the type.
+
+        Raises:
+            ValueError: if the model was built without a safety head.
         """
+        if self.safety_head is None or self.safety_projector is None:
+            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
         device, dtype = inputs_embeds.device, inputs_embeds.dtype
         head_tokens = features = inputs_embeds.new_zeros(0, inputs_embeds.shape[-1])
         feature_rows = torch.zeros(0, dtype=torch.long, device=device)
@@ -317,10 +324,8 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
             [`SafetyVerdict`]
 
         Raises:
-            ValueError: if the model has no safety head, or if pictures and placeholders do not match.
+            ValueError: if the model was built without a safety head, or if pictures and placeholders do not match.
         """
-        if self.model.safety_head is None:
-            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
         image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
         placeholders = input_ids == self.config.image_token_id
         check_placeholders(placeholders, image_outputs)

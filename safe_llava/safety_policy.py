@@ -129,6 +129,11 @@ class SafetyPolicy:
             return SafetyDecision("hint", level_name, acted_on, texts)
         return SafetyDecision("refuse", level_name, acted_on, tuple(self.refusals[name] for name in acted_on))
 
+    def texts(self) -> dict[str, list[str]]:
+        """Every text of the policy, by the action that uses it."""
+        hints = [text for by_level in self.hints.values() for text in by_level.values()]
+        return {"hint": hints, "refuse": [*self.refusals.values(), self.untrusted_refusal]}
+
     def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":
         """A copy with the nested `changes` applied; what they do not name stays as it is."""
         return SafetyPolicy(**_merge(self.to_dict(), changes, path=""))

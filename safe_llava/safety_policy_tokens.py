@@ -35,12 +35,11 @@ def tokenize_policy(policy: SafetyPolicy, processor: Any) -> dict[str, Any]:
         ids_before = processor.tokenizer(before, add_special_tokens=False)["input_ids"]
         return processor.tokenizer(before + text, add_special_tokens=False)["input_ids"][len(ids_before) :]
 
-    hints = [text for by_level in policy.hints.values() for text in by_level.values()]
-    refusals = [*policy.refusals.values(), policy.untrusted_refusal]
+    texts = policy.texts()
     return {
         "assistant_turn": encode(_QUESTION, assistant_turn),
         "texts": {
-            "hint": {text: encode(_QUESTION, " " + text) for text in hints},
-            "refuse": {text: encode(_QUESTION + assistant_turn, space + text) for text in refusals},
+            "hint": {text: encode(_QUESTION, " " + text) for text in texts["hint"]},
+            "refuse": {text: encode(_QUESTION + assistant_turn, space + text) for text in texts["refuse"]},
         },
     }

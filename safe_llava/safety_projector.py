@@ -60,54 +60,26 @@ class RegNetBottleneck(nn.Module):
         return F.silu(self.norm3(self.conv3(hidden_states)) + residual)
 
 
-class SafetyMLP(nn.Sequential):
-    """Two linear layers with a SiLU between them, on each position alone."""
-
-    def __init__(self, in_features: int, out_features: int):
-        super().__init__(nn.Linear(in_features, out_features), nn.SiLU(), nn.Linear(out_features, out_features))
-
-
 class CAbstractor(nn.Module):
-    """Three RegNet blocks, an adaptive average pool to sqrt(Q) x sqrt(Q), three more blocks, an MLP."""
-
-    def __init__(self, in_features: int, hidden_size: int, out_features: int, num_visual_tokens: int):
-        super().__init__()
-        self.pooled_size = math.isqrt(num_visual_tokens)
-        widths = [in_features, hidden_size, hidden_size]
-        self.blocks_before = nn.Sequential(*(RegNetBottleneck(width, hidden_size) for width in widths))
-        self.blocks_after = nn.Sequential(*(RegNetBottleneck(hidden_size, hidden_size) for _ in range(3)))
-        self.mlp = SafetyMLP(hidden_size, out_features)
-
-    def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-        hidden_states = patch_features.transpose(1, 2).unflatten(2, grid)
-        hidden_states = self.blocks_before(hidden_states)
-        hidden_states = F.adaptive_avg_pool2d(hidden_states, self.pooled_size)
-        hidden_states = self.blocks_after(hidden_states)
-        return self.mlp(hidden_states.flatten(2).transpose(1, 2))
-
-
-class SafetyProjector(nn.Module):
     """
-    Vision features to safety features, as `config.safety_projector_type` says.
+    Three RegNet blocks, an adaptive average pool to sqrt(Q) x sqrt(Q), three more blocks, a two-layer MLP.
 
     Args:
         config ([`SafeLlavaConfig`]):
-            Gives the type, the sizes of both backbones and Q, the number of visual tokens of the C-Abstractor.
+            Gives the sizes of both backbones, the inner width and Q, the number of visual tokens.
     """
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__()
-        layers = config.vision_feature_layer
-        in_features = config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers))
-        out_features = config.text_config.hidden_size
-        self.abstractor = (
-            CAbstractor(
-                in_features, config.safety_projector_hidden_size, out_features, config.num_safety_visual_tokens
-            )
-            if config.safety_projector_type == "c_abstractor"
-            else None
+        in_features, out_features = _backbone_widths(config)
+        hidden_size = config.safety_projector_hidden_size
+        self.pooled_size = math.isqrt(config.num_safety_visual_tokens)
+        widths = [in_features, hidden_size, hidden_size]
+        self.blocks_before = nn.Sequential(*(RegNetBottleneck(width, hidden_size) for width in widths))
+        self.blocks_after = nn.Sequential(*(RegNetBottleneck(hidden_size, hidden_size) for _ in range(3)))
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, out_features), nn.SiLU(), nn.Linear(out_features, out_features)
         )
-        self.mlp = SafetyMLP(in_features, out_features) if self.abstractor is None else None
 
     def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """
@@ -115,9 +87,37 @@ class SafetyProjector(nn.Module):
             patch_features (`torch.Tensor` of shape `(num_images, height * width, vision_hidden_size)`):
                 The vision tower's features without the CLS token.
             grid (`tuple[int, int]`):
-                Patches per column and per row.
+                Patches per column and per row, `(height, width)`.
 
         Returns:
-            `torch.Tensor` of shape `(num_images, num_safety_visual_tokens, hidden_size)`; an MLP keeps every patch.
+            `torch.Tensor` of shape `(num_images, num_safety_visual_tokens, hidden_size)`.
         """
-        return self.mlp(patch_features) if self.abstractor is None else self.abstractor(patch_features, grid)
+        hidden_states = patch_features.transpose(1, 2).unflatten(2, grid)
+        hidden_states = self.blocks_before(hidden_states)
+        hidden_states = F.adaptive_avg_pool2d(hidden_states, self.pooled_size)
+        hidden_states = self.blocks_after(hidden_states)
+        return self.mlp(hidden_states.flatten(2).transpose(1, 2))
+
+
+class PatchMLP(nn.Module):
+    """The ablation without an abstractor: a two-layer MLP on every patch. Takes what [`CAbstractor`] takes."""
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        in_features, out_features = _backbone_widths(config)
+        self.mlp = nn.Sequential(
+            nn.Linear(in_features, out_features), nn.SiLU(), nn.Linear(out_features, out_features)
+        )
+
+    def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """Returns a `torch.Tensor` of shape `(num_images, height * width, hidden_size)`."""
+        return self.mlp(patch_features)
+
+
+def _backbone_widths(config: PreTrainedConfig) -> tuple[int, int]:
+    layers = config.vision_feature_layer
+    num_layers = 1 if isinstance(layers, int) else len(layers)
+    return config.vision_config.hidden_size * num_layers, config.text_config.hidden_size
+
+
+SAFETY_PROJECTORS: dict[str, type[nn.Module]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}
