@@ -33,14 +33,12 @@ def _reasons(pictures: list[Path | bytes]) -> list[str]:
 
 
 def _reason(picture: Path | bytes) -> str | None:
-    if isinstance(picture, bytes):
-        name, file = "an embedded picture", io.BytesIO(picture)
-    else:
-        name, file = f"picture {picture}", picture
-        if not picture.is_file():
-            return f"{name} is missing"
+    embedded = isinstance(picture, bytes)
+    name = "an embedded picture" if embedded else f"picture {picture}"
+    if not embedded and not picture.is_file():
+        return f"{name} is missing"
     try:
-        with Image.open(file) as image:
+        with Image.open(io.BytesIO(picture) if embedded else picture) as image:
             image.load()
     except Exception as error:  # Pillow's decoders raise whatever type fits their format
         return f"{name} cannot be decoded ({error})"

@@ -33,6 +33,7 @@ from .wordings import (
 TEXT_ONLY_SHARE = 0.4
 SECOND_PICTURE_SHARE = 0.08
 EARLIER_TURN_SHARE = 0.08
+PRETRAIN_EARLIER_TURNS = (0, 1, 3)
 DISTRACTOR_SHARE = 0.15
 
 MIXES: dict[str, dict[str, float]] = {
@@ -139,8 +140,9 @@ class ConversationSampler:
         if row.kind == "hinted":
             self._add_hint(row)
         row.target = self._answer(row, row.question)
-        if row.scenes and rng.random() < EARLIER_TURN_SHARE:
-            self._add_earlier_turn(row)
+        if len(row.scenes) == 1:
+            for _ in range(self._earlier_turns()):
+                self._add_earlier_turn(row)
         return row
 
     def _scene(self, sign: str | None = None, safety_type: str | None = None) -> Scene:
@@ -231,16 +233,22 @@ class ConversationSampler:
             return question.answer
         return aligned_answer(question.answer, row.safety_level, row.safety_type)
 
+    def _earlier_turns(self) -> int:
+        if self.stage == "pretrain":
+            return self.rng.choice(PRETRAIN_EARLIER_TURNS)
+        return int(self.rng.random() < EARLIER_TURN_SHARE)
+
     def _add_earlier_turn(self, row: Conversation) -> None:
-        """Put a question about the shapes of the only picture before the last question."""
-        if len(row.scenes) > 1:
-            return
+        """Put a question about the picture's shapes, or its sign, before the others."""
         scene = row.scenes[0]
         question = ask_about_shapes(scene, self.rng, self.novel)
+        if scene.sign and self.rng.random() < 0.4:
+            question = ask_about_sign(scene.sign, self.rng, self.novel)
         answer = question.answer
         if self.stage != "pretrain":
             answer = aligned_answer(answer, scene.safety_level, scene.safety_type)
-        row.earlier = [{"role": "user", "content": question.text}, {"role": "assistant", "content": answer}]
+        turn = [{"role": "user", "content": question.text}, {"role": "assistant", "content": answer}]
+        row.earlier = turn + row.earlier
 
 
 def sample_conversations(split: str, size: int, seed: int = 0, stage: str = "evaluation") -> list[Conversation]:

@@ -1,0 +1,14 @@
+"""Training of a SafeLLaVA with trl: the trainer, its collator and what the two stages train."""
+
+from .collator import SafeDataCollator
+from .stages import LANGUAGE_MODEL_LINEAR_LAYERS, merge_adapter, train_only_safety_modules
+from .trainer import SafeSFTTrainer
+
+
+__all__ = [
+    "LANGUAGE_MODEL_LINEAR_LAYERS",
+    "SafeDataCollator",
+    "SafeSFTTrainer",
+    "merge_adapter",
+    "train_only_safety_modules",
+]

@@ -1,0 +1,117 @@
+"""Batches in which only the assistant's answers carry labels.
+
+trl's own collators do not fit LLaVA-1.5: its chat template writes neither the BOS token nor the EOS token, which trl
+then leaves out of training, and trl tokenises the completion apart from the prompt, which gives a Llama tokenizer other
+tokens than the model writes itself. Here a conversation is tokenised in one piece, just as `generate` would see it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import ProcessorMixin
+from trl.data_utils import prepare_multimodal_messages
+
+
+@dataclass
+class SafeDataCollator:
+    """
+    Renders, tokenises and pads rows of `messages` (or `prompt` and `completion`), `images`, `safety_level` and
+    `safety_type`.
+
+    Labels are the tokens of the assistant's answers and the end-of-sequence token behind the last of them; everything
+    else is -100. Of a `prompt`, no turn is labelled. The safety head reads text whose label is -100, so that it sees
+    every question and no answer that is being learned.
+
+    Args:
+        processor (`ProcessorMixin`):
+            The model's processor, with a fast tokenizer.
+        max_length (`int`, *optional*):
+            Tokens after which a row is cut. Default: rows are kept whole, as pictures must be.
+        pad_to_multiple_of (`int`, *optional*):
+            Pads the batch to a multiple of this many tokens.
+    """
+
+    processor: ProcessorMixin
+    max_length: int | None = None
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            examples (`list[dict]`): rows as the dataset gives them, pictures decoded.
+
+        Returns:
+            `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
+            sequence_length)`, padded on the right; `pixel_values` where the batch has a picture; `safety_level` and
+            `safety_type` of shape `(batch_size,)` where the rows have them.
+        """
+        texts, answers = zip(*[self._render(example) for example in examples])
+        images = [image for example in examples for image in example["images"] or []]
+        bos_token = self.processor.tokenizer.bos_token
+        has_bos = bos_token is not None and texts[0].startswith(bos_token)
+        batch = self.processor(
+            images=images or None,
+            text=list(texts),
+            add_special_tokens=not has_bos,
+            padding=True,
+            padding_side="right",
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            return_tensors="pt",
+            return_offsets_mapping=True,
+            return_text_replacement_offsets=True,
+        )
+        starts, ends = batch.pop("offset_mapping").unbind(dim=-1)
+        replacements = batch.pop("text_replacement_offsets", None) or [[]] * len(examples)
+        labels = torch.full_like(batch["input_ids"], -100)
+        for row, spans in enumerate(answers):
+            for span in spans:
+                first, last = (_shift(position, replacements[row]) for position in span)
+                answer = (starts[row] < last) & (ends[row] > first)
+                labels[row, answer] = batch["input_ids"][row, answer]
+        batch["labels"] = labels
+        for name in ("input_ids", "attention_mask", "labels"):
+            batch[name] = batch[name][:, : self.max_length]
+        for name in ("safety_level", "safety_type"):
+            if name in examples[0]:
+                batch[name] = torch.tensor([-100 if row[name] is None else row[name] for row in examples])
+        return dict(batch)
+
+    def _render(self, example: dict[str, Any]) -> tuple[str, list[tuple[int, int]]]:
+        """One row as text, and the character spans of its answers."""
+        prompt = example.get("prompt")
+        if isinstance(prompt, str):
+            text = self._end(prompt + example["completion"])
+            return text, [(len(prompt), len(text))]
+        messages = example["messages"] if prompt is None else [*prompt, *example["completion"]]
+        messages = prepare_multimodal_messages(messages, images=example["images"])
+        text = self._chat(messages)
+        spans = []
+        for index in range(len(prompt or []), len(messages)):
+            if messages[index]["role"] == "assistant":
+                before, after = self._chat(messages[:index], True), self._chat(messages[: index + 1])
+                if not (after.startswith(before) and text.startswith(after)):
+                    raise ValueError(
+                        "The chat template writes a turn differently once another follows, so answers cannot be told "
+                        f"from prompts. It wrote {before!r}, then {after!r}, then {text!r}."
+                    )
+                spans.append((len(before), len(after.rstrip())))
+        text = self._end(text)
+        spans[-1] = (spans[-1][0], len(text))
+        return text, spans
+
+    def _chat(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False) -> str:
+        return self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+
+    def _end(self, text: str) -> str:
+        """The text with a token at its end that stops generation: the template's own, or else the EOS token."""
+        tokenizer, text = self.processor.tokenizer, text.rstrip()
+        return text if text.endswith(tuple(tokenizer.all_special_tokens)) else text + tokenizer.eos_token
+
+
+def _shift(position: int, replacements: list[dict[str, Any]]) -> int:
+    """Where a character stands once each picture's placeholder is written out as often as the picture has tokens."""
+    gains = [found["new_span"][1] - found["span"][1] for found in replacements if found["span"][1] <= position]
+    return position + max(gains, default=0)

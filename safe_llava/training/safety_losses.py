@@ -1,0 +1,66 @@
+"""The safety losses inside trl's fused forward, where DDP, FSDP, DeepSpeed and PEFT expect every loss to be made."""
+
+import functools
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from trl.trainer.utils import FusedCausalLMOutput
+
+from ..modeling_safe_llava import SafeLlavaForConditionalGeneration
+
+
+@dataclass
+class SafeFusedCausalLMOutput(FusedCausalLMOutput):
+    """
+    trl's fused output and what the safety head found.
+
+    Args:
+        level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and
+            `safety_type`): cross-entropies, means over the labelled rows of this batch.
+        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`, *optional*): detached.
+        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`, *optional*): detached.
+    """
+
+    level_loss: torch.Tensor | None = None
+    type_loss: torch.Tensor | None = None
+    level_logits: torch.Tensor | None = None
+    type_logits: torch.Tensor | None = None
+
+
+def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
+    """
+    Let `model(..., labels=labels, fused_lm_head=True)` return the safety losses too, as [`SafeFusedCausalLMOutput`].
+
+    trl's fused forward calls the inner model without `labels` and keeps only its hidden states. Two hooks on the inner
+    model, there for one call, hand `labels` in, so that the head knows the prompt from the answer, and its losses out.
+    They leave through the module's output: DDP searches it for the parameters that take part.
+
+    Args:
+        model: A model that trl has given its fused LM head; not its PEFT, DDP or FSDP wrapper.
+    """
+    fused_forward = model.forward
+
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, *args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
+        if not fused_lm_head:
+            return fused_forward(*args, labels=labels, **kwargs)
+        kept = {}
+        hooks = [
+            self.model.register_forward_pre_hook(
+                lambda module, args, kwargs: (args, {**kwargs, "labels": labels}), with_kwargs=True
+            ),
+            self.model.register_forward_hook(lambda module, args, output: kept.update(output)),
+        ]
+        try:
+            fused = fused_forward(*args, fused_lm_head=True, labels=labels, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        losses = {name: kept.get(name) for name in ("level_loss", "type_loss")}
+        # Detached, for DDP would wait for gradients of everything it finds in the output.
+        logits = {name: kept[name].detach() for name in ("level_logits", "type_logits") if kept.get(name) is not None}
+        return SafeFusedCausalLMOutput(**fused, **losses, **logits)
+
+    model.forward = types.MethodType(forward, model)

@@ -1,0 +1,43 @@
+"""What each of the two stages trains (arXiv 2405.13581, section 3.3), and how stage 2's adapter becomes a model."""
+
+from pathlib import Path
+
+import torch
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+
+
+# For `LoraConfig(target_modules=...)`: every linear layer of the language model's blocks, and nothing of the vision
+# tower, the projectors and the safety head, which "all-linear" would take too.
+LANGUAGE_MODEL_LINEAR_LAYERS = r"model\.language_model\.layers\..*_proj"
+
+
+def train_only_safety_modules(model: PreTrainedModel) -> None:
+    """
+    Freeze the model for stage 1: the safety projector, both sets of safety tokens and the safety head train.
+
+    The modules that train become float32, for steps of 1e-5 are lost in bfloat16 weights; run a half-precision model
+    under autocast (`bf16: true`).
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`]): changed in place.
+    """
+    model.requires_grad_(False)
+    for name, module in model.model.named_children():
+        if name.startswith("safety_"):
+            module.requires_grad_(True).to(torch.float32)
+
+
+def merge_adapter(adapter_folder: str | Path, output_folder: str | Path) -> None:
+    """
+    Fold a LoRA adapter into its base model and save a checkpoint that needs no PEFT.
+
+    Args:
+        adapter_folder: Folder with the adapter and the processor. The adapter names its base model.
+        output_folder: Where the whole model and the processor go.
+    """
+    base = PeftConfig.from_pretrained(str(adapter_folder)).base_model_name_or_path
+    model = AutoModelForImageTextToText.from_pretrained(base)
+    merged = PeftModel.from_pretrained(model, str(adapter_folder)).merge_and_unload()
+    merged.save_pretrained(output_folder)
+    AutoProcessor.from_pretrained(adapter_folder).save_pretrained(output_folder)

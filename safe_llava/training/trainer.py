@@ -1,0 +1,155 @@
+"""trl's SFT trainer with the safety losses of a SafeLLaVA."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, ProcessorMixin
+from trl import SFTConfig, SFTTrainer
+
+from .collator import SafeDataCollator
+from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
+
+
+SAFETY_COLUMNS = ("safety_level", "safety_type")
+
+
+class SafeSFTTrainer(SFTTrainer):
+    """
+    [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
+    "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
+
+    Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
+    steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
+    `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
+    evaluation the same with `eval_` in front, over the whole evaluation set.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
+            The model; freeze it first with [`train_only_safety_modules`], or pass `peft_config`.
+        args ([`~trl.SFTConfig`], *optional*):
+            As for trl. Set `max_length=None`, because pictures cannot be cut.
+        train_dataset ([`~datasets.Dataset`]):
+            Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none), with
+            `safety_level` and `safety_type`, -100 on rows without labels.
+        processing_class ([`~transformers.ProcessorMixin`], *optional*):
+            The processor. Default: loaded from the model's name.
+        data_collator (`Callable`, *optional*):
+            Default: [`SafeDataCollator`].
+        kwargs:
+            Whatever else [`~trl.SFTTrainer`] takes.
+
+    Raises:
+        ValueError: An option would let the head read answers, or leave the safety losses out.
+    """
+
+    _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        model: PreTrainedModel | nn.Module,
+        args: SFTConfig | None = None,
+        train_dataset: Dataset | None = None,
+        processing_class: ProcessorMixin | None = None,
+        data_collator: Callable | None = None,
+        **kwargs: Any,
+    ):
+        if train_dataset is not None and "images" not in train_dataset.column_names:
+            raise ValueError("train_dataset has no `images` column; give text-only rows an empty list.")
+        if kwargs.get("compute_loss_func") is not None:
+            raise ValueError("compute_loss_func would leave the safety losses out; override `compute_loss` instead.")
+        if args is not None and args.label_smoothing_factor:
+            raise ValueError("label_smoothing_factor would let the safety head read the answers; set it to 0.")
+        if args is not None and args.completion_only_loss is False:
+            raise ValueError("completion_only_loss must not be False: only answers carry loss, prompts go to the head.")
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            data_collator=data_collator,
+            **kwargs,
+        )
+        if data_collator is None:
+            self.data_collator = SafeDataCollator(
+                self.processing_class, self.args.max_length, self.args.pad_to_multiple_of
+            )
+        add_safety_losses(self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            self._signature_columns = [*self._signature_columns, *SAFETY_COLUMNS]
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
+        """As its parent; also counts the labelled rows of the optimiser step, over all processes."""
+        batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counts = [_count_labelled(batch).to(device) for batch in batches if "safety_level" in batch]
+        if counts:
+            self._labelled_in_step = self.accelerator.reduce(torch.stack(counts).sum(dim=0), reduction="sum")
+        return batches, num_items_in_batch
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """
+        trl's loss and metrics, and those of the safety head, from one forward pass.
+
+        Args:
+            model: The wrapped model.
+            inputs: A batch of the collator.
+            return_outputs: Whether to return the plain outputs too (deprecated by trl; costs a second pass).
+            num_items_in_batch: Label tokens of the optimiser step; `None` in evaluation.
+
+        Returns:
+            The loss, or the loss and the outputs.
+        """
+        fused: list[SafeFusedCausalLMOutput] = []
+
+        def keep_outputs(**kwargs: Any) -> Any:
+            outputs = model(**kwargs)
+            fused.append(outputs)
+            return outputs
+
+        result = super().compute_loss(keep_outputs, inputs, return_outputs, num_items_in_batch)
+        if fused[0].level_loss is None:
+            return result
+        self._log_safety(fused[0], inputs)
+        losses = torch.stack([fused[0].level_loss, fused[0].type_loss])
+        if num_items_in_batch is not None:
+            # From means over this batch to its share of the means over the step; DDP averages over processes.
+            share = _count_labelled(inputs) / self._labelled_in_step.clamp(min=1)
+            losses = losses * share * self.accelerator.num_processes
+        safety_loss = self.model.config.safety_loss_coef * losses.sum()
+        return (result[0] + safety_loss, result[1]) if return_outputs else result + safety_loss
+
+    @torch.no_grad()
+    def _log_safety(self, outputs: SafeFusedCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
+        """Keep one figure per labelled row, so that trl's average over the list is the average over the rows."""
+        metrics: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        for name, logits in (("level", outputs.level_logits), ("type", outputs.type_logits)):
+            labels = inputs[f"safety_{name}"]
+            loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
+            metrics[f"{name}_loss"] = (loss, labels != -100)
+            metrics[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).float(), labels != -100)
+        (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
+        metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
+
+        rows = torch.stack([torch.stack([values, labelled], dim=1) for values, labelled in metrics.values()], dim=1)
+        mode = "train" if self.model.training else "eval"
+        for name, (values, labelled) in zip(metrics, self.accelerator.gather_for_metrics(rows).permute(1, 2, 0)):
+            if labelled.any():
+                self._metrics[mode][name].extend(values[labelled.bool()].tolist())
+
+
+def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Rows with a level and rows with a type, of shape `(2,)`."""
+    return torch.stack([(batch[name] != -100).sum() for name in SAFETY_COLUMNS])
