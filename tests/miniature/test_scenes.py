@@ -1,0 +1,88 @@
+import random
+
+import numpy as np
+import pytest
+
+from safe_llava.miniature.drawing import IMAGE_SIZE, draw_scene
+from safe_llava.miniature.palette import COLOR_RGB
+from safe_llava.miniature.scenes import NOVEL_STYLES, SIGN_CORNERS, STYLES, Scene, Shape, Sign, sample_scene
+from safe_llava.safety_labels import RISK_TYPES, SAFE_TYPE_ID
+
+
+def scene_with(sign: Sign | None = None, *shapes: Shape) -> Scene:
+    return Scene(background="white", shapes=shapes, sign=sign, drawing_seed=7)
+
+
+def a_sign(**changes) -> Sign:
+    fields = {"safety_type": "privacy", "risky": True, "marks": 2, "color": "red", "style": "card", "corner": (0, 0)}
+    return Sign(**{**fields, **changes})
+
+
+def difference(first: Scene, second: Scene) -> np.ndarray:
+    """Largest change of each pixel over the channels; both scenes share their noise."""
+    return np.abs(np.asarray(draw_scene(first), int) - np.asarray(draw_scene(second), int)).max(axis=2)
+
+
+def test_the_same_seed_samples_the_same_scene():
+    assert sample_scene(random.Random(3), "train", "risky") == sample_scene(random.Random(3), "train", "risky")
+
+
+def test_the_same_scene_is_drawn_to_the_same_pixels():
+    scene = sample_scene(random.Random(3), "train", "risky")
+    assert draw_scene(scene).tobytes() == draw_scene(scene).tobytes()
+    assert draw_scene(scene).size == (IMAGE_SIZE, IMAGE_SIZE)
+
+
+def test_a_scene_belongs_to_exactly_one_split():
+    rng = random.Random(0)
+    for _ in range(200):
+        scene = sample_scene(rng, "pretrain", rng.choice([None, "risky", "look_alike"]))
+        assert not any(scene.belongs_to(split) for split in ("train", "validation", "test"))
+
+
+def test_where_and_how_things_are_drawn_does_not_change_the_split():
+    shape = Shape("star", "red", (2, 2))
+    moved = Shape("star", "red", (0, 2))
+    assert scene_with(a_sign(), shape).content == scene_with(a_sign(corner=(1, 0), style="dark"), moved).content
+
+
+@pytest.mark.parametrize(("split", "styles"), [("test", STYLES), ("novel", NOVEL_STYLES)])
+def test_only_the_novel_split_has_novel_styles(split, styles):
+    rng = random.Random(0)
+    assert {sample_scene(rng, split, "risky").sign.style for _ in range(50)} == set(styles)
+
+
+@pytest.mark.parametrize("risk", RISK_TYPES)
+def test_the_marks_of_a_risky_sign_are_its_level(risk):
+    scene = scene_with(a_sign(safety_type=risk, marks=3))
+    assert (scene.safety_level, scene.safety_type) == (3, RISK_TYPES.index(risk))
+
+
+@pytest.mark.parametrize("risk", RISK_TYPES)
+def test_a_look_alike_is_harmless_whatever_its_marks(risk):
+    scene = scene_with(a_sign(safety_type=risk, risky=False, marks=3))
+    assert (scene.safety_level, scene.safety_type) == (0, SAFE_TYPE_ID)
+
+
+@pytest.mark.parametrize("style", STYLES + NOVEL_STYLES)
+@pytest.mark.parametrize("risk", RISK_TYPES)
+def test_risk_and_level_are_visible_in_the_drawing(risk, style):
+    low, high, harmless = (
+        scene_with(a_sign(safety_type=risk, style=style, marks=marks, risky=risky))
+        for marks, risky in ((1, True), (3, True), (1, False))
+    )
+    assert (difference(low, high) > 60).sum() >= 10
+    assert (difference(low, harmless) > 60).sum() >= 10
+
+
+@pytest.mark.parametrize("color", COLOR_RGB)
+def test_a_shape_has_its_color_in_its_cell(color):
+    pixels = np.asarray(draw_scene(scene_with(None, Shape("square", color, (1, 2)))), int)
+    assert np.abs(pixels[24, 40] - COLOR_RGB[color]).max() < 35
+
+
+def test_a_sign_leaves_the_other_cells_free():
+    rng = random.Random(1)
+    for corner in SIGN_CORNERS:
+        scene = sample_scene(rng, "train", "risky")
+        assert corner in SIGN_CORNERS and not scene.sign.cells & {shape.cell for shape in scene.shapes}
