@@ -5,6 +5,7 @@ from .loading import load_safety_dataset
 from .mixing import mix_safety_dataset
 from .report import BadRow, DatasetReport, InvalidDatasetError
 
+
 __all__ = [
     "UNLABELLED",
     "BadRow",

@@ -13,6 +13,7 @@ from typing import Any
 from .conversations import IMAGE_PLACEHOLDER, conversation_problems
 from .labels import label_disagreement, parse_safety_level, parse_safety_type
 
+
 _PICTURE_SEPARATOR = "<split>"
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}

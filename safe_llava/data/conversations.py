@@ -2,6 +2,7 @@
 
 from typing import Any
 
+
 IMAGE_PLACEHOLDER = "<image>"
 
 

@@ -2,6 +2,7 @@
 
 from ..safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
+
 UNLABELLED = -100
 
 

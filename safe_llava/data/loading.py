@@ -11,6 +11,7 @@ from .columns import column_problems, require_columns, with_label_indices
 from .pictures import check_pictures
 from .report import BadRow, DatasetReport, InvalidDatasetError
 
+
 logger = logging.getLogger(__name__)
 
 AUTHOR_FEATURES = Features(
@@ -72,7 +73,7 @@ def load_safety_dataset(
 def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -> DatasetReport:
     bad_rows = tuple(BadRow(number, tuple(reasons)) for number, reasons in problems.items() if reasons)
     report = DatasetReport(str(source), len(problems), bad_rows)
-    if bad_rows and on_error == "raise" or len(bad_rows) == len(problems):
+    if (bad_rows and on_error == "raise") or len(bad_rows) == len(problems):
         raise InvalidDatasetError(report)
     if bad_rows:
         logger.warning("Skipping bad rows: %s", report)

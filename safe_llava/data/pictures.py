@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
+
 _ROWS_AT_ONCE = 256
 
 
@@ -33,12 +34,16 @@ def _reasons(pictures: list[Path | bytes]) -> list[str]:
 
 
 def _reason(picture: Path | bytes) -> str | None:
-    embedded = isinstance(picture, bytes)
-    name = "an embedded picture" if embedded else f"picture {picture}"
-    if not embedded and not picture.is_file():
-        return f"{name} is missing"
+    if isinstance(picture, bytes):
+        return _decoding_error(io.BytesIO(picture), "an embedded picture")
+    if not picture.is_file():
+        return f"picture {picture} is missing"
+    return _decoding_error(picture, f"picture {picture}")
+
+
+def _decoding_error(file: Path | io.BytesIO, name: str) -> str | None:
     try:
-        with Image.open(io.BytesIO(picture) if embedded else picture) as image:
+        with Image.open(file) as image:
             image.load()
     except Exception as error:  # Pillow's decoders raise whatever type fits their format
         return f"{name} cannot be decoded ({error})"

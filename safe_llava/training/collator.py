@@ -1,8 +1,8 @@
 """Batches in which only the assistant's answers carry labels.
 
 trl's own collators do not fit LLaVA-1.5: its chat template writes neither the BOS token nor the EOS token, which trl
-then leaves out of training, and trl tokenises the completion apart from the prompt, which gives a Llama tokenizer other
-tokens than the model writes itself. Here a conversation is tokenised in one piece, just as `generate` would see it.
+then leaves out of training, and trl tokenises the completion apart from the prompt, which gives a Llama tokenizer
+other tokens than the model writes itself. Here a conversation is tokenised in one piece, as `generate` would see it.
 """
 
 from dataclasses import dataclass

@@ -65,7 +65,9 @@ class SafeSFTTrainer(SFTTrainer):
         if args is not None and args.label_smoothing_factor:
             raise ValueError("label_smoothing_factor would let the safety head read the answers; set it to 0.")
         if args is not None and args.completion_only_loss is False:
-            raise ValueError("completion_only_loss must not be False: only answers carry loss, prompts go to the head.")
+            raise ValueError(
+                "completion_only_loss must not be False: only answers carry loss, prompts go to the head."
+            )
         super().__init__(
             model=model,
             args=args,
@@ -83,7 +85,7 @@ class SafeSFTTrainer(SFTTrainer):
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*self._signature_columns, *SAFETY_COLUMNS]
+            self._signature_columns = [*(self._signature_columns or []), *SAFETY_COLUMNS]
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
         """As its parent; also counts the labelled rows of the optimiser step, over all processes."""
@@ -120,10 +122,11 @@ class SafeSFTTrainer(SFTTrainer):
             return outputs
 
         result = super().compute_loss(keep_outputs, inputs, return_outputs, num_items_in_batch)
-        if fused[0].level_loss is None:
+        level_loss, type_loss = fused[0].level_loss, fused[0].type_loss
+        if level_loss is None or type_loss is None:
             return result
         self._log_safety(fused[0], inputs)
-        losses = torch.stack([fused[0].level_loss, fused[0].type_loss])
+        losses = torch.stack([level_loss, type_loss])
         if num_items_in_batch is not None:
             # From means over this batch to its share of the means over the step; DDP averages over processes.
             share = _count_labelled(inputs) / self._labelled_in_step.clamp(min=1)
@@ -135,8 +138,8 @@ class SafeSFTTrainer(SFTTrainer):
     def _log_safety(self, outputs: SafeFusedCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
         """Keep one figure per labelled row, so that trl's average over the list is the average over the rows."""
         metrics: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        for name, logits in (("level", outputs.level_logits), ("type", outputs.type_logits)):
-            labels = inputs[f"safety_{name}"]
+        for name in ("level", "type"):
+            logits, labels = outputs[f"{name}_logits"], inputs[f"safety_{name}"]
             loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
             metrics[f"{name}_loss"] = (loss, labels != -100)
             metrics[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).float(), labels != -100)
