@@ -191,7 +191,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
 
     def _decide(self, policy: SafetyPolicy, verdict: SafetyVerdict) -> list[SafetyDecision]:
         rows = zip(
-            verdict.has_image.tolist(), verdict.level.tolist(), verdict.type_scores.tolist(), verdict.trusted.tolist()
+            verdict.has_image.tolist(), verdict.level.tolist(), verdict.type_probs.tolist(), verdict.trusted.tolist()
         )
         return [policy.decide(*row) if has_image else SafetyDecision("answer") for has_image, *row in rows]
 

@@ -38,18 +38,21 @@ class SafetyDecision:
 @dataclass
 class SafetyPolicy:
     """
-    Which verdicts change the answer, and how. A row is risky when its level is not "none" *and* a risk type that is
-    switched on reaches its threshold (the paper's joint condition); the level then chooses the action.
+    Which verdicts change the answer, and how. A row is risky when its level is not "none" *and* its types are (the
+    paper's joint condition); the level then chooses the action. One type is enough when its probability reaches its
+    threshold. Several weaker ones add up: they are risky together when the sum of probability / threshold over all
+    types that are switched on reaches 1, so that a risk split between two types is not missed.
 
     Args:
         types (`dict[str, dict]`):
-            For each of the six risk types `{"enabled": bool, "threshold": float}`. The threshold, in [0, 1], is held
-            against [`SafetyVerdict.type_scores`], p(type) / (p(type) + p(safe)); 0.5 means "more probable than safe".
+            For each of the six risk types `{"enabled": bool, "threshold": float}`, the threshold in (0, 1]. Default:
+            all on, 0.5.
         actions (`dict[str, str]`):
             For each of the levels low, medium and high: `"answer"`, `"hint"` or `"refuse"`. A refusal costs no
             language-model step.
         several_risks (`"strongest"` or `"all"`, *optional*, defaults to `"strongest"`):
-            When several types reach their thresholds: act on the one with the highest score, or join the texts of all.
+            When several types reach their thresholds: act on the one that is furthest over it (by the quotient), or
+            join the texts of all.
         hints (`dict[str, dict[str, str]]`):
             `hints[type][level]`, the sentence that goes between the question and the assistant's turn.
         refusals (`dict[str, str]`):
@@ -85,7 +88,7 @@ class SafetyPolicy:
             _require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
             threshold = rule["threshold"]
             is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-            _require(f"types.{name}.threshold", threshold, is_number and 0 <= threshold <= 1, "a number in [0, 1]")
+            _require(f"types.{name}.threshold", threshold, is_number and 0 < threshold <= 1, "a number in (0, 1]")
         _require_keys("actions", self.actions, RISK_LEVELS)
         for level, action in self.actions.items():
             _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
@@ -100,34 +103,33 @@ class SafetyPolicy:
             _require_text(f"refusals.{name}", text)
         _require_text("untrusted_refusal", self.untrusted_refusal)
 
-    def decide(self, level: int, type_scores: list[float], trusted: bool = True) -> SafetyDecision:
+    def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
         """
         What to do with one row.
 
         Args:
             level (`int`): the risk level, 0 (none) to 3 (high).
-            type_scores (`list[float]`): scores of the six risk types, see [`SafetyVerdict.type_scores`].
-            trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever the level and scores say.
+            type_probs (`list[float]`): probabilities of the risk types, in the order of [`SAFETY_TYPES`].
+            trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
         """
-        if not trusted:
-            enabled = tuple(name for name in RISK_TYPES if self.types[name]["enabled"])
-            if not enabled:
-                return SafetyDecision("answer")
-            return SafetyDecision("refuse", "high", enabled, (self.untrusted_refusal,))
-        scores = dict(zip(RISK_TYPES, type_scores))
-        flagged = [
-            name
-            for name in sorted(RISK_TYPES, key=lambda name: -scores[name])
-            if self.types[name]["enabled"] and scores[name] >= self.types[name]["threshold"]
-        ]
-        level_name = SAFETY_LEVELS[level]
-        if level_name == "none" or not flagged or self.actions[level_name] == "answer":
+        enabled = [name for name in RISK_TYPES if self.types[name]["enabled"]]
+        if not enabled:
             return SafetyDecision("answer")
-        acted_on = tuple(flagged if self.several_risks == "all" else flagged[:1])
+        if not trusted:
+            return SafetyDecision("refuse", "high", tuple(enabled), (self.untrusted_refusal,))
+
+        probs = dict(zip(RISK_TYPES, type_probs))
+        quotients = {name: probs[name] / self.types[name]["threshold"] for name in enabled}
+        level_name = SAFETY_LEVELS[level]
+        if level_name == "none" or sum(quotients.values()) < 1 or self.actions[level_name] == "answer":
+            return SafetyDecision("answer")
+        strongest_first = sorted(enabled, key=lambda name: -quotients[name])
+        over_threshold = [name for name in strongest_first if quotients[name] >= 1]
+        acted_on = over_threshold if self.several_risks == "all" and over_threshold else strongest_first[:1]
         if self.actions[level_name] == "hint":
             texts = tuple(self.hints[name][level_name] for name in acted_on)
-            return SafetyDecision("hint", level_name, acted_on, texts)
-        return SafetyDecision("refuse", level_name, acted_on, tuple(self.refusals[name] for name in acted_on))
+            return SafetyDecision("hint", level_name, tuple(acted_on), texts)
+        return SafetyDecision("refuse", level_name, tuple(acted_on), tuple(self.refusals[name] for name in acted_on))
 
     def texts(self) -> dict[str, list[str]]:
         """Every text of the policy, by the action that uses it."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 @dataclass
@@ -63,15 +63,6 @@ class SafetyVerdict:
         return self.type_logits.argmax(dim=-1)
 
     @property
-    def type_scores(self) -> torch.Tensor:
-        """
-        Score of each of the six risk types, of shape `(batch_size, 6)`: its probability against safe alone,
-        p(type) / (p(type) + p(safe)). Unlike `type_probs` it does not change when another type becomes more probable,
-        so a type that is switched off never hides another one.
-        """
-        return (self.type_logits[:, :SAFE_TYPE_ID] - self.type_logits[:, SAFE_TYPE_ID:]).sigmoid()
-
-    @property
     def levels(self) -> list[str]:
         """Name of the risk level of each row."""
         return [SAFETY_LEVELS[index] for index in self.level.tolist()]
@@ -82,13 +73,12 @@ class SafetyVerdict:
         return [SAFETY_TYPES[index] for index in self.type.tolist()]
 
     def to_list(self) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary per row: level, type, all probabilities and scores, has_image, trusted."""
+        """One JSON-ready dictionary per row: level, type, all probabilities, has_image, trusted."""
         columns = {
             "level": self.levels,
             "type": self.types,
             "level_probs": [dict(zip(SAFETY_LEVELS, row)) for row in self.level_probs.tolist()],
             "type_probs": [dict(zip(SAFETY_TYPES, row)) for row in self.type_probs.tolist()],
-            "type_scores": [dict(zip(SAFETY_TYPES, row)) for row in self.type_scores.tolist()],
             "has_image": self.has_image.tolist(),
             "trusted": self.trusted.tolist(),
         }

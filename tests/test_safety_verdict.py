@@ -1,0 +1,33 @@
+import json
+
+import pytest
+import torch
+
+from safe_llava import SafetyVerdict
+
+
+@pytest.fixture
+def verdict() -> SafetyVerdict:
+    type_logits = torch.zeros(2, 7)
+    type_logits[0, 4], type_logits[0, 0], type_logits[1, 6] = 2.0, 8.0, 3.0
+    return SafetyVerdict(
+        level_logits=torch.tensor([[0.0, 1.0, 5.0, 2.0], [4.0, 0.0, 0.0, 0.0]]),
+        type_logits=type_logits,
+        has_image=torch.tensor([True, True]),
+        trusted=torch.tensor([True, False]),
+    )
+
+
+def test_names_follow_the_most_probable_class(verdict):
+    assert (verdict.levels[0], verdict.types) == ("medium", ["politics", "safe"])
+
+
+def test_untrusted_row_counts_as_high(verdict):
+    assert verdict.levels[1] == "high"
+
+
+def test_rows_are_json_ready_with_every_probability_by_name(verdict):
+    row = json.loads(json.dumps(verdict.to_list()))[0]
+    assert row["level"] == "medium"
+    assert sum(row["level_probs"].values()) == pytest.approx(1.0)
+    assert row["type_probs"]["politics"] > row["type_probs"]["privacy"]
