@@ -48,6 +48,7 @@ class SafeSFTTrainer(SFTTrainer):
     """
 
     _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
+    _signature_columns: list[str] | None
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from PIL import Image
 from safe_llava.training import SafeDataCollator
 
 
-IMAGE = Image.new("RGB", (32, 32), "red")
+IMAGE = Image.new("RGB", (30, 30), "red")
 ANSWER = {"role": "assistant", "content": [{"type": "text", "text": "A red square ."}]}
 QUESTION = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour ?"}]}
 FOLLOW_UP = {"role": "user", "content": [{"type": "text", "text": "What is shown ?"}]}
@@ -69,7 +69,7 @@ def test_plain_text_prompts_and_completions_are_taken_as_they_are(collate, proce
     row = {"prompt": "USER: <image>\n What is shown ? ASSISTANT:", "completion": " A red square .", "images": [IMAGE]}
     batch = collate([row])
     assert labelled_text(processor, batch) == "A red square .</s>"
-    assert (batch["input_ids"] == processor.image_token_id).sum() == 4 * 4 + 4
+    assert (batch["input_ids"] == processor.image_token_id).sum() == 25 + 4
 
 
 def test_string_messages_put_the_pictures_before_the_first_question(collate):
@@ -115,7 +115,7 @@ def test_max_length_cuts_tokens_mask_and_labels_alike(processor):
 
 def test_a_template_that_ends_the_turn_itself_gets_no_second_end(collate, processor):
     processor.chat_template = processor.chat_template.replace(
-        "part['text'] + ' '", "part['text'] + ('</s>\n' if message['role'] == 'assistant' else ' ')"
+        "{{ part.text + ' ' }}{%- endgeneration", "{{ part.text + '</s>\n' }}{%- endgeneration"
     )
     batch = collate([{"messages": [FOLLOW_UP, ANSWER, FOLLOW_UP, ANSWER], "images": []}])
     assert labelled_text(processor, batch) == "A red square .</s> A red square .</s>"
