@@ -17,3 +17,4 @@ SAFETY_TYPES: tuple[str, ...] = (
 
 RISK_LEVELS: tuple[str, ...] = SAFETY_LEVELS[1:]
 RISK_TYPES: tuple[str, ...] = SAFETY_TYPES[:-1]
+SAFE_TYPE_ID: int = SAFETY_TYPES.index("safe")
