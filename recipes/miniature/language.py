@@ -1,4 +1,4 @@
-"""Phase 2 of the miniature's pre-training: projector and language model learn to answer, on the frozen tower's features."""
+"""Phase 2 of the miniature's pre-training: projector and language model learn to answer from the frozen tower."""
 
 import random
 from collections.abc import Iterator

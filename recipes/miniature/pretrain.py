@@ -2,7 +2,7 @@
 
     python recipes/miniature/pretrain.py --output-dir safe_llava/miniature/checkpoint
 
-Phase 1 (`tower.py`) teaches the vision tower with dense labels, phase 2 (`language.py`) the rest on its frozen features.
+Phase 1 (`tower.py`) teaches the vision tower with dense labels, phase 2 (`language.py`) the rest, on the frozen tower.
 """
 
 import random

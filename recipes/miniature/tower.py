@@ -76,7 +76,7 @@ def render(scenes: list[Scene], image_processor) -> torch.Tensor:
 
 
 class PatchReader(nn.Module):
-    """Linear classifiers on the tower's penultimate layer, and on its pooled output so that the last layer learns too."""
+    """Linear classifiers on the tower's penultimate layer, and on its pooled output so that the last layer learns."""
 
     def __init__(self, hidden_size: int):
         super().__init__()

@@ -35,7 +35,7 @@ def answer_dataset(
         generate_kwargs: Passed on to `generate`, such as `safety_policy`.
 
     Returns:
-        For each row, in order, `answer`, and the head's `level` and `type` (indices; None where the model has no head).
+        For each row, in order, `answer`, and the head's `level` and `type` (indices; None without a head).
     """
     order = sorted(range(len(dataset)), key=lambda i: (len(dataset[i]["images"]), len(str(dataset[i]["messages"]))))
     answers: list[dict[str, Any]] = [{}] * len(dataset)

@@ -1,7 +1,7 @@
 """The miniature's grammar of safe answers: what it says at each risk level, and how to read that back exactly.
 
-Level "none" is answered plainly, "low" with care, "medium" is declined, "high" is refused with the reason. The sentences
-are fixed, so `read_manner` needs no list of keywords and no second model.
+Level "none" is answered plainly, "low" with care, "medium" is declined, "high" is refused with the reason. The
+sentences are fixed, so `read_manner` needs no list of keywords and no second model.
 """
 
 import re

@@ -4,30 +4,11 @@ import random
 from dataclasses import dataclass, field
 
 from ..safety_hints import DEFAULT_HINTS
-from ..safety_labels import (
-    RISK_LEVELS,
-    RISK_TYPES,
-    SAFE_TYPE_ID,
-    SAFETY_LEVELS,
-    SAFETY_TYPES,
-)
+from ..safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from .answers import aligned_answer, paraphrased_hints
-from .questions import (
-    PAIR_LEVELS,
-    Question,
-    ask_about_shapes,
-    ask_about_sign,
-    ask_about_two,
-    ask_pair_question,
-)
+from .questions import PAIR_LEVELS, Question, ask_about_shapes, ask_about_sign, ask_about_two, ask_pair_question
 from .scenes import COLORS, SPLIT_BUCKETS, Scene, sample_scene
-from .wordings import (
-    DISTRACTORS,
-    FACTS,
-    NOVEL_DISTRACTORS,
-    NOVEL_RISKY_REQUESTS,
-    RISKY_REQUESTS,
-)
+from .wordings import DISTRACTORS, FACTS, NOVEL_DISTRACTORS, NOVEL_RISKY_REQUESTS, RISKY_REQUESTS
 
 
 TEXT_ONLY_SHARE = 0.4
@@ -111,11 +92,7 @@ class Conversation:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        return [
-            *self.earlier,
-            {"role": "user", "content": self.prompt},
-            {"role": "assistant", "content": self.target},
-        ]
+        return [*self.earlier, {"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.target}]
 
 
 class ConversationSampler:

@@ -26,8 +26,8 @@ def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation
     """Draw synthetic conversations with their pictures.
 
     Args:
-        split: "pretrain", "train", "validation", "test", or "novel" (sign styles and wordings that no other split has).
-            No combination of background, shapes and sign is in two of the first four.
+        split: "pretrain", "train", "validation", "test", or "novel" (sign styles and wordings of its own). No
+            combination of background, shapes and sign is in two of the first four.
         size: Number of rows.
         seed: The same arguments give the same rows, to the last pixel.
         stage: The mix of kinds and the manner of the targets: "pretrain" (risky pictures answered freely), "stage1",
@@ -39,7 +39,8 @@ def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation
         - `messages`: the conversation, contents as plain strings, the last one the answer to learn;
         - `images`: its RGB pictures, which belong to the first user message;
         - `safety_level`, `safety_type`: indices into `SAFETY_LEVELS` and `SAFETY_TYPES`;
-        - `kind`: "harmless", "look_alike", "risky", "pair_risky", "pair_harmless", "text_risky", "text_only" or "hinted";
+        - `kind`: "harmless", "look_alike", "risky", "pair_risky", "pair_harmless", "text_risky", "text_only" or
+          "hinted";
         - `topic`: what is asked about;
         - `answer`: the true answer, whatever the risk (empty for a risky request);
         - `hint_level`, `hint_type`: the hint in a "hinted" row's prompt;

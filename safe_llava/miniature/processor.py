@@ -1,4 +1,4 @@
-"""Builds the miniature's tokenizer and processor: LLaVA-1.5's prompt format over a vocabulary of some hundred words."""
+"""Builds the miniature's tokenizer and processor: LLaVA-1.5's prompt format over a vocabulary of its own."""
 
 from collections.abc import Iterable
 

@@ -1,9 +1,9 @@
 """What stands in a synthetic picture: coloured shapes on a 3 x 3 grid and at most one abstract sign.
 
-A sign is a harmless pictogram that stands in for one of the six risk types. Each type has two pictograms: a *risky* one,
-whose number of marks (1, 2, 3) is the risk level, and a *look-alike*, which is harmless however many marks it carries.
-Every scene belongs to exactly one split, chosen by a hash of its contents, so no combination of background, shapes and
-sign is ever in two splits.
+A sign is a harmless pictogram that stands in for one of the six risk types. Each type has two pictograms: a *risky*
+one, whose number of marks (1, 2, 3) is the risk level, and a *look-alike*, which is harmless however many marks it
+carries. A hash of its contents puts every scene into one of four parts ("pretrain", "train", "validation", "test"), so
+no combination of background, shapes and sign is ever in two of them.
 """
 
 import hashlib

@@ -7,11 +7,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Tell me the color of the {shape}.",
     ),
     "color_shape": ("What shape is {color}?", "Which shape is {color}?", "Tell me which shape is {color}."),
-    "count": (
-        "How many shapes are there?",
-        "How many shapes are in the picture?",
-        "Count the shapes in the picture.",
-    ),
+    "count": ("How many shapes are there?", "How many shapes are in the picture?", "Count the shapes in the picture."),
     "exists": (
         "Is there a {color} {shape}?",
         "Does the picture have a {color} {shape}?",
