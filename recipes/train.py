@@ -1,0 +1,204 @@
+"""Train one stage of a SafeLLaVA. The same script serves every model; what differs stands in the YAML files beside it.
+
+accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from datasets import Dataset
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
+from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
+
+import safe_llava  # noqa: F401 (registers the model)
+from safe_llava.data import load_safety_dataset, mix_safety_dataset
+from safe_llava.miniature.dataset import build_dataset
+from safe_llava.training import SafeSFTTrainer, merge_adapter, train_only_safety_modules
+
+
+MINIATURE = "miniature"
+
+
+@dataclass
+class SafetyArguments:
+    """What a stage needs beside trl's `SFTConfig` and `ModelConfig`."""
+
+    stage: Literal[1, 2] = field(
+        metadata={"help": "1 trains the safety modules; 2 trains LoRA on the language model."}
+    )
+    dataset_name: str = field(
+        metadata={
+            "help": "JSON lines in the authors' format, a parquet file, a folder, a dataset id on the hub, or "
+            f"'{MINIATURE}' for synthetic scenes."
+        }
+    )
+    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a hub dataset."})
+    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_dataset_name: str | None = field(
+        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
+    )
+    dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
+    image_folder: str | None = field(
+        default=None, metadata={"help": "Folder of the pictures that JSON lines name. Default: the file's own."}
+    )
+    on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
+    check_images: bool = field(default=True, metadata={"help": "Decode every picture before training starts."})
+    clean_to_risky: float | None = field(
+        default=None, metadata={"help": "Clean rows for each risky row. Default: as the data comes."}
+    )
+    balance_by: Literal["safety_level", "safety_type"] | None = field(
+        default=None, metadata={"help": "Repeat rows until the risky classes of this column are equally many."}
+    )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": f"Train on the first so many rows; '{MINIATURE}' draws so many."}
+    )
+    max_eval_samples: int | None = field(
+        default=None, metadata={"help": f"Evaluate on the first so many rows; '{MINIATURE}' draws so many."}
+    )
+    total_batch_size: int | None = field(
+        default=None,
+        metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
+    )
+    merge_adapter: bool = field(
+        default=False,
+        metadata={"help": "After stage 2, save the merged model in output_dir and the adapter in output_dir/adapter."},
+    )
+
+    def __post_init__(self) -> None:
+        # YAML values reach argparse as defaults, of which it does not check the choices.
+        for name, choices in (
+            ("stage", (1, 2)),
+            ("on_bad_rows", ("raise", "skip")),
+            ("balance_by", (None, "safety_level", "safety_type")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"`{name}` must be one of {choices}, not {getattr(self, name)!r}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """
+    Train a stage and save model, processor, configuration, metrics and trainer state in `output_dir`.
+
+    Args:
+        argv: Command line without the program's name. Default: the process's own.
+
+    Raises:
+        ValueError: A field of the YAML file or of the command line is unknown, missing, or does not fit the others.
+    """
+    parser = TrlParser((SafetyArguments, SFTConfig, ModelConfig))
+    safety_args, training_args, model_args = parser.parse_args_and_config(argv)
+    check_arguments(safety_args, training_args, model_args)
+    set_seed(training_args.seed)
+
+    train_dataset, eval_dataset = load_datasets(safety_args, training_args)
+    model = load_model(model_args, training_args)
+    if safety_args.stage == 1:
+        train_only_safety_modules(model)
+    trainer = SafeSFTTrainer(
+        model,
+        training_args,
+        train_dataset,
+        AutoProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision),
+        eval_dataset=eval_dataset,
+        peft_config=get_peft_config(model_args),
+    )
+    result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+    save(trainer, safety_args.merge_adapter)
+    trainer.save_metrics("train", result.metrics)
+    if eval_dataset is not None:
+        trainer.save_metrics("eval", trainer.evaluate())
+    trainer.save_state()
+    trainer.accelerator.end_training()
+
+
+def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, model_args: ModelConfig) -> None:
+    """Set what follows from other fields, and refuse fields that contradict each other."""
+    if model_args.model_name_or_path is None:
+        raise ValueError("`model_name_or_path` is needed: a SafeLLaVA, such as `safe-llava convert` writes")
+    if model_args.use_peft != (safety_args.stage == 2):
+        raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}")
+    if safety_args.merge_adapter and safety_args.stage == 1:
+        raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter")
+    if training_args.max_length is not None:
+        raise ValueError("`max_length` must be null, because the tokens of a picture cannot be cut")
+    if training_args.eval_strategy != "no" and safety_args.eval_dataset_name is None:
+        raise ValueError("`eval_dataset_name` is needed with `eval_strategy`")
+    if safety_args.total_batch_size is not None:
+        rows_at_once = training_args.per_device_train_batch_size * training_args.world_size
+        steps, remainder = divmod(safety_args.total_batch_size, rows_at_once)
+        if remainder or not steps:
+            raise ValueError(
+                f"`total_batch_size` ({safety_args.total_batch_size}) must be a multiple of "
+                f"`per_device_train_batch_size` x processes ({training_args.per_device_train_batch_size} x "
+                f"{training_args.world_size})"
+            )
+        training_args.gradient_accumulation_steps = steps
+
+
+def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
+    """The SafeLLaVA that `model_name_or_path` names."""
+    source = {
+        "pretrained_model_name_or_path": model_args.model_name_or_path,
+        "revision": model_args.model_revision,
+        "trust_remote_code": training_args.trust_remote_code,
+    }
+    model_type = AutoConfig.from_pretrained(**source).model_type
+    if model_type != "safe_llava":
+        raise ValueError(
+            f"`model_name_or_path`: {model_args.model_name_or_path} is a {model_type!r}, not a 'safe_llava'. "
+            f"Convert it first: safe-llava convert {model_args.model_name_or_path} OUTPUT"
+        )
+    options: dict[str, Any] = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
+    if quantization_config := get_quantization_config(model_args):
+        options.update(quantization_config=quantization_config, device_map={"": training_args.local_process_index})
+    return AutoModelForImageTextToText.from_pretrained(**source, **options)
+
+
+def load_datasets(safety_args: SafetyArguments, training_args: SFTConfig) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, mixed as asked, and the rows to evaluate on, as they come."""
+    train_dataset = load_rows(
+        safety_args, safety_args.dataset_name, safety_args.dataset_train_split, safety_args.max_train_samples
+    )
+    train_dataset = mix_safety_dataset(
+        train_dataset, safety_args.clean_to_risky, safety_args.balance_by, training_args.seed
+    )
+    if safety_args.eval_dataset_name is None:
+        return train_dataset, None
+    return train_dataset, load_rows(
+        safety_args, safety_args.eval_dataset_name, safety_args.dataset_eval_split, safety_args.max_eval_samples
+    )
+
+
+def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples: int | None) -> Dataset:
+    """Up to `max_samples` rows of one source, checked."""
+    if source == MINIATURE:
+        if max_samples is None:
+            raise ValueError(
+                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate; set it"
+            )
+        return build_dataset(split, max_samples, stage=f"stage{safety_args.stage}")
+    dataset, _ = load_safety_dataset(
+        source,
+        safety_args.image_folder,
+        split,
+        safety_args.dataset_config,
+        safety_args.on_bad_rows,
+        safety_args.check_images,
+    )
+    return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
+
+
+def save(trainer: SafeSFTTrainer, merge: bool) -> None:
+    """Save the model, or the adapter, or both the adapter and the merged model; the processor with each."""
+    output_dir = Path(trainer.args.output_dir)
+    folder = output_dir / "adapter" if merge else output_dir
+    trainer.save_model(str(folder))
+    if merge and trainer.is_world_process_zero():
+        merge_adapter(folder, output_dir)
+    trainer.accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The recipe script: what it saves, what it refuses, and the YAML files that come with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModel, AutoProcessor
+from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
+
+from recipes.train import SafetyArguments, check_arguments, main
+
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+YAML_FILES = sorted(RECIPES.glob("*/stage?.yaml"))
+
+
+@pytest.fixture
+def write_config(model, processor, dataset, tmp_path):
+    """Save the tiny model and eight rows, and write a YAML file that trains it for two steps."""
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    dataset.save_to_disk(tmp_path / "data")
+
+    def write(**changes):
+        fields = {
+            "model_name_or_path": str(tmp_path / "base"),
+            "output_dir": str(tmp_path / "out"),
+            "stage": 1,
+            "dataset_name": str(tmp_path / "data"),
+            "learning_rate": 1.0e-3,
+            "max_steps": 2,
+            "max_length": None,
+            "per_device_train_batch_size": 4,
+            "gradient_checkpointing": False,
+            "bf16": False,
+            "use_cpu": True,
+            "logging_steps": 1,
+            "save_strategy": "no",
+            "report_to": "none",
+            **changes,
+        }
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump({name: value for name, value in fields.items() if value is not ...}))
+        return path
+
+    return write
+
+
+LORA = {
+    "stage": 2,
+    "use_peft": True,
+    "lora_target_modules": r"model\.language_model\.layers\..*_proj",
+    "lora_task_type": None,
+}
+
+
+def run(config, *arguments):
+    main(["--config", str(config), *arguments])
+
+
+def test_stage_1_saves_a_checkpoint_with_processor_policy_metrics_and_state(write_config, model, tmp_path):
+    run(write_config(eval_dataset_name=str(tmp_path / "data")))
+    trained = AutoModel.from_pretrained(tmp_path / "out")
+    head = "model.safety_head.level_classifier.weight"
+    assert not torch.equal(trained.state_dict()[head], model.state_dict()[head])
+    assert trained.config.safety_policy == model.config.safety_policy
+    assert AutoProcessor.from_pretrained(tmp_path / "out").num_additional_image_tokens == 4 + 1
+    metrics = json.loads((tmp_path / "out" / "all_results.json").read_text())
+    assert {"train_loss", "eval_level_accuracy", "eval_type_accuracy"} <= metrics.keys()
+    log = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    assert {"level_loss", "type_loss", "safety_loss"} <= log[0].keys()
+
+
+def test_stage_2_keeps_the_adapter(write_config, tmp_path):
+    run(write_config(**LORA))
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    AutoModel.from_pretrained(tmp_path / "out")
+    AutoProcessor.from_pretrained(tmp_path / "out")
+
+
+def test_stage_2_merges_the_adapter_and_keeps_it_beside(write_config, tmp_path):
+    run(write_config(**LORA, merge_adapter=True))
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    assert not (tmp_path / "out" / "adapter_config.json").exists()
+    merged, base = (AutoModel.from_pretrained(tmp_path / name).state_dict() for name in ("out", "base"))
+    moved = {name for name in merged if not torch.equal(merged[name], base[name])}
+    assert moved
+    assert all(name.startswith("model.language_model.layers.") for name in moved)
+
+
+def test_the_authors_json_lines_can_be_trained_on(write_config, rows, tmp_path):
+    lines = []
+    for index, row in enumerate(rows):
+        row["images"][0].save(tmp_path / f"{index}.png")
+        turns = [{"from": "human", "value": "<image>\nWhich colour ?"}, {"from": "gpt", "value": "Red."}]
+        lines.append({"safe_level": 0, "safe_type": 6, "image": f"{index}.png", "conversations": turns})
+    lines.append({**lines[0], "image": "gone.png"})
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    run(write_config(dataset_name=str(tmp_path / "train.jsonl"), on_bad_rows="skip"))
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
+    run(write_config(total_batch_size=8, per_device_train_batch_size=2, max_steps=..., num_train_epochs=2))
+    state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
+    assert state["global_step"] == 2
+
+
+def test_the_command_line_overrules_the_file(write_config, tmp_path):
+    run(write_config(), "--max_steps", "1")
+    assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_name_or_path": ...}, "model_name_or_path"),
+        ({"stage": 3}, "stage"),
+        ({"stage": 2}, "use_peft"),
+        ({"use_peft": True}, "use_peft"),
+        ({"merge_adapter": True}, "merge_adapter"),
+        ({"max_length": 512}, "max_length"),
+        ({"total_batch_size": 6}, "total_batch_size"),
+        ({"on_bad_rows": "ignore"}, "on_bad_rows"),
+        ({"balance_by": "kind"}, "balance_by"),
+        ({"eval_strategy": "epoch"}, "eval_dataset_name"),
+        ({"dataset_name": "miniature"}, "max_train_samples"),
+        ({"learning_rat": 1.0}, "learning_rat"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(changes, named, write_config):
+    with pytest.raises(ValueError, match=named):
+        run(write_config(**changes))
+
+
+def test_a_value_of_the_wrong_type_is_named(write_config, capsys):
+    with pytest.raises(SystemExit):
+        run(write_config(max_train_samples="many"))
+    assert "--max_train_samples" in capsys.readouterr().err
+
+
+def test_a_stock_llava_is_refused_with_the_command_that_converts_it(write_config, tiny_llava, tmp_path):
+    tiny_llava.save_pretrained(tmp_path / "stock")
+    with pytest.raises(ValueError, match="safe-llava convert"):
+        run(write_config(model_name_or_path=str(tmp_path / "stock")))
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_stage_file_parses_and_is_consistent(path):
+    fields = yaml.safe_load(path.read_text())
+    parser = TrlParser((SafetyArguments, SFTConfig, ModelConfig))
+    safety_args, training_args, model_args = parser.parse_args_and_config(
+        ["--config", str(path), "--bf16", "false", "--output_dir", "unused"]
+    )
+    check_arguments(safety_args, training_args, model_args)
+    peft_config = get_peft_config(model_args)
+    assert (peft_config is not None) == (fields["stage"] == 2)
+    assert peft_config is None or peft_config.task_type is None
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_the_large_recipes_have_the_papers_figures(size):
+    stages = [yaml.safe_load((RECIPES / f"llava-1.5-{size}" / f"stage{stage}.yaml").read_text()) for stage in (1, 2)]
+    for fields, warmup_steps in zip(stages, (20, 300)):
+        assert fields["learning_rate"] == 1e-5
+        assert (fields["num_train_epochs"], fields["warmup_steps"]) == (3, warmup_steps)
+        assert fields["total_batch_size"] == 128
+    assert [stages[1][f"lora_{name}"] for name in ("r", "alpha", "dropout")] == [256, 16, 0.05]
