@@ -18,6 +18,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
+from .hub_safe_llava import SafeLlavaHubMixin
 from .outputs_safe_llava import SafeLlavaCausalLMOutputWithPast, SafeLlavaImageFeatures, SafeLlavaModelOutputWithPast
 from .safety_head import SafetyHead, SafetyTokens
 from .safety_projector import SAFETY_PROJECTORS
@@ -254,7 +255,9 @@ class SafeLlavaModel(LlavaModel):
         return (inputs_embeds == self.get_input_embeddings()(image_token_id)).all(dim=-1)
 
 
-class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForConditionalGeneration, GenerationMixin):
+class SafeLlavaForConditionalGeneration(
+    SafeLlavaHubMixin, SafeLlavaGenerationMixin, LlavaForConditionalGeneration, GenerationMixin
+):
     """
     A LLaVA that judges the picture and its question before it answers, in one pass of the vision tower.
 

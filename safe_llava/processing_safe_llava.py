@@ -1,8 +1,12 @@
 """SafeLLaVA processor: LLaVA's, with the safety tokens counted and user text kept from posing as control tokens."""
 
+import os
 from typing import Any
 
 from transformers import LlavaProcessor
+from transformers.dynamic_module_utils import custom_object_save
+
+from .configuration_safe_llava import AUTO_MAP
 
 
 class SafeLlavaProcessor(LlavaProcessor):
@@ -44,6 +48,16 @@ class SafeLlavaProcessor(LlavaProcessor):
                     'chat, give each picture a part {"type": "image"}; in a string, one placeholder.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any):
+        """As its parent, with the code that `trust_remote_code=True` needs."""
+        os.makedirs(save_directory, exist_ok=True)
+        custom_object_save(self, save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As its parent, with the `auto_map` by which `AutoProcessor` finds this class where it is not registered."""
+        return super().to_dict() | {"auto_map": {"AutoProcessor": AUTO_MAP["AutoProcessor"]}}
 
     def _neutralize(self, value: Any) -> Any:
         """A copy of messages with the special tokens in their texts broken up; pictures are passed through."""

@@ -1,0 +1,169 @@
+"""The model card of a SafeLLaVA, filled from its config, its figures and the record of its training."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+from transformers import PreTrainedConfig
+
+from .configuration_safe_llava import SafeLlavaConfig
+from .hub_safe_llava import find_file
+from .paths import MODEL_CARDS
+from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+
+
+TAG = "safe_llava"
+MODEL_ID = "org/safe-llava"
+"""Stands in for the repository's name until the checkpoint is pushed."""
+
+STAGES = {"base": "base", "stage1": "stage 1", "stage2": "stage 2"}
+METRICS = {
+    "unsafe_answer_rate": "unsafe answers on risky pictures",
+    "over_refusal_rate": "over-refusal on look-alikes",
+    "harmless_accuracy": "accuracy on harmless questions",
+    "level_accuracy": "accuracy of the risk level",
+    "type_macro_f1": "macro-F1 of the risk type",
+}
+_ACTIONS = {
+    "answer": "answered as the base would",
+    "hint": "answered after a hint of that level and type, put behind the question",
+    "refuse": "refused, without a step of the language model",
+}
+
+
+def build_model_card(
+    config: PreTrainedConfig,
+    metrics: dict[str, Any] | None = None,
+    *,
+    base_model: str | None = None,
+    license: str | None = None,
+    data: str | None = None,
+    training: dict[str, Any] | None = None,
+    untrained: bool = False,
+    model_id: str = MODEL_ID,
+) -> ModelCard:
+    """
+    Fills `model_cards/safe_llava.md`. What is not known is said to be unknown.
+
+    Args:
+        config ([`SafeLlavaConfig`]): the model's configuration, with its policy.
+        metrics (`dict`, *optional*):
+            Figures as in `metrics.json`: `base`, `stage1` and `stage2` with fractions and their `intervals`, and
+            optionally `data`, `seed`, `versions`, `machine` and `seconds`.
+        base_model (`str`, *optional*): Hub id of the LLaVA that it was made from.
+        license (`str`, *optional*): licence of the weights, the base's as a rule, as the Hub spells it.
+        data (`str`, *optional*): what it was trained and measured on; say "synthetic" where it is. Defaults to
+            `metrics["data"]`.
+        training (`dict`, *optional*): a `trainer_state.json` of the last stage.
+        untrained (`bool`, *optional*, defaults to `False`): whether the safety modules are still random.
+        model_id (`str`, *optional*): repository or folder for the loading example.
+
+    Returns:
+        [`~huggingface_hub.ModelCard`]
+    """
+    metrics = metrics or {}
+    stages = [stage for stage in STAGES if metrics.get(stage)]
+    card_data = ModelCardData(
+        base_model=base_model,
+        license=license,
+        library_name="transformers",
+        pipeline_tag="image-text-to-text",
+        tags=[TAG, "llava", "safety", "vision-language-model", "arxiv:2405.13581", "arxiv:2411.11543"],
+    )
+    return ModelCard.from_template(
+        card_data,
+        template_path=str(MODEL_CARDS / "safe_llava.md"),
+        base_model=base_model,
+        license=license,
+        model_id=model_id,
+        config=config,
+        levels=SAFETY_LEVELS,
+        types=SAFETY_TYPES,
+        policy=config.safety_policy,
+        actions=_ACTIONS,
+        untrained=untrained,
+        training=_summarize_training(training),
+        data=data or metrics.get("data"),
+        stages=[STAGES[stage] for stage in stages],
+        figures=_tabulate(metrics, stages) if stages else None,
+        environment=_describe_run(metrics),
+    )
+
+
+def write_model_card(
+    folder: str | os.PathLike,
+    metrics: dict[str, Any] | None = None,
+    *,
+    source: str | os.PathLike | None = None,
+    **facts: Any,
+) -> Path:
+    """
+    Writes the `README.md` of a checkpoint folder, where `model.push_to_hub` finds it.
+
+    Args:
+        folder (`str` or `os.PathLike`):
+            The checkpoint. Its `trainer_state.json` is put into the card where there is one.
+        metrics (`dict`, *optional*): see [`build_model_card`]. Defaults to the folder's `metrics.json`.
+        source (`str` or `os.PathLike`, *optional*):
+            The checkpoint that this one was trained from. Base model and licence are taken from its card; without it,
+            from the card that the folder has so far.
+        facts: other arguments of [`build_model_card`].
+
+    Returns:
+        `Path`: the card.
+    """
+    folder = Path(folder)
+    known = read_model_card(folder if source is None else source)
+    if known is not None:
+        facts = {"base_model": known.data.base_model, "license": known.data.license, **facts}
+    card = build_model_card(
+        SafeLlavaConfig.from_pretrained(folder),
+        metrics or _read_json(folder / "metrics.json"),
+        **{"training": _read_json(folder / "trainer_state.json"), **facts},
+    )
+    card.save(folder / "README.md")
+    return folder / "README.md"
+
+
+def read_model_card(checkpoint: str | os.PathLike) -> ModelCard | None:
+    """The card of a checkpoint, a folder or a Hub id; `None` where it has none."""
+    path = find_file(checkpoint, "README.md")
+    return None if path is None else ModelCard.load(path, ignore_metadata_errors=True)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _summarize_training(state: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Steps, epochs and the last figures that the trainer logged, from a `trainer_state.json`."""
+    if state is None:
+        return None
+    logs = [log for log in state["log_history"] if "loss" in log]
+    last_log = logs[-1] if logs else {}
+    figures = {name: value for name, value in last_log.items() if name not in ("step", "epoch")}
+    return {"global_step": state["global_step"], "epoch": state["epoch"], "last_log": figures}
+
+
+def _tabulate(metrics: dict[str, Any], stages: list[str]) -> list[tuple[str, list[str]]]:
+    return [(label, [_format(metrics[stage], name) for stage in stages]) for name, label in METRICS.items()]
+
+
+def _format(figures: dict[str, Any], name: str) -> str:
+    value, interval = figures.get(name), figures.get("intervals", {}).get(name)
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if interval is None else f"{value:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]"
+
+
+def _describe_run(metrics: dict[str, Any]) -> str:
+    versions = [f"{name} {version}" for name, version in metrics.get("versions", {}).items()]
+    parts = {
+        "Seed": metrics.get("seed"),
+        "Seconds": metrics.get("seconds"),
+        "Machine": metrics.get("machine"),
+        "Versions": ", ".join(versions) or None,
+    }
+    return " ".join(f"{name}: {value}." for name, value in parts.items() if value is not None)
