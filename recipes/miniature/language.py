@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import LlavaForConditionalGeneration, LlavaProcessor
+from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerBase
 
 from safe_llava.miniature.conversations import Conversation
+from safe_llava.miniature.scenes import COLORS, SHAPES
 
 
 IGNORED = -100
+NO_WORD = -1
 BUCKET_BATCHES = 50
+TEMPERATURE = 0.07
+ALIGNMENT_WEIGHT = 0.2
 
 
 @dataclass
@@ -57,24 +61,58 @@ def batches(rows: list[Row], batch_size: int) -> Iterator[list[Row]]:
             yield from random.sample(chunks, len(chunks))
 
 
-def answer_loss(model: LlavaForConditionalGeneration, batch: list[Row], features: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the answers, given tower features of shape (scenes, patches, hidden)."""
+class WordAlignment:
+    """Pulls each patch, as the language model gets it, towards the words for its shape and its color.
+
+    This plays the part of LLaVA's feature-alignment stage: looking a word up among patches becomes easy to learn.
+
+    Args:
+        tokenizer: Gives the words' ids.
+        labels: Patch labels of all scenes as `tower.patch_labels` gives them, (scenes, targets, patches).
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: torch.Tensor):
+        self.words = [torch.tensor([tokenizer.encode(f" {word}")[-1] for word in words]) for words in (SHAPES, COLORS)]
+        self.labels = labels[:, : len(self.words)] - 1  # 0 is none
+
+    def loss(self, model: LlavaForConditionalGeneration, pictures: torch.Tensor, scenes: list[int]) -> torch.Tensor:
+        embeddings = nn.functional.normalize(model.get_input_embeddings().weight, dim=-1)
+        pictures = nn.functional.normalize(pictures, dim=-1)
+        losses = [
+            nn.functional.cross_entropy(
+                (pictures @ embeddings[words].T / TEMPERATURE).flatten(0, 1),
+                self.labels[scenes, i].flatten(),
+                ignore_index=NO_WORD,
+                reduction="sum",
+            )
+            for i, words in enumerate(self.words)
+        ]
+        return sum(losses) / (self.labels[scenes] != NO_WORD).sum().clamp(min=1)
+
+
+def answer_loss(
+    model: LlavaForConditionalGeneration, batch: list[Row], features: torch.Tensor, alignment: WordAlignment
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of the answers, given tower features of shape (scenes, patches, hidden), and the alignment loss."""
     width = max(len(row.input_ids) for row in batch)
     pad = model.config.text_config.pad_token_id
     input_ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in batch])
     labels = torch.tensor([row.labels + [IGNORED] * (width - len(row.labels)) for row in batch])[:, 1:]
     embeddings = model.get_input_embeddings()(input_ids)
-    pictures = model.model.multi_modal_projector(features[[i for row in batch for i in row.scenes]].float())
+    scenes = [i for row in batch for i in row.scenes]
+    pictures = model.model.multi_modal_projector(features[scenes].float())
     embeddings = embeddings.masked_scatter((input_ids == model.config.image_token_id)[..., None], pictures)
     hidden = model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state[:, :-1]
     spoken = labels != IGNORED
-    return nn.functional.cross_entropy(model.lm_head(hidden[spoken]), labels[spoken])
+    answers = nn.functional.cross_entropy(model.lm_head(hidden[spoken]), labels[spoken])
+    return answers, alignment.loss(model, pictures, scenes)
 
 
 def train_language_model(
     model: LlavaForConditionalGeneration,
     rows: list[Row],
     features: torch.Tensor,
+    alignment: WordAlignment,
     steps: int,
     batch_size: int,
     learning_rate: float,
@@ -90,12 +128,12 @@ def train_language_model(
     model.train()
     source = batches(rows, batch_size)
     for step in (bar := tqdm(range(steps), desc="language model", mininterval=5)):
-        loss = answer_loss(model, next(source), features)
+        loss, aligned = answer_loss(model, next(source), features, alignment)
         optimizer.zero_grad()
-        loss.backward()
+        (loss + ALIGNMENT_WEIGHT * aligned).backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         if step % 50 == 0:
-            bar.set_postfix(loss=f"{loss.item():.4f}")
+            bar.set_postfix(loss=f"{loss.item():.4f}", alignment=f"{aligned.item():.3f}")
     model.eval()
