@@ -1,0 +1,114 @@
+"""One question about pictures: the answer, the verdict behind it and what the policy did."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from PIL import Image
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from .modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .processing_safe_llava import SafeLlavaProcessor
+from .safety_policy import SafetyDecision
+
+
+@dataclass
+class Answer:
+    """
+    What a model says to one question.
+
+    Args:
+        answer (`str`): the answer alone, without special tokens and without a hint.
+        verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` without a picture or a safety head.
+        decision ([`SafetyDecision`], *optional*): what the policy did; `None` where none applied.
+    """
+
+    answer: str
+    verdict: dict[str, Any] | None = None
+    decision: SafetyDecision | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as nested dictionaries that JSON can hold."""
+        return asdict(self)
+
+
+def open_picture(path: str | os.PathLike) -> Image.Image:
+    """
+    Reads a picture whole, in RGB.
+
+    Raises:
+        ValueError: if the file is no picture or is cut off.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except Exception as error:  # Pillow's decoders raise whatever type fits their format.
+        raise ValueError(f"The picture {path} cannot be read: {error}. Give a whole PNG, JPEG or similar.") from error
+
+
+def load_safe_llava(
+    checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
+) -> tuple[SafeLlavaForConditionalGeneration, SafeLlavaProcessor]:
+    """
+    A model in evaluation mode, and its processor.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+        device (`str`, *optional*): such as `"cpu"` or `"cuda:0"`. Defaults to the first accelerator, else the CPU.
+        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
+
+    Raises:
+        ValueError: if the checkpoint is no SafeLLaVA.
+    """
+    if device is None:
+        from accelerate import PartialState
+
+        device = str(PartialState().default_device)
+    model_type = AutoConfig.from_pretrained(checkpoint).model_type
+    if model_type != "safe_llava":
+        raise ValueError(
+            f"{checkpoint} is a {model_type!r}, not a 'safe_llava'. Make one of it with "
+            f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
+        )
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device)
+    return model.eval(), AutoProcessor.from_pretrained(checkpoint)
+
+
+def ask(
+    model: SafeLlavaForConditionalGeneration,
+    processor: SafeLlavaProcessor,
+    question: str,
+    pictures: Sequence[Image.Image] = (),
+    **generate_kwargs: Any,
+) -> Answer:
+    """
+    Answers one question about any number of pictures, greedily unless `generate_kwargs` say otherwise.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`]): the model, with its policy.
+        processor ([`SafeLlavaProcessor`]): its processor.
+        question (`str`): the user's words.
+        pictures (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
+        generate_kwargs: everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
+
+    Returns:
+        [`Answer`]
+    """
+    parts = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": question}]
+    inputs = processor.apply_chat_template(
+        [{"role": "user", "content": parts}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    ).to(model.device, model.dtype)
+    output = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
+    verdict, decisions = output.get("safety_verdict"), output.get("safety_decisions")
+    if verdict is None and pictures and model.config.use_safety_head:
+        verdict = model.assess(**inputs)
+    return Answer(
+        answer=processor.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip(),
+        verdict=None if verdict is None else verdict.to_list()[0],
+        decision=None if decisions is None else decisions[0],
+    )

@@ -1,0 +1,170 @@
+"""The command line. Heavy imports stand inside the commands, so that `safe-llava --help` is quick."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .version import __version__
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="LLaVA models that know which pictures are risky, and answer under your policy.",
+)
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id.")]
+
+
+class DType(str, Enum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Projector(str, Enum):
+    c_abstractor = "c_abstractor"
+    mlp = "mlp"
+
+
+class Pooling(str, Enum):
+    question = "question"
+    first = "first"
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Bad input and bad files end in one line and exit code 1, not in a traceback."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="LLaVA-1.5-style checkpoint: a folder or a Hub id.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+    num_safety_tokens: Annotated[int, typer.Option(min=0, help="Safety tokens in each of the two sets.")] = 64,
+    safety_projector_type: Annotated[Projector, typer.Option(help="Safety projector.")] = Projector.c_abstractor,
+    num_safety_visual_tokens: Annotated[int, typer.Option(help="Visual tokens Q of the C-Abstractor.")] = 576,
+    safety_head_pooling: Annotated[Pooling, typer.Option(help="Text query of the head.")] = Pooling.question,
+    dtype: Annotated[DType, typer.Option(help="Cast all weights; auto keeps each as it is.")] = DType.auto,
+    max_shard_size: Annotated[str, typer.Option(help="Largest weight file.")] = "2GB",
+    chat_template: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Jinja file, in place of the source's template.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the new modules' weights.")] = 0,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub source.")] = None,
+) -> None:
+    """Turn a LLaVA checkpoint into a SafeLLaVA checkpoint with untrained safety modules."""
+    with _reported():
+        import torch
+
+        from .convert import convert_llava_checkpoint
+
+        convert_llava_checkpoint(
+            source,
+            output,
+            num_safety_tokens=num_safety_tokens,
+            safety_projector_type=safety_projector_type.value,
+            num_safety_visual_tokens=num_safety_visual_tokens,
+            safety_head_pooling=safety_head_pooling.value,
+            dtype=None if dtype is DType.auto else getattr(torch, dtype.value),
+            max_shard_size=max_shard_size,
+            chat_template=None if chat_template is None else chat_template.read_text(encoding="utf-8"),
+            seed=seed,
+            revision=revision,
+        )
+    typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
+    typer.echo("Next, train stage 1: accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml")
+
+
+@app.command()
+def ask(
+    model: Model,
+    question: Annotated[str, typer.Option(help="What to ask.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A picture; may be given several times.")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    device: Annotated[
+        str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")
+    ] = None,
+    dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask about pictures; print the answer, the verdict with its probabilities and what the policy did."""
+    with _reported():
+        from .ask import ask as ask_model
+        from .ask import load_safe_llava, open_picture
+        from .safety_policy import SafetyPolicy
+
+        pictures = [open_picture(path) for path in image or []]
+        if policy is not None:
+            SafetyPolicy.from_json_file(policy)
+        loaded, processor = load_safe_llava(model, device, dtype.value)
+        if policy is not None:
+            stored = loaded.safety_policy or SafetyPolicy()
+            changes = json.loads(policy.read_text(encoding="utf-8"))
+            loaded.set_safety_policy(stored.updated(changes), processor)
+        answer = ask_model(loaded, processor, question, pictures, max_new_tokens=max_new_tokens).to_dict()
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        _print_answer(**answer)
+
+
+@app.command()
+def policy(model: Model) -> None:
+    """Print the safety policy that is stored with a model, as JSON. Edit it and pass it to `ask --policy`."""
+    with _reported():
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(model)
+    typer.echo(json.dumps(getattr(config, "safety_policy", None), indent=2, ensure_ascii=False))
+
+
+def _print_answer(answer: str, verdict: dict[str, Any] | None, decision: dict[str, Any] | None) -> None:
+    if verdict is None:
+        typer.echo("verdict  none: there was nothing to judge")
+    else:
+        typer.echo(f"verdict  {verdict['level']}, {verdict['type']}{'' if verdict['trusted'] else ' (not trusted)'}")
+        for field in ("level_probs", "type_probs"):
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in verdict[field].items())
+            typer.echo(f"         {field.removesuffix('_probs')}: {shares}")
+    if decision is None or decision["action"] == "answer":
+        typer.echo("policy   answered without a hint")
+    else:
+        verb = {"hint": "gave a hint", "refuse": "refused"}[decision["action"]]
+        typer.echo(f"policy   {verb} for {', '.join(decision['types'])} at level {decision['level']}:")
+        for text in decision["texts"]:
+            typer.echo(f"         {text}")
+    typer.echo(f"answer   {answer}")

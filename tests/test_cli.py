@@ -1,0 +1,164 @@
+"""The command line: what it prints, and how it fails."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel
+from typer.testing import CliRunner, Result
+
+from safe_llava import SafeLlavaForConditionalGeneration, SafetyPolicy, __version__
+from safe_llava.cli import app
+from safe_llava.safety_labels import RISK_TYPES
+
+
+@pytest.fixture(scope="module")
+def alarmed_model(tiny_safe_llava) -> SafeLlavaForConditionalGeneration:
+    """A model that takes every picture for high risk."""
+    model = copy.deepcopy(tiny_safe_llava)
+    with torch.no_grad():
+        model.model.safety_head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+    return model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(alarmed_model, tiny_processor, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    alarmed_model.save_pretrained(folder)
+    tiny_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def picture(make_image, tmp_path: Path) -> Path:
+    make_image(2).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ask(checkpoint: Path, *arguments: object) -> Result:
+    return run("ask", checkpoint, "--question", "What is this?", "--max-new-tokens", 24, "--device", "cpu", *arguments)
+
+
+def write_policy(path: Path, values: dict) -> Path:
+    path.write_text(json.dumps(values))
+    return path
+
+
+def refusing(text: str) -> dict:
+    """A policy that refuses high risk in these words."""
+    return {
+        "types": {name: {"threshold": 0.001} for name in RISK_TYPES},
+        "actions": {"high": "refuse"},
+        "refusals": dict.fromkeys(RISK_TYPES, text),
+    }
+
+
+def test_version():
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_ask_prints_what_generate_answers(checkpoint, alarmed_model, tiny_processor, picture, make_image):
+    result = json.loads(ask(checkpoint, "--image", picture, "--json").stdout)
+    parts = [{"type": "image", "image": make_image(2)}, {"type": "text", "text": "What is this?"}]
+    inputs = tiny_processor.apply_chat_template(
+        [{"role": "user", "content": parts}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    output = alarmed_model.generate(**inputs, max_new_tokens=24, do_sample=False, return_dict_in_generate=True)
+    new_tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
+    assert result["answer"] == tiny_processor.decode(new_tokens, skip_special_tokens=True).strip()
+    assert result["verdict"] == output.safety_verdict.to_list()[0]
+    assert result["decision"]["action"] == output.safety_decisions[0].action == "hint"
+
+
+def test_ask_shows_answer_verdict_probabilities_and_policy(checkpoint, picture, tmp_path):
+    policy = write_policy(tmp_path / "policy.json", refusing("No, thanks."))
+    output = ask(checkpoint, "--image", picture, "--policy", policy).stdout
+    assert "answer   No, thanks." in output
+    assert "refused" in output
+    assert "level: none" in output
+    assert "privacy" in output
+
+
+def test_ask_takes_several_pictures_and_none(checkpoint, picture):
+    assert json.loads(ask(checkpoint, "--image", picture, "--image", picture, "--json").stdout)["verdict"]["has_image"]
+    assert json.loads(ask(checkpoint, "--json").stdout)["verdict"] is None
+
+
+def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(alarmed_model, tiny_processor, picture, tmp_path):
+    stored = tmp_path / "refusing"
+    model = copy.deepcopy(alarmed_model)
+    model.set_safety_policy(refusing("Stored words."), tiny_processor)
+    model.save_pretrained(stored)
+    tiny_processor.save_pretrained(stored)
+    changes = write_policy(tmp_path / "policy.json", {"several_risks": "strongest"})
+    assert json.loads(ask(stored, "--image", picture, "--policy", changes, "--json").stdout)["answer"] == (
+        "Stored words."
+    )
+
+
+def test_policy_prints_the_stored_policy_as_json(checkpoint):
+    assert SafetyPolicy.from_dict(json.loads(run("policy", checkpoint).stdout)) == SafetyPolicy()
+
+
+def test_convert_writes_a_checkpoint_and_names_the_next_step(tiny_llava, tiny_llava_processor, tmp_path):
+    tiny_llava.save_pretrained(tmp_path / "llava")
+    tiny_llava_processor.save_pretrained(tmp_path / "llava")
+    options = ("--num-safety-tokens", 2, "--num-safety-visual-tokens", 4, "--dtype", "bfloat16")
+    result = run("convert", tmp_path / "llava", tmp_path / "output", *options, "--safety-head-pooling", "first")
+    assert result.exit_code == 0
+    assert "untrained" in result.stdout and "stage 1" in result.stdout
+    config = AutoModel.from_pretrained(tmp_path / "output").config
+    assert (config.num_safety_tokens, config.num_safety_visual_tokens) == (2, 4)
+    assert (config.safety_head_pooling, config.dtype) == ("first", torch.bfloat16)
+
+
+class TestFailures:
+    """One line on standard error, no traceback; 2 where the command was mistyped, 1 where a file is bad."""
+
+    def fail(self, result: Result, exit_code: int, *words: str) -> None:
+        assert result.exit_code == exit_code
+        assert isinstance(result.exception, SystemExit)
+        assert all(word in " ".join(result.stderr.split()) for word in words), result.stderr
+        assert result.stdout == ""
+
+    def test_a_missing_picture(self, checkpoint):
+        self.fail(ask(checkpoint, "--image", "nowhere.png"), 2, "nowhere.png")
+
+    def test_a_missing_question(self, checkpoint):
+        self.fail(run("ask", checkpoint), 2, "--question")
+
+    def test_an_unreadable_picture(self, checkpoint, tmp_path):
+        (tmp_path / "text.png").write_text("no picture")
+        self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "cannot be read")
+
+    def test_a_picture_that_was_cut_off(self, checkpoint, picture):
+        picture.write_bytes(picture.read_bytes()[:-500])
+        self.fail(ask(checkpoint, "--image", picture), 1, "picture.png", "truncated")
+
+    def test_a_policy_with_a_bad_field(self, checkpoint, picture, tmp_path):
+        bad = write_policy(tmp_path / "policy.json", {"types": {"privacy": {"threshold": 7}}})
+        self.fail(ask(checkpoint, "--image", picture, "--policy", bad), 1, "`types.privacy.threshold`", "7")
+
+    def test_a_policy_that_is_no_json(self, checkpoint, picture, tmp_path):
+        (tmp_path / "policy.json").write_text("{")
+        self.fail(ask(checkpoint, "--policy", tmp_path / "policy.json"), 1, "policy.json", "not valid JSON")
+
+    def test_a_folder_that_is_no_model(self, tmp_path):
+        self.fail(ask(tmp_path), 1, "config.json")
+
+    def test_a_stock_llava_is_sent_to_convert(self, tiny_llava, tmp_path):
+        tiny_llava.save_pretrained(tmp_path)
+        self.fail(ask(tmp_path), 1, "safe-llava convert")
+
+    def test_an_output_that_is_not_empty(self, checkpoint):
+        self.fail(run("convert", checkpoint, checkpoint), 1, "is not empty")
