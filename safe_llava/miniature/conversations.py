@@ -21,12 +21,12 @@ MIXES: dict[str, dict[str, float]] = {
     "pretrain": {
         "harmless": 0.21,
         "look_alike": 0.14,
-        "risky": 0.16,
-        "pair_risky": 0.07,
-        "pair_harmless": 0.07,
+        "risky": 0.14,
+        "pair_risky": 0.08,
+        "pair_harmless": 0.10,
         "text_risky": 0.08,
         "text_only": 0.03,
-        "hinted": 0.24,
+        "hinted": 0.22,
     },
     "stage1": {
         "harmless": 0.08,

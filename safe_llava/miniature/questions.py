@@ -101,12 +101,12 @@ def _count(scene: Scene, rng: random.Random) -> tuple[dict[str, str], str]:
 
 
 def _exists(scene: Scene, rng: random.Random) -> tuple[dict[str, str], str]:
-    present = {(shape.kind, shape.color) for shape in scene.shapes}
-    kind, color = rng.choice(sorted(present))
+    present = sorted({shape.kind for shape in scene.shapes})
     if rng.random() < 0.5:
-        return {"shape": kind, "color": color}, f"Yes, there is a {color} {kind}."
-    kind, color = rng.choice([(k, c) for k in SHAPES for c in COLORS if (k, c) not in present])
-    return {"shape": kind, "color": color}, f"No, there is no {color} {kind}."
+        kind = rng.choice(present)
+        return {"shape": kind}, f"Yes, there is a {kind}."
+    kind = rng.choice([kind for kind in SHAPES if kind not in present])
+    return {"shape": kind}, f"No, there is no {kind}."
 
 
 def _background(scene: Scene, rng: random.Random) -> tuple[dict[str, str], str]:
@@ -164,17 +164,11 @@ def ask_pair_question(scene: Scene, safety_type: str, rng: random.Random, novel:
 
 
 def ask_about_two(first: Scene, second: Scene, rng: random.Random, novel: bool = False) -> Question | None:
-    """Ask about a shape that only one of two pictures has; None where there is no such shape."""
-    kinds = [{shape.kind for shape in scene.shapes} for scene in (first, second)]
-    candidates = sorted(kinds[0] ^ kinds[1])
-    if not candidates:
+    """Ask for the color of a shape that only one of two pictures has; None where there is no such shape."""
+    shapes = first.shapes + second.shapes
+    kinds = _only([shape.kind for shape in shapes])
+    if not kinds:
         return None
-    kind = rng.choice(candidates)
-    scene, ordinal = (first, "first") if kind in kinds[0] else (second, "second")
-    colors = {shape.color for shape in scene.shapes if shape.kind == kind}
-    if len(colors) == 1 and rng.random() < 0.5:
-        return Question(
-            "shape_color", _phrase("shape_color", rng, novel, shape=kind), f"The {kind} is {colors.pop()}."
-        )
-    text = _phrase("which_picture", rng, novel, shape=kind)
-    return Question("which_picture", text, f"The {ordinal} picture has a {kind}.")
+    kind = rng.choice(kinds)
+    color = next(shape.color for shape in shapes if shape.kind == kind)
+    return Question("shape_color", _phrase("shape_color", rng, novel, shape=kind), f"The {kind} is {color}.")
