@@ -1,7 +1,10 @@
 """SafeLLaVA: LLaVA models that know which pictures are risky. Importing the package registers the Auto classes."""
 
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor
-from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+)
 
 from .configuration_safe_llava import SafeLlavaConfig
 from .modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
@@ -17,7 +20,8 @@ AutoModel.register(SafeLlavaConfig, (SafeLlavaForConditionalGeneration, SafeLlav
 AutoModelForImageTextToText.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoModelForMultimodalLM.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
-# `transformers serve` looks for model types in this static table.
+# `transformers serve` and trl look for model types in these static tables.
+MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
 MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
 
 __all__ = [

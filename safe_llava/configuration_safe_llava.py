@@ -39,7 +39,8 @@ class SafeLlavaConfig(LlavaConfig):
             Whether the model judges pictures. Without a head there is no safety projector either.
         safety_head_pooling (`"question"` or `"first"`, *optional*, defaults to `"question"`):
             The text query of the head's cross-attention. `"question"` pools over all text tokens of the prompt with
-            learned weights, so that the question counts; `"first"` takes the first token, as the paper's code does.
+            learned weights and lets the query gate what was attended to, so that the question counts; `"first"` takes
+            the first token, as the paper's code does, and no gate.
         safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
             Attention heads of the safety head. Divides the language model's `hidden_size`.
         safety_loss_coef (`float`, *optional*, defaults to 10.0):

@@ -64,7 +64,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
 
         Rows without a picture, and rows that the policy lets pass, get the tokens they would get with the policy off.
         Where a hint applies in assisted decoding, the row is decoded without the assistant. Refused rows leave the
-        batch before the language model runs.
+        batch before the language model runs. Rows with pictures are decoded with a cache, whatever `use_cache` says.
 
         Args:
             safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
@@ -116,7 +116,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         output: Any = GenerateDecoderOnlyOutput(sequences=input_ids[:0])
         if answered:
             ids = input_ids[answered]
-            steered_ids, steered_mask = self._insert_hints(ids, attention_mask[answered], hints, _pad_token_id(config))
+            steered_ids, steered_mask = self._insert_hints(ids, attention_mask[answered], hints)
             output = super().generate(
                 ids,
                 generation_config=config,
@@ -202,7 +202,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         return [token_id for text in decision.texts for token_id in known[text]]
 
     def _insert_hints(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, hints: list[list[int]], pad_token_id: int
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, hints: list[list[int]]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Puts each row's hint before the assistant's turn (at the end where there is none) and pads on the left."""
         if not any(hints):
@@ -215,7 +215,9 @@ class SafeLlavaGenerationMixin(GenerationMixin):
             position = len(prompt) - len(assistant_turn) if ends_in_turn else len(prompt)
             rows.append(prompt[:position] + hint + prompt[position:])
         length = max(map(len, rows))
-        steered_ids = [[pad_token_id] * (length - len(row)) + row for row in rows]
+        # Padding is embedded though nothing attends to it, and a pad token need not be in the vocabulary.
+        filler = assistant_turn[0]
+        steered_ids = [[filler] * (length - len(row)) + row for row in rows]
         steered_mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
         return input_ids.new_tensor(steered_ids), attention_mask.new_tensor(steered_mask)
 

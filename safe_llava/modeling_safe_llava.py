@@ -21,7 +21,7 @@ from .generation_safe_llava import SafeLlavaGenerationMixin
 from .hub_safe_llava import SafeLlavaHubMixin
 from .outputs_safe_llava import SafeLlavaCausalLMOutputWithPast, SafeLlavaImageFeatures, SafeLlavaModelOutputWithPast
 from .safety_head import SafetyHead, SafetyTokens
-from .safety_projector import SAFETY_PROJECTORS
+from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 from .safety_verdict import SafetyVerdict
 
 
@@ -73,6 +73,11 @@ class SafeLlavaModel(LlavaModel):
         if isinstance(module, SafetyTokens):
             init.normal_(module.head_tokens, mean=0.0, std=0.02)
             init.normal_(module.prompt_tokens, mean=0.0, std=0.02)
+        elif isinstance(module, SafetyHead | CAbstractor | PatchMLP):
+            # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
+            for layer in module.modules():
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    init.normal_(layer.weight, mean=0.0, std=layer.weight[0].numel() ** -0.5)
 
     @can_return_tuple
     def get_image_features(

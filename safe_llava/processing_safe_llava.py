@@ -44,8 +44,9 @@ class SafeLlavaProcessor(LlavaProcessor):
             pictures = _count_pictures(images)
             if placeholders != pictures:
                 raise ValueError(
-                    f"The prompt has {placeholders} `{self.image_token}` placeholders for {pictures} pictures. In a "
-                    'chat, give each picture a part {"type": "image"}; in a string, one placeholder.'
+                    f"The total number of {self.image_token} tokens in the prompts should be the same as the number "
+                    f"of images passed, but there are {placeholders} tokens and {pictures} images. In a chat, give each "
+                    'picture a part {"type": "image"}; in a string, one token.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
 

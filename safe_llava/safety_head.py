@@ -106,6 +106,9 @@ class SafetyHead(nn.Module):
 
         scores = torch.einsum("bhd,khd->bhk", queries, keys).float() * self.head_dim**-0.5
         weights = scores.masked_fill(~readable, torch.finfo(scores.dtype).min).softmax(dim=-1) * readable
-        attended = torch.einsum("bhk,khd->bhd", weights.to(values.dtype), values).flatten(1)
-        pooled = self.o_proj(attended)
+        attended = torch.einsum("bhk,khd->bhd", weights.to(values.dtype), values)
+        if self.pooling == "question":
+            # Two sums through linear layers cannot say "this picture *and* this question"; a product can.
+            attended = attended * queries.sigmoid()
+        pooled = self.o_proj(attended.flatten(1))
         return self.level_classifier(pooled).float(), self.type_classifier(pooled).float()

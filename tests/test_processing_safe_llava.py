@@ -51,7 +51,7 @@ def test_callers_messages_are_left_alone(tiny_processor):
 
 @pytest.mark.parametrize(("prompt", "pictures"), [("USER: <image> <image>", 1), ("USER: who?", 1), ("<image>", 0)])
 def test_pictures_that_do_not_match_the_placeholders_are_refused(prompt, pictures, tiny_processor, make_image):
-    with pytest.raises(ValueError, match=f"{prompt.count('<image>')} `<image>` placeholders for {pictures} pictures"):
+    with pytest.raises(ValueError, match=f"{prompt.count('<image>')} tokens and {pictures} images"):
         tiny_processor(text=prompt, images=[make_image(seed) for seed in range(pictures)] or None)
 
 
