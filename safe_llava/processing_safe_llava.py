@@ -45,8 +45,8 @@ class SafeLlavaProcessor(LlavaProcessor):
             if placeholders != pictures:
                 raise ValueError(
                     f"The total number of {self.image_token} tokens in the prompts should be the same as the number "
-                    f"of images passed, but there are {placeholders} tokens and {pictures} images. In a chat, give each "
-                    'picture a part {"type": "image"}; in a string, one token.'
+                    f"of images passed, but there are {placeholders} tokens and {pictures} images. In a chat, give "
+                    'each picture a part {"type": "image"}; in a string, one token.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
 
