@@ -93,7 +93,7 @@ class WordAlignment:
 def answer_loss(
     model: LlavaForConditionalGeneration, batch: list[Row], features: torch.Tensor, alignment: WordAlignment
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of the answers, given tower features of shape (scenes, patches, hidden), and the alignment loss."""
+    """Cross-entropy of the answers, and the alignment loss; the features are (scenes, patches, hidden)."""
     width = max(len(row.input_ids) for row in batch)
     pad = model.config.text_config.pad_token_id
     input_ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in batch])

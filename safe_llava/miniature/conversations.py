@@ -30,11 +30,11 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "stage1": {
         "harmless": 0.08,
-        "look_alike": 0.17,
-        "risky": 0.36,
+        "look_alike": 0.16,
+        "risky": 0.33,
         "pair_risky": 0.18,
-        "pair_harmless": 0.13,
-        "text_risky": 0.05,
+        "pair_harmless": 0.14,
+        "text_risky": 0.08,
         "text_only": 0.03,
     },
     "stage2": {
@@ -134,10 +134,10 @@ class ConversationSampler:
         if scene.sign and rng.random() < about_sign:
             row.question = ask_about_sign(scene.sign, rng, self.novel)
         elif rng.random() < SECOND_PICTURE_SHARE:
-            scenes = rng.sample([scene, self._scene()], 2)
-            question = ask_about_two(*scenes, rng, self.novel)
+            first, second = rng.sample([scene, self._scene()], 2)
+            question = ask_about_two(first, second, rng, self.novel)
             if question:
-                row.scenes, row.question = scenes, question
+                row.scenes, row.question = [first, second], question
         return row
 
     def _harmless(self) -> Conversation:

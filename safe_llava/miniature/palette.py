@@ -50,7 +50,8 @@ SIGN_STYLES: dict[str, SignStyle] = {
 
 def random_style(rng: random.Random) -> SignStyle:
     """Make up a style: any pale or dark plate with an ink that stands out."""
-    pale, dark = (tuple(rng.randint(low, high) for _ in range(3)) for low, high in ((195, 255), (15, 85)))
+    pale = (rng.randint(195, 255), rng.randint(195, 255), rng.randint(195, 255))
+    dark = (rng.randint(15, 85), rng.randint(15, 85), rng.randint(15, 85))
     plate, ink = (pale, dark) if rng.random() < 0.75 else (dark, pale)
     return SignStyle(
         plate=plate,
