@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
 from safe_llava.data import load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.dataset import build_dataset
+from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, merge_adapter, train_only_safety_modules
 
 
@@ -110,6 +112,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if eval_dataset is not None:
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
+    if trainer.is_world_process_zero() and (safety_args.stage == 1 or safety_args.merge_adapter):
+        data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+        write_model_card(training_args.output_dir, source=model_args.model_name_or_path, data=data)
     trainer.accelerator.end_training()
 
 
@@ -195,6 +200,8 @@ def save(trainer: SafeSFTTrainer, merge: bool) -> None:
     output_dir = Path(trainer.args.output_dir)
     folder = output_dir / "adapter" if merge else output_dir
     trainer.save_model(str(folder))
+    if trainer.is_world_process_zero():
+        (folder / TRAINING_ARGS_NAME).unlink()  # a pickle; whoever loads the model needs none
     if merge and trainer.is_world_process_zero():
         merge_adapter(folder, output_dir)
     trainer.accelerator.wait_for_everyone()

@@ -73,6 +73,13 @@ def test_stage_1_saves_a_checkpoint_with_processor_policy_metrics_and_state(writ
     assert {"level_loss", "type_loss", "safety_loss"} <= log[0].keys()
 
 
+def test_what_is_saved_has_a_model_card_and_no_pickle(write_config, tmp_path):
+    run(write_config())
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "README.md" in files
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
+
+
 def test_stage_2_keeps_the_adapter(write_config, tmp_path):
     run(write_config(**LORA))
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
