@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from .configuration_safe_llava import SafeLlavaConfig
 from .modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .processing_safe_llava import SafeLlavaProcessor
 from .safety_policy import SafetyDecision
@@ -47,6 +48,27 @@ def open_picture(path: str | os.PathLike) -> Image.Image:
         raise ValueError(f"The picture {path} cannot be read: {error}. Give a whole PNG, JPEG or similar.") from error
 
 
+def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
+    """
+    The configuration of a checkpoint, a folder or a Hub id.
+
+    Raises:
+        ValueError: if there is no model, or one that is no SafeLLaVA.
+    """
+    try:
+        config = AutoConfig.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
+        ) from error
+    if config.model_type != "safe_llava":
+        raise ValueError(
+            f"{checkpoint} is a {config.model_type!r}, not a 'safe_llava'. Make one of it with "
+            f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
+        )
+    return config
+
+
 def load_safe_llava(
     checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
 ) -> tuple[SafeLlavaForConditionalGeneration, SafeLlavaProcessor]:
@@ -65,12 +87,7 @@ def load_safe_llava(
         from accelerate import PartialState
 
         device = str(PartialState().default_device)
-    model_type = AutoConfig.from_pretrained(checkpoint).model_type
-    if model_type != "safe_llava":
-        raise ValueError(
-            f"{checkpoint} is a {model_type!r}, not a 'safe_llava'. Make one of it with "
-            f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
-        )
+    read_config(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device)
     return model.eval(), AutoProcessor.from_pretrained(checkpoint)
 

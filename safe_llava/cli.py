@@ -146,10 +146,10 @@ def ask(
 def policy(model: Model) -> None:
     """Print the safety policy that is stored with a model, as JSON. Edit it and pass it to `ask --policy`."""
     with _reported():
-        from transformers import AutoConfig
+        from .ask import read_config
 
-        config = AutoConfig.from_pretrained(model)
-    typer.echo(json.dumps(getattr(config, "safety_policy", None), indent=2, ensure_ascii=False))
+        stored = read_config(model).safety_policy
+    typer.echo(json.dumps(stored, indent=2, ensure_ascii=False))
 
 
 def _print_answer(answer: str, verdict: dict[str, Any] | None, decision: dict[str, Any] | None) -> None:

@@ -158,6 +158,15 @@ def tiny_safe_llava(
 
 
 @pytest.fixture(scope="session")
+def alarmed_safe_llava(tiny_safe_llava: SafeLlavaForConditionalGeneration) -> SafeLlavaForConditionalGeneration:
+    """`tiny_safe_llava` with a head that takes every picture for high risk, so that its policy always acts."""
+    model = copy.deepcopy(tiny_safe_llava)
+    with torch.no_grad():
+        model.model.safety_head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+    return model
+
+
+@pytest.fixture(scope="session")
 def make_image() -> Callable[..., Image.Image]:
     """`make_image(seed)` draws a picture of coloured noise; the same seed gives the same picture."""
 

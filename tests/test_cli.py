@@ -9,24 +9,15 @@ import torch
 from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
-from safe_llava import SafeLlavaForConditionalGeneration, SafetyPolicy, __version__
+from safe_llava import SafetyPolicy, __version__
 from safe_llava.cli import app
 from safe_llava.safety_labels import RISK_TYPES
 
 
 @pytest.fixture(scope="module")
-def alarmed_model(tiny_safe_llava) -> SafeLlavaForConditionalGeneration:
-    """A model that takes every picture for high risk."""
-    model = copy.deepcopy(tiny_safe_llava)
-    with torch.no_grad():
-        model.model.safety_head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
-    return model
-
-
-@pytest.fixture(scope="module")
-def checkpoint(alarmed_model, tiny_processor, tmp_path_factory) -> Path:
+def checkpoint(alarmed_safe_llava, tiny_processor, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    alarmed_model.save_pretrained(folder)
+    alarmed_safe_llava.save_pretrained(folder)
     tiny_processor.save_pretrained(folder)
     return folder
 
@@ -63,7 +54,7 @@ def test_version():
     assert run("--version").stdout.strip() == __version__
 
 
-def test_ask_prints_what_generate_answers(checkpoint, alarmed_model, tiny_processor, picture, make_image):
+def test_ask_prints_what_generate_answers(checkpoint, alarmed_safe_llava, tiny_processor, picture, make_image):
     result = json.loads(ask(checkpoint, "--image", picture, "--json").stdout)
     parts = [{"type": "image", "image": make_image(2)}, {"type": "text", "text": "What is this?"}]
     inputs = tiny_processor.apply_chat_template(
@@ -73,7 +64,7 @@ def test_ask_prints_what_generate_answers(checkpoint, alarmed_model, tiny_proces
         return_dict=True,
         return_tensors="pt",
     )
-    output = alarmed_model.generate(**inputs, max_new_tokens=24, do_sample=False, return_dict_in_generate=True)
+    output = alarmed_safe_llava.generate(**inputs, max_new_tokens=24, do_sample=False, return_dict_in_generate=True)
     new_tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
     assert result["answer"] == tiny_processor.decode(new_tokens, skip_special_tokens=True).strip()
     assert result["verdict"] == output.safety_verdict.to_list()[0]
@@ -94,9 +85,11 @@ def test_ask_takes_several_pictures_and_none(checkpoint, picture):
     assert json.loads(ask(checkpoint, "--json").stdout)["verdict"] is None
 
 
-def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(alarmed_model, tiny_processor, picture, tmp_path):
+def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(
+    alarmed_safe_llava, tiny_processor, picture, tmp_path
+):
     stored = tmp_path / "refusing"
-    model = copy.deepcopy(alarmed_model)
+    model = copy.deepcopy(alarmed_safe_llava)
     model.set_safety_policy(refusing("Stored words."), tiny_processor)
     model.save_pretrained(stored)
     tiny_processor.save_pretrained(stored)
