@@ -4,7 +4,7 @@ import copy
 import sys
 from pathlib import Path
 
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
 from safe_llava import SafeLlavaForConditionalGeneration
@@ -20,9 +20,9 @@ model.push_to_hub("org/safe-llava", tags=["my-tag"])
 processor.push_to_hub("org/processor-first")
 model.push_to_hub("org/processor-first")
 
-card = ModelCard("---\nlicense: mit\n---\n# Written by hand\n")
-model.push_to_hub("org/with-card")
-card.push_to_hub("org/with-card")
+card = b"---\nlicense: mit\n---\n# Written by hand\n"
+HfApi().create_repo("org/with-card")
+HfApi().upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id="org/with-card")
 model.push_to_hub("org/with-card")
 
 config = copy.deepcopy(model.config)
