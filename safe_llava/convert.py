@@ -47,8 +47,8 @@ def convert_llava_checkpoint(
 ) -> Path:
     """
     Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP or SigLIP tower) of any of its
-    three key layouts. The stock weights are copied as they are, a shard at a time, so that a 13B model converts in a
-    few GB of memory. The new safety modules are untrained: train stage 1 next.
+    three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
+    modules are untrained: train stage 1 next.
 
     Args:
         source (`str` or `os.PathLike`):
@@ -61,7 +61,7 @@ def convert_llava_checkpoint(
         dtype (`torch.dtype`, *optional*):
             Casts all floating weights. By default each keeps its own, and the new modules take that of the rest.
         max_shard_size (`int` or `str`, *optional*, defaults to `"2GB"`):
-            Largest weight file. Conversion needs about twice as much memory.
+            Largest weight file.
         chat_template (`str`, *optional*):
             A Jinja chat template in place of the source's. Needed where the source has none.
         seed (`int`, *optional*, defaults to 0):
@@ -267,18 +267,16 @@ def _initialize_safety_modules(model: SafeLlavaForConditionalGeneration, seed: i
 def _save_weights(
     weights: dict[str, torch.Tensor], folder: Path, max_shard_size: int | str, dtype: torch.dtype | None
 ) -> None:
-    """Writes the weights shard by shard, so that only one of them is in memory."""
+    """Writes the weights shard by shard and empties `weights`, so that a source file is let go once it is written."""
 
-    def target_dtype(tensor: torch.Tensor) -> torch.dtype:
-        return dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
 
     # Tensors mapped from one file share its storage and would be planned as one, so plan with stand-ins.
-    stand_ins = {
-        key: torch.empty_like(value, dtype=target_dtype(value), device="meta") for key, value in weights.items()
-    }
+    stand_ins = {key: cast(torch.empty_like(value, device="meta")) for key, value in weights.items()}
     plan = split_torch_state_dict_into_shards(stand_ins, max_shard_size=max_shard_size)
     for name, keys in tqdm(plan.filename_to_tensors.items(), desc="Writing weights", unit="shard"):
-        shard = {key: weights[key].to(target_dtype(weights[key])).contiguous() for key in keys}
+        shard = {key: cast(weights.pop(key)).contiguous() for key in keys}
         save_file(shard, folder / name, metadata={"format": "pt"})
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
