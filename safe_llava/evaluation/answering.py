@@ -37,7 +37,8 @@ def answer_dataset(
     Returns:
         For each row, in order, `answer`, and the head's `level` and `type` (indices; None without a head).
     """
-    order = sorted(range(len(dataset)), key=lambda i: (len(dataset[i]["images"]), len(str(dataset[i]["messages"]))))
+    lengths = [sum(len(message["content"]) for message in messages) for messages in dataset["messages"]]
+    order = sorted(range(len(dataset)), key=lengths.__getitem__)
     answers: list[dict[str, Any]] = [{}] * len(dataset)
     for start in tqdm(range(0, len(order), batch_size), desc="answer", leave=False):
         indices = order[start : start + batch_size]
