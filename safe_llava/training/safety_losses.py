@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from trl.trainer.utils import FusedCausalLMOutput
 
 from ..modeling_safe_llava import SafeLlavaForConditionalGeneration
@@ -14,7 +15,8 @@ from ..modeling_safe_llava import SafeLlavaForConditionalGeneration
 @dataclass
 class SafeFusedCausalLMOutput(FusedCausalLMOutput):
     """
-    trl's fused output and what the safety head found.
+    trl's fused output and what the safety head found. The per-token fields have the shape `(1, num_scored)`: all
+    tokens of the batch that have a label, one after the other.
 
     Args:
         level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and
@@ -35,7 +37,8 @@ def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
 
     trl's fused forward calls the inner model without `labels` and keeps only its hidden states. Two hooks on the inner
     model, there for one call, hand `labels` in, so that the head knows the prompt from the answer, and its losses out.
-    They leave through the module's output: DDP searches it for the parameters that take part.
+    They leave through the module's output: DDP searches it for the parameters that take part. The second hook also
+    leaves only the hidden states of the answers, since without Triton trl scores the long prompts too.
 
     Args:
         model: A model that trl has given its fused LM head; not its PEFT, DDP or FSDP wrapper.
@@ -47,14 +50,23 @@ def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
         if not fused_lm_head:
             return fused_forward(*args, labels=labels, **kwargs)
         kept = {}
+        next_labels = labels[:, 1:]
+        scored = next_labels != -100
+        scored[0, 0] |= ~scored.any()  # one ignored position keeps the loss connected where there is no answer
+
+        def keep_scored(module: nn.Module, args: tuple, output: Any) -> Any:
+            kept.update(output)
+            output.last_hidden_state = output.last_hidden_state[:, :-1][scored].unsqueeze(0)
+            return output
+
         hooks = [
             self.model.register_forward_pre_hook(
                 lambda module, args, kwargs: (args, {**kwargs, "labels": labels}), with_kwargs=True
             ),
-            self.model.register_forward_hook(lambda module, args, output: kept.update(output)),
+            self.model.register_forward_hook(keep_scored),
         ]
         try:
-            fused = fused_forward(*args, fused_lm_head=True, labels=labels, **kwargs)
+            fused = fused_forward(*args, fused_lm_head=True, shift_labels=next_labels[scored].unsqueeze(0), **kwargs)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -135,6 +135,17 @@ def test_unlabelled_rows_train_the_language_model_alone(make_trainer, model, dat
     torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), model(**batch).lm_loss)
 
 
+def test_a_batch_without_answers_still_trains_the_head(make_trainer, model):
+    train_only_safety_modules(model)
+    trainer = make_trainer()
+    batch = batch_of(trainer, [0, 1])
+    batch["labels"] = torch.full_like(batch["labels"], -100)
+    loss = trainer.compute_loss(model, dict(batch))
+    loss.backward()
+    torch.testing.assert_close(loss, model.config.safety_loss_coef * model(**batch).safety_loss)
+    assert all(param.grad is not None for param in model.model.safety_tokens.parameters())
+
+
 def test_a_model_without_a_head_trains_its_language_model(make_trainer, model, dataset):
     model.model.safety_head = model.model.safety_projector = None
     trainer = make_trainer()
