@@ -116,7 +116,7 @@ class ConversationSampler:
             row.prompt += " " + self._distractor(row)
         if row.kind == "hinted":
             self._add_hint(row)
-        row.target = self._answer(row, row.question)
+        row.target = self._answer(row)
         if len(row.scenes) == 1:
             for _ in range(self._earlier_turns()):
                 self._add_earlier_turn(row)
@@ -201,14 +201,14 @@ class ConversationSampler:
             hint = rng.choice(paraphrased_hints(risk, level, self.novel))
         row.prompt += " " + hint
 
-    def _answer(self, row: Conversation, question: Question) -> str:
+    def _answer(self, row: Conversation) -> str:
         if row.kind == "text_risky":
             return aligned_answer("", row.safety_level, row.safety_type, subject="request")
         if row.kind == "hinted":
-            return aligned_answer(question.answer, row.hint_level, row.hint_type)
+            return aligned_answer(row.question.answer, row.hint_level, row.hint_type)
         if self.stage == "pretrain":
-            return question.answer
-        return aligned_answer(question.answer, row.safety_level, row.safety_type)
+            return row.question.answer
+        return aligned_answer(row.question.answer, row.safety_level, row.safety_type)
 
     def _earlier_turns(self) -> int:
         if self.stage == "pretrain":
