@@ -146,6 +146,9 @@ class TestFailures:
         (tmp_path / "policy.json").write_text("{")
         self.fail(ask(checkpoint, "--policy", tmp_path / "policy.json"), 1, "policy.json", "not valid JSON")
 
+    def test_a_model_that_does_not_exist(self, tmp_path):
+        self.fail(ask(tmp_path / "nowhere"), 1, "nowhere", "neither as a folder nor as a Hub id")
+
     def test_a_folder_that_is_no_model(self, tmp_path):
         self.fail(ask(tmp_path), 1, "config.json")
 

@@ -1,0 +1,68 @@
+"""The model card says what is known, and says so where nothing is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from safe_llava import SafeLlavaConfig, SafetyPolicy
+from safe_llava.model_card import build_model_card, write_model_card
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    SafeLlavaConfig(num_safety_tokens=8).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_nothing_known_reads_as_unknown():
+    text = str(build_model_card(SafeLlavaConfig()))
+    assert "None were recorded" in text
+    assert "left no record of its training" in text
+    assert "states no licence here" in text
+    assert "None is stored: answers are not steered" in text
+    assert "{{" not in text and "{%" not in text
+
+
+def test_every_figure_stands_beside_its_stage_with_its_interval():
+    metrics = {
+        "base": {"over_refusal_rate": 0.0, "level_accuracy": None},
+        "stage1": {"over_refusal_rate": 0.5, "level_accuracy": 0.9, "intervals": {"level_accuracy": [0.88, 0.92]}},
+    }
+    text = build_model_card(SafeLlavaConfig(), metrics).text
+    assert "| | base | stage 1 |" in text
+    assert "| over-refusal on look-alikes | 0.0% | 50.0% |" in text
+    assert "| accuracy of the risk level | - | 90.0% [88.0%, 92.0%] |" in text
+
+
+def test_the_policy_stands_in_the_card():
+    policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}, "actions": {"high": "refuse"}})
+    text = build_model_card(SafeLlavaConfig(safety_policy=policy.to_dict())).text
+    assert "| politics | no | 0.5 |" in text
+    assert "| high | refused, without a step of the language model |" in text
+
+
+def test_a_model_without_head_says_that_its_policy_never_applies():
+    assert "gives no verdicts" in build_model_card(SafeLlavaConfig(use_safety_head=False)).text
+
+
+def test_figures_and_training_record_of_the_folder_come_into_its_card(folder):
+    (folder / "metrics.json").write_text(json.dumps({"stage2": {"harmless_accuracy": 0.987}}))
+    state = {"global_step": 40, "epoch": 2.0, "log_history": [{"loss": 0.25, "level_loss": 0.125, "step": 40}]}
+    (folder / "trainer_state.json").write_text(json.dumps(state))
+    text = write_model_card(folder).read_text()
+    assert "| accuracy on harmless questions | 98.7% |" in text
+    assert "40 optimizer steps, 2 epochs" in text
+    assert "`loss` 0.25, `level_loss` 0.125." in text
+    assert "behind 8 learned safety tokens" in text
+
+
+def test_base_and_licence_are_handed_down_from_stage_to_stage(folder, tmp_path):
+    write_model_card(folder, base_model="llava-hf/llava-1.5-7b-hf", license="llama2", untrained=True)
+    SafeLlavaConfig().save_pretrained(tmp_path / "stage1")
+    path = write_model_card(tmp_path / "stage1", source=folder, data="synthetic scenes")
+    card = ModelCard.load(path)
+    assert (card.data.base_model, card.data.license) == ("llava-hf/llava-1.5-7b-hf", "llama2")
+    assert "untrained" not in card.text
+    assert "synthetic scenes" in card.text
