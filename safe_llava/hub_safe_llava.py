@@ -50,7 +50,10 @@ class SafeLlavaHubMixin(PushToHubMixin):
                 f'processor.push_to_hub("{repo_id}").'
             )
             return
-        SafeLlavaProcessor.from_pretrained(self.name_or_path).save_pretrained(folder)
+        # Where this very code came with the checkpoint, it has been trusted already.
+        trusted = __name__.startswith("transformers_modules.")
+        processor = SafeLlavaProcessor.from_pretrained(self.name_or_path, trust_remote_code=trusted)
+        processor.save_pretrained(folder)
 
     def _fill_model_card(self, folder: Path, repo_id: str) -> None:
         path = folder / "README.md"

@@ -60,7 +60,9 @@ def run(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             "no_proxy": "127.0.0.1",
         }
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
-        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        process = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+        )
         assert process.returncode == 0, process.stderr
         return process.stdout
 

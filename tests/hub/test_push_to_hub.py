@@ -66,6 +66,13 @@ def test_classes_come_from_the_repository_only_where_the_package_is_missing(pull
         assert all(name.startswith(module) for name in pulled[mode]["org/safe-llava"]["classes"])
 
 
+@pytest.mark.parametrize("mode", ["with-package", "without-package"])
+def test_a_pulled_model_can_be_pushed_elsewhere_whole(pulled, pushed, hub, mode):
+    again = hub.files(f"org/again-{mode}")
+    assert again.keys() == pushed.keys()
+    assert again["README.md"].decode() == pushed["README.md"].decode().replace("org/safe-llava", f"org/again-{mode}")
+
+
 def test_a_processor_that_was_pushed_first_does_not_keep_the_card_away(converted, hub):
     assert "1.2%" in card_of(hub.files("org/processor-first")).text
 
