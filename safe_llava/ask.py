@@ -84,7 +84,7 @@ def load_safe_llava(
         ValueError: if the checkpoint is no SafeLLaVA.
     """
     if device is None:
-        from accelerate import PartialState
+        from accelerate.state import PartialState
 
         device = str(PartialState().default_device)
     read_config(checkpoint)
@@ -120,7 +120,7 @@ def ask(
         return_dict=True,
         return_tensors="pt",
     ).to(model.device, model.dtype)
-    output = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
+    output: Any = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
     verdict, decisions = output.get("safety_verdict"), output.get("safety_decisions")
     if verdict is None and pictures and model.config.use_safety_head:
         verdict = model.assess(**inputs)
