@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
@@ -19,8 +18,14 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
 from .hub_safe_llava import SafeLlavaHubMixin
-from .outputs_safe_llava import SafeLlavaCausalLMOutputWithPast, SafeLlavaImageFeatures, SafeLlavaModelOutputWithPast
+from .outputs_safe_llava import (
+    SafeLlavaCausalLMOutputWithPast,
+    SafeLlavaImageFeatures,
+    SafeLlavaModelOutputWithPast,
+    check_placeholders,
+)
 from .safety_head import SafetyHead, SafetyTokens
+from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 from .safety_verdict import SafetyVerdict
 
@@ -31,25 +36,6 @@ logger = logging.get_logger(__name__)
 # register. Without this a stock checkpoint's language model would load freshly initialised.
 for _stock, _ours in (("llava", "safe_llava"), ("LlavaModel", "SafeLlavaModel")):
     register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_stock), overwrite=True)
-
-
-def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, mean over the rows whose label is not -100; 0 (with a graph) where no row has a label."""
-    labels = labels.to(logits.device)
-    loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
-    return loss / (labels != -100).sum().clamp(min=1)
-
-
-def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImageFeatures | None) -> None:
-    """Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures."""
-    counts = placeholders.sum(dim=1).tolist()
-    pictures: Any = [] if image_outputs is None else image_outputs.pooler_output
-    size = len(pictures[0]) if pictures else 0
-    if sum(counts) != len(pictures) * size or (size and any(count % size for count in counts)):
-        raise ValueError(
-            f"Pictures and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there "
-            f"are {len(pictures)} pictures of {size} tokens each. Build both with one call of the processor."
-        )
 
 
 class SafeLlavaModel(LlavaModel):

@@ -1,6 +1,7 @@
 """What SafeLLaVA's methods return: LLaVA's outputs with the safety head's findings."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -63,3 +64,15 @@ class SafeLlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
     type_loss: torch.Tensor | None = None
     level_logits: torch.Tensor | None = None
     type_logits: torch.Tensor | None = None
+
+
+def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImageFeatures | None) -> None:
+    """Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures."""
+    counts = placeholders.sum(dim=1).tolist()
+    pictures: Any = [] if image_outputs is None else image_outputs.pooler_output
+    size = len(pictures[0]) if pictures else 0
+    if sum(counts) != len(pictures) * size or (size and any(count % size for count in counts)):
+        raise ValueError(
+            f"Pictures and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there "
+            f"are {len(pictures)} pictures of {size} tokens each. Build both with one call of the processor."
+        )
