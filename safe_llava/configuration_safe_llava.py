@@ -47,6 +47,9 @@ class SafeLlavaConfig(LlavaConfig):
             Weight of the two classification losses beside the language-model loss (paper, section 3.3).
         output_safety_logits (`bool`, *optional*, defaults to `True`):
             Whether `forward` runs the safety head. `generate` runs it once, before the answer, whatever is set here.
+        safety_modules_trained (`bool`, *optional*, defaults to `True`):
+            Whether verdicts can be trusted. Conversion sets it to `False`, stage 1 to `True`; until then every verdict
+            on a picture counts as high risk.
         safety_policy (`dict`, *optional*):
             A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
             [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.
@@ -77,6 +80,7 @@ class SafeLlavaConfig(LlavaConfig):
     safety_head_num_attention_heads: int = 8
     safety_loss_coef: float = 10.0
     output_safety_logits: bool = True
+    safety_modules_trained: bool = True
     safety_policy: dict[str, Any] | None = None
     safety_policy_token_ids: dict[str, Any] | None = None
 
@@ -102,8 +106,8 @@ class SafeLlavaConfig(LlavaConfig):
 
         num_patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
         has_cls_token = self.vision_config.model_type.startswith("clip")
-        keeps_cls_token = has_cls_token and self.vision_feature_select_strategy == "full"
-        self.image_seq_length = num_patches + int(keeps_cls_token) + self.num_safety_tokens
+        drops_first_token = self.vision_feature_select_strategy == "default"
+        self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
 
 
 __all__ = ["AUTO_MAP", "SafeLlavaConfig"]

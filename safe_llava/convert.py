@@ -48,7 +48,7 @@ def convert_llava_checkpoint(
     """
     Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP or SigLIP tower) of any of its
     three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
-    modules are untrained: train stage 1 next.
+    modules are untrained, and the model treats every picture as risky until stage 1 has trained them.
 
     Args:
         source (`str` or `os.PathLike`):
@@ -92,6 +92,7 @@ def convert_llava_checkpoint(
         safety_projector_hidden_size=safety_projector_hidden_size,
         safety_head_pooling=safety_head_pooling,
         safety_head_num_attention_heads=safety_head_num_attention_heads,
+        safety_modules_trained=False,
     )
     model = _load_on_meta(folder, config, dtype)
     processor = _convert_processor(folder, model, chat_template)
@@ -112,7 +113,6 @@ def convert_llava_checkpoint(
             partial,
             base_model=None if os.path.isdir(source) else str(source),
             license=None if base_card is None else base_card.data.license,
-            untrained=True,
         )
         if output.exists():
             output.rmdir()

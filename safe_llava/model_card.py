@@ -41,7 +41,6 @@ def build_model_card(
     license: str | None = None,
     data: str | None = None,
     training: dict[str, Any] | None = None,
-    untrained: bool = False,
     model_id: str = MODEL_ID,
 ) -> ModelCard:
     """
@@ -57,7 +56,6 @@ def build_model_card(
         data (`str`, *optional*): what it was trained and measured on; say "synthetic" where it is. Defaults to
             `metrics["data"]`.
         training (`dict`, *optional*): a `trainer_state.json` of the last stage.
-        untrained (`bool`, *optional*, defaults to `False`): whether the safety modules are still random.
         model_id (`str`, *optional*): repository or folder for the loading example.
 
     Returns:
@@ -83,7 +81,6 @@ def build_model_card(
         types=SAFETY_TYPES,
         policy=config.safety_policy,
         actions=_ACTIONS,
-        untrained=untrained,
         training=_summarize_training(training),
         data=data or metrics.get("data"),
         stages=[STAGES[stage] for stage in stages],

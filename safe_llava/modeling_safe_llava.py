@@ -329,7 +329,7 @@ class SafeLlavaForConditionalGeneration(
             text_embeds, placeholders.to(text_embeds.device), text_mask.to(text_embeds.device), image_outputs
         )
         is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
-        trusted = is_finite & (not self.missing_safety_weights)
+        trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
         return SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
 
     @can_return_tuple

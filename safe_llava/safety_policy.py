@@ -58,7 +58,7 @@ class SafetyPolicy:
         refusals (`dict[str, str]`):
             `refusals[type]`, the whole answer when the action is to refuse.
         untrusted_refusal (`str`):
-            The answer where the verdict cannot be trusted (NaN or missing head weights), unless every type is off.
+            The answer where the verdict cannot be trusted (see [`SafetyVerdict`]), unless every type is off.
 
     Raises:
         ValueError: if a field has a wrong value, with the path of the field, or if a type, level or field is unknown.

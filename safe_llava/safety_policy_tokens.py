@@ -18,16 +18,24 @@ def tokenize_policy(policy: SafetyPolicy, processor: Any) -> dict[str, Any]:
         policy ([`SafetyPolicy`]): the policy.
         processor ([`SafeLlavaProcessor`]): has the tokenizer and the chat template.
 
+    Raises:
+        ValueError: if the processor's chat template leaves out the question or the answer.
+
     Returns:
         `dict`: `"assistant_turn"`, the ids between the user's question and the answer, and `"texts"`, the ids of each
         text by the action that uses it (`"hint"` or `"refuse"`). No ids of `bos` or `eos` are among them.
     """
     chat = [{"role": "user", "content": [{"type": "text", "text": _QUESTION}]}]
     prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
-    assistant_turn = prompt[prompt.rindex(_QUESTION) + len(_QUESTION) :]
     answered = processor.apply_chat_template(
         [*chat, {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}]
     )
+    if _QUESTION not in prompt or _ANSWER not in answered:
+        raise ValueError(
+            f"The processor's chat template leaves out the question or the answer: it rendered {prompt!r} and "
+            f"{answered!r}. Give the processor a template that writes parts of type text."
+        )
+    assistant_turn = prompt[prompt.rindex(_QUESTION) + len(_QUESTION) :]
     answer_start = answered.rindex(_ANSWER)
     space = answered[len(prompt) : answer_start] if answered.startswith(prompt) else ""
 

@@ -21,8 +21,8 @@ class SafetyVerdict:
         has_image (`torch.BoolTensor` of shape `(batch_size,)`):
             Whether the row holds a picture. Rows without one are never steered.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
-            False where the verdict cannot be believed (NaN, or head weights that the checkpoint lacked). Such a row
-            counts as high risk.
+            False where the verdict cannot be believed: NaN, weights that the checkpoint lacked, or safety modules that
+            were never trained. Such a row counts as high risk.
 
     Example:
 

@@ -54,7 +54,7 @@ def draw_showcase(
         text.axis("off")
         level = SAFETY_LEVELS[verdict["level"]]
         question = fill(scene["messages"][-2]["content"], 95)
-        lines = [
+        lines: list[tuple[float, str, dict[str, Any]]] = [
             (1.0, KINDS[scene["kind"]], {"color": "#616161", "fontsize": 8}),
             (0.84, f"Q: {question}", {"weight": "bold"}),
             (0.48, f"base: {fill(base[row]['answer'], 95)}", {}),

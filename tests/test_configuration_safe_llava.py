@@ -20,6 +20,15 @@ def test_image_seq_length_counts_a_cls_token_that_is_kept():
     assert SafeLlavaConfig(vision_feature_select_strategy="full").image_seq_length == 641
 
 
+def test_image_seq_length_of_a_tower_without_a_cls_token():
+    tower = {"model_type": "siglip_vision_model", "image_size": 224, "patch_size": 16, "hidden_size": 768}
+    lengths = [
+        SafeLlavaConfig(vision_config=tower, vision_feature_select_strategy=strategy).image_seq_length
+        for strategy in ("full", "default")
+    ]
+    assert lengths == [14 * 14 + 64, 14 * 14 + 64 - 1]
+
+
 def test_config_builds_from_a_stock_config():
     stock = LlavaConfig(vision_feature_layer=-1).to_dict()
     stock.pop("model_type")

@@ -23,6 +23,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 from safe_llava.convert import convert_llava_checkpoint
+from safe_llava.training import train_only_safety_modules
 
 
 SIZES = {"num_safety_tokens": 4, "num_safety_visual_tokens": 9, "safety_head_num_attention_heads": 4}
@@ -315,3 +316,13 @@ def test_at_llava_1_5_sizes_stock_names_and_shapes_match(
     assert count("") == pytest.approx(added_million, abs=1)
     if hidden_size == 4096:
         assert (count("projector"), count("head"), count("tokens")) == pytest.approx((40, 67, 0.5), abs=0.6)
+
+
+def test_untrained_model_treats_every_picture_as_risky_until_stage_1(source, make_image, tmp_path):
+    convert_llava_checkpoint(source, tmp_path / "safe", **SIZES)
+    model = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path / "safe")
+    processor = AutoProcessor.from_pretrained(tmp_path / "safe")
+    inputs = processor(text="USER: <image> Who? ASSISTANT:", images=make_image(0), return_tensors="pt")
+    assert model.assess(**inputs).levels == ["high"]
+    train_only_safety_modules(model)
+    assert model.assess(**inputs).trusted.all()

@@ -59,10 +59,9 @@ def test_figures_and_training_record_of_the_folder_come_into_its_card(folder):
 
 
 def test_base_and_licence_are_handed_down_from_stage_to_stage(folder, tmp_path):
-    write_model_card(folder, base_model="llava-hf/llava-1.5-7b-hf", license="llama2", untrained=True)
+    write_model_card(folder, base_model="llava-hf/llava-1.5-7b-hf", license="llama2")
     SafeLlavaConfig().save_pretrained(tmp_path / "stage1")
     path = write_model_card(tmp_path / "stage1", source=folder, data="synthetic scenes")
     card = ModelCard.load(path)
     assert (card.data.base_model, card.data.license) == ("llava-hf/llava-1.5-7b-hf", "llama2")
-    assert "untrained" not in card.text
     assert "synthetic scenes" in card.text

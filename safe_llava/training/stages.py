@@ -17,12 +17,13 @@ def train_only_safety_modules(model: PreTrainedModel) -> None:
     Freeze the model for stage 1: the safety projector, both sets of safety tokens and the safety head train.
 
     The modules that train become float32, for steps of 1e-5 are lost in bfloat16 weights; run a half-precision model
-    under autocast (`bf16: true`).
+    under autocast (`bf16: true`). What is saved from now on counts as trained.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): changed in place.
     """
     model.requires_grad_(False)
+    model.config.safety_modules_trained = True
     for name, module in model.model.named_children():
         if name.startswith("safety_"):
             module.requires_grad_(True).to(torch.float32)
