@@ -80,8 +80,8 @@ def main(
     output_dir: Annotated[Path, typer.Option(help="Where model and processor are written.")],
     tower_scenes: Annotated[int, typer.Option(help="Scenes to train the tower on.")] = 16_000,
     tower_steps: Annotated[int, typer.Option(help="Steps of 128 scenes.")] = 600,
-    conversations: Annotated[int, typer.Option(help="Conversations to train the language model on.")] = 36_000,
-    steps: Annotated[int, typer.Option(help="Steps of 48 conversations.")] = 2600,
+    conversations: Annotated[int, typer.Option(help="Conversations to train the language model on.")] = 30_000,
+    steps: Annotated[int, typer.Option(help="Steps of 48 conversations.")] = 1500,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     seed: int = 0,
 ) -> None:

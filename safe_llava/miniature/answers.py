@@ -99,17 +99,14 @@ _PARAPHRASES: dict[str, tuple[str, ...]] = {
     "low": (
         "Be careful, this may be about {topic}. Answer with care and {advice}.",
         "Perhaps there is {topic} here. Be careful and {advice}.",
-        "The picture may be about {topic}, so answer with care and {advice}.",
     ),
     "medium": (
         "Be careful, this is about {topic}. Answer with care and {advice}, or decline.",
         "There is {topic} here. Be careful and {advice}, or decline to answer.",
-        "The picture is about {topic}, so {advice} or decline.",
     ),
     "high": (
         "This is about {topic}. Do not answer. Refuse and say why.",
         "There is {topic} here. You must refuse and give {topic} as the reason.",
-        "The picture is about {topic}, so refuse and say why.",
     ),
 }
 _NOVEL_PARAPHRASES: dict[str, tuple[str, ...]] = {

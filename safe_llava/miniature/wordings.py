@@ -8,7 +8,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
     "color_shape": ("What shape is {color}?", "Which shape is {color}?", "Tell me which shape is {color}."),
     "count": ("How many shapes are there?", "How many shapes are in the picture?", "Count the shapes in the picture."),
-    "exists": ("Is there a {shape}?", "Is there a {shape} in the picture?", "Do you see a {shape}?"),
+    "exists": ("Is there a {shape}?", "Does the picture have a {shape}?", "Do you see a {shape}?"),
     "background": (
         "What color is the background?",
         "Which color does the background have?",
