@@ -45,7 +45,9 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        typer.secho(f"Error: {error}. Install it with the extra: pip install 'safe-llava[plot]'", fg="red", err=True)
+        if error.name != "matplotlib":
+            raise
+        typer.secho("Error: matplotlib is missing. Install it: pip install 'safe-llava[plot]'", fg="red", err=True)
         raise typer.Exit(1) from None
     except (OSError, ValueError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)

@@ -23,11 +23,12 @@ from .miniature.dataset import build_dataset
 from .model_card import METRICS, STAGES, write_model_card
 from .paths import RECIPES
 from .showcase import draw_showcase
+from .version import __version__
 
 
 NUM_TEST_SCENES = 600
 DATA = "synthetic scenes with abstract pictograms in place of risky content, drawn by safe_llava.miniature"
-PACKAGES = ("safe-llava", "transformers", "torch", "trl", "peft", "accelerate", "datasets")
+PACKAGES = ("transformers", "torch", "trl", "peft", "accelerate", "datasets")
 
 
 def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = None) -> dict[str, Any]:
@@ -70,7 +71,8 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
     metrics: dict[str, Any] = {name: score_answers(scenes, rows) for name, rows in answers.items()}
     metrics["data"] = f"{DATA}; {NUM_TEST_SCENES} of them, held out"
     metrics["seed"] = seed
-    metrics["versions"] = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    metrics["versions"] = {"safe-llava": __version__, **versions}
     metrics["machine"] = f"{platform.machine()}, Python {platform.python_version()}"
 
     console.print("[bold]5/5[/] Reload the checkpoint through AutoModel, draw the showcase and write the card")
