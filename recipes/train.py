@@ -98,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(model_args, training_args)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
+    elif not model.config.safety_modules_trained:
+        raise ValueError(f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet")
     trainer = SafeSFTTrainer(
         model,
         training_args,

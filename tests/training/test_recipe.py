@@ -155,6 +155,13 @@ def test_a_stock_llava_is_refused_with_the_command_that_converts_it(write_config
         run(write_config(model_name_or_path=str(tmp_path / "stock")))
 
 
+def test_stage_2_refuses_a_model_that_has_not_been_through_stage_1(write_config, model, tmp_path):
+    model.config.safety_modules_trained = False
+    model.config.save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="has not been through stage 1"):
+        run(write_config(**LORA))
+
+
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_stage_file_parses_and_is_consistent(path):
     fields = yaml.safe_load(path.read_text())
