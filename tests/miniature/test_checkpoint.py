@@ -29,7 +29,7 @@ def test_the_checkpoint_is_stock_llava(miniature):
 
 def test_the_checkpoint_is_a_few_megabytes_of_safetensors_without_pickle():
     assert (CHECKPOINT / "model.safetensors").stat().st_size < 8e6
-    assert {file.suffix for file in CHECKPOINT.iterdir()} <= {".safetensors", ".json", ".jinja"}
+    assert {file.suffix for file in CHECKPOINT.iterdir()} <= {".safetensors", ".json", ".jinja", ".md"}
 
 
 def test_the_base_answers_harmless_questions_about_scenes_it_never_saw(base_metrics):
