@@ -102,7 +102,12 @@ class SafeLlavaGenerationMixin(GenerationMixin):
         image_outputs = self.model.get_image_outputs(
             kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
         )
-        verdict = self.assess(input_ids, attention_mask=attention_mask, mm_encoder_outputs={"image": image_outputs})
+        verdict = self.assess(
+            input_ids,
+            attention_mask=attention_mask,
+            mm_encoder_outputs={"image": image_outputs},
+            safety_policy=policy,
+        )
         decisions = self._decide(policy, verdict)
         answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
         hints = [self._token_ids_of(decisions[row]) for row in answered]

@@ -3,7 +3,7 @@
 Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,6 +26,7 @@ from .outputs_safe_llava import (
 )
 from .safety_head import SafetyHead, SafetyTokens
 from .safety_loss import safety_cross_entropy
+from .safety_policy import SafetyPolicy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 from .safety_verdict import SafetyVerdict
 
@@ -300,6 +301,7 @@ class SafeLlavaForConditionalGeneration(
         pixel_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
     ) -> SafetyVerdict:
         """
         The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
@@ -313,6 +315,9 @@ class SafeLlavaForConditionalGeneration(
                 0 where there is padding. Defaults to no padding.
             mm_encoder_outputs (`dict`, *optional*):
                 `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
+                Whose temperature the logits are divided by, as in `generate`: `None` takes the model's own policy, and
+                `False`, or a model without a policy, leaves them as `forward` returns them.
 
         Returns:
             [`SafetyVerdict`]
@@ -330,7 +335,9 @@ class SafeLlavaForConditionalGeneration(
         )
         is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
         trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
-        return SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        policy = self._resolve_safety_policy(safety_policy)
+        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
 
     @can_return_tuple
     def forward(

@@ -5,6 +5,7 @@ Paper: the joint condition of level and type and the safety hints, arXiv 2405.13
 
 import copy
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from .safety_labels import RISK_LEVELS, RISK_TYPES, SAFETY_LEVELS
 
 ACTIONS = ("answer", "hint", "refuse")
 SEVERAL_RISKS = ("strongest", "all")
+CLASSIFIERS = ("level", "type")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class SafetyPolicy:
             `refusals[type]`, the whole answer when the action is to refuse.
         untrusted_refusal (`str`):
             The answer where the verdict cannot be trusted (see [`SafetyVerdict`]), unless every type is off.
+        temperature (`dict[str, float]`):
+            `{"level": float, "type": float}`, above 0: the head's logits are divided by it before they become
+            probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on calibrated
+            probabilities. It never changes which level or type is the most probable. Default: 1, the head's own.
 
     Raises:
         ValueError: if a field has a wrong value, with the path of the field, or if a type, level or field is unknown.
@@ -80,6 +86,7 @@ class SafetyPolicy:
     hints: dict[str, dict[str, str]] = field(default_factory=lambda: copy.deepcopy(DEFAULT_HINTS))
     refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
     untrusted_refusal: str = UNTRUSTED_REFUSAL
+    temperature: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLASSIFIERS, 1.0))
 
     def __post_init__(self):
         _require_keys("types", self.types, RISK_TYPES)
@@ -87,8 +94,8 @@ class SafetyPolicy:
             _require_keys(f"types.{name}", rule, ("enabled", "threshold"))
             _require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
             threshold = rule["threshold"]
-            is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-            _require(f"types.{name}.threshold", threshold, is_number and 0 < threshold <= 1, "a number in (0, 1]")
+            is_valid = _is_number(threshold) and 0 < threshold <= 1
+            _require(f"types.{name}.threshold", threshold, is_valid, "a number in (0, 1]")
         _require_keys("actions", self.actions, RISK_LEVELS)
         for level, action in self.actions.items():
             _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
@@ -102,6 +109,10 @@ class SafetyPolicy:
         for name, text in self.refusals.items():
             _require_text(f"refusals.{name}", text)
         _require_text("untrusted_refusal", self.untrusted_refusal)
+        _require_keys("temperature", self.temperature, CLASSIFIERS)
+        for name, temperature in self.temperature.items():
+            is_valid = _is_number(temperature) and 0 < temperature < math.inf
+            _require(f"temperature.{name}", temperature, is_valid, "a number above 0")
 
     def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
         """
@@ -109,7 +120,8 @@ class SafetyPolicy:
 
         Args:
             level (`int`): the risk level, 0 (none) to 3 (high).
-            type_probs (`list[float]`): probabilities of the risk types, in the order of [`SAFETY_TYPES`].
+            type_probs (`list[float]`):
+                Probabilities of the risk types, in the order of [`SAFETY_TYPES`], at this policy's temperature.
             trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
         """
         enabled = [name for name in RISK_TYPES if self.types[name]["enabled"]]
@@ -176,6 +188,10 @@ def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[s
             raise ValueError(f"Safety policy: unknown field `{where}`; expected one of {sorted(values)}.")
         values[key] = _merge(values[key], change, where) if isinstance(values[key], dict) else change
     return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _require(path: str, value: Any, is_valid: bool, expected: str) -> None:

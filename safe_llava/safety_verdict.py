@@ -1,6 +1,6 @@
 """What the safety head found, in a form that people and policies can read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,13 +11,14 @@ from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 @dataclass
 class SafetyVerdict:
     """
-    The verdict on each row of a batch. Probabilities are what the head says; nothing of a policy is in them.
+    The verdict on each row of a batch. Probabilities are what the head says; nothing of a policy is in them but the
+    temperature by which the logits are already divided (see [`SafetyPolicy`]).
 
     Args:
         level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`):
-            Scores of the risk levels none, low, medium, high.
+            Scores of the risk levels none, low, medium, high, divided by the temperature of the policy in force.
         type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`):
-            Scores of the risk types, in the order of [`SAFETY_TYPES`].
+            Scores of the risk types, in the order of [`SAFETY_TYPES`], divided likewise.
         has_image (`torch.BoolTensor` of shape `(batch_size,)`):
             Whether the row holds a picture. Rows without one are never steered.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
@@ -41,6 +42,10 @@ class SafetyVerdict:
 
     def __len__(self) -> int:
         return len(self.level_logits)
+
+    def with_temperature(self, level: float = 1.0, type: float = 1.0) -> "SafetyVerdict":
+        """A copy with the logits of levels and types divided by these numbers above 0 (arXiv 1706.04599)."""
+        return replace(self, level_logits=self.level_logits / level, type_logits=self.type_logits / type)
 
     @property
     def level_probs(self) -> torch.Tensor:

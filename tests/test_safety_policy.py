@@ -96,6 +96,16 @@ def test_policy_survives_json(tmp_path):
     assert SafetyPolicy.from_json_file(tmp_path / "policy.json") == policy
 
 
+def test_policy_stored_before_there_were_temperatures_has_temperature_1():
+    stored = SafetyPolicy().to_dict()
+    del stored["temperature"]
+    assert SafetyPolicy.from_dict(stored).temperature == {"level": 1.0, "type": 1.0}
+
+
+def test_one_temperature_can_be_changed_alone():
+    assert SafetyPolicy.from_dict({"temperature": {"type": 2.5}}).temperature == {"level": 1.0, "type": 2.5}
+
+
 def test_partial_changes_leave_the_rest_and_the_original_alone():
     policy = SafetyPolicy.from_dict({"actions": {"high": "refuse"}})
     changed = policy.updated({"types": {"privacy": {"threshold": 0.9}}})
@@ -118,6 +128,11 @@ def test_partial_changes_leave_the_rest_and_the_original_alone():
         ({"several_risks": "first"}, "several_risks"),
         ({"hints": {"privacy": {"low": " "}}}, "hints.privacy.low"),
         ({"refusals": {"privacy": 3}}, "refusals.privacy"),
+        ({"temperature": {"type": 0}}, "temperature.type"),
+        ({"temperature": {"level": float("inf")}}, "temperature.level"),
+        ({"temperature": {"level": True}}, "temperature.level"),
+        ({"temperature": {"head": 1.0}}, "temperature.head"),
+        ({"temperature": 2.0}, "temperature"),
         ({"treshold": 0.5}, "treshold"),
     ],
 )

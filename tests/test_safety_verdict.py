@@ -31,3 +31,10 @@ def test_rows_are_json_ready_with_every_probability_by_name(verdict):
     assert row["level"] == "medium"
     assert sum(row["level_probs"].values()) == pytest.approx(1.0)
     assert row["type_probs"]["politics"] > row["type_probs"]["privacy"]
+
+
+def test_a_temperature_softens_probabilities_and_keeps_order_and_trust(verdict):
+    cooled = verdict.with_temperature(level=2.0, type=4.0)
+    torch.testing.assert_close(cooled.type_probs, (verdict.type_logits / 4.0).softmax(dim=-1))
+    assert (cooled.levels, cooled.types) == (verdict.levels, verdict.types)
+    assert verdict.level_logits[0, 2] == 5.0

@@ -1,0 +1,7 @@
+"""Fits a policy's temperature and thresholds to labelled rows, and shows what that does."""
+
+from .fit import Calibration, calibrate_policy
+from .logits import collect_logits, select_rows
+
+
+__all__ = ["Calibration", "calibrate_policy", "collect_logits", "select_rows"]

@@ -1,0 +1,93 @@
+"""What a model's safety head says about labelled rows, before any temperature."""
+
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Image, List
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, ProcessorMixin
+from trl.data_utils import prepare_multimodal_messages
+
+from ..data import UNLABELLED
+
+
+def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
+    """
+    The rows that a policy can be calibrated on.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): rows with `images`, `safety_level` and `safety_type`.
+
+    Returns:
+        The rows with both labels and a picture, and how many were left out: `"unlabelled"` (-100), and
+        `"without_picture"`, on which policies do not act.
+    """
+    labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
+    encoded = dataset.select_columns("images").cast_column("images", List(Image(decode=False)))
+    has_picture = np.array([bool(row["images"]) for row in encoded])
+    left_out = {"unlabelled": int((~labelled).sum()), "without_picture": int((labelled & ~has_picture).sum())}
+    return dataset.select(np.flatnonzero(labelled & has_picture)), left_out
+
+
+def collect_logits(
+    model: PreTrainedModel, processor: ProcessorMixin, dataset: Dataset, batch_size: int = 32
+) -> dict[str, np.ndarray]:
+    """
+    Judges every row by its pictures and its question; the answer to learn is not shown.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`]): a model with trained safety modules.
+        processor ([`SafeLlavaProcessor`]): its processor.
+        dataset ([`~datasets.Dataset`]):
+            Rows of [`select_rows`], with `messages` that end in an answer or with `prompt` and `completion`.
+        batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
+
+    Returns:
+        The arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape `(num_rows, 4)`, `type_logits`
+        of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and `safety_type` of shape `(num_rows,)`.
+
+    Raises:
+        ValueError: if a verdict cannot be trusted, or if the model has no safety head.
+    """
+    level_logits, type_logits = [], []
+    with tqdm(total=len(dataset), desc="Judging", unit="row", disable=None) as progress:
+        for start in range(0, len(dataset), batch_size):
+            rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
+            verdict = model.assess(**_encode(rows, processor).to(model.device, model.dtype), safety_policy=False)
+            if not verdict.trusted.all():
+                raise ValueError(
+                    f"Of rows {start + 1} to {start + len(rows)} {int((~verdict.trusted).sum())} verdicts cannot be "
+                    "trusted: the logits are not finite, or the safety modules were never trained or are missing from "
+                    "the checkpoint. Train stage 1 first, or try another --dtype."
+                )
+            level_logits.append(verdict.level_logits.cpu().numpy())
+            type_logits.append(verdict.type_logits.cpu().numpy())
+            progress.update(len(rows))
+    return {
+        "level_logits": np.concatenate(level_logits),
+        "type_logits": np.concatenate(type_logits),
+        "safety_level": np.asarray(dataset["safety_level"]),
+        "safety_type": np.asarray(dataset["safety_type"]),
+    }
+
+
+def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:
+    texts = [_render_question(row, processor) for row in rows]
+    bos_token = processor.tokenizer.bos_token
+    return processor(
+        images=[image for row in rows for image in row["images"]],
+        text=texts,
+        add_special_tokens=bos_token is None or not texts[0].startswith(bos_token),
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+    )
+
+
+def _render_question(row: dict[str, Any], processor: ProcessorMixin) -> str:
+    """The prompt as `generate` would get it, up to the start of the assistant's turn."""
+    question = row["messages"][:-1] if row.get("messages") else row["prompt"]
+    if isinstance(question, str):
+        return question
+    messages = prepare_multimodal_messages(question, images=row["images"])
+    return processor.apply_chat_template(messages, add_generation_prompt=True)
