@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import (
 from .configuration_safe_llava import SafeLlavaConfig
 from .modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
 from .processing_safe_llava import SafeLlavaProcessor
+from .safety_evidence import SafetyEvidence
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_verdict import SafetyVerdict
@@ -32,6 +33,7 @@ __all__ = [
     "SafeLlavaModel",
     "SafeLlavaProcessor",
     "SafetyDecision",
+    "SafetyEvidence",
     "SafetyPolicy",
     "SafetyVerdict",
     "__version__",

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from .configuration_safe_llava import SafeLlavaConfig
+from .evidence_overlay import draw_evidence
 from .modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .processing_safe_llava import SafeLlavaProcessor
 from .safety_policy import SafetyDecision
@@ -23,15 +25,19 @@ class Answer:
         answer (`str`): the answer alone, without special tokens and without a hint.
         verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` without a picture or a safety head.
         decision ([`SafetyDecision`], *optional*): what the policy did; `None` where none applied.
+        evidence (`PIL.Image.Image`, *optional*): the pictures and words that the verdict rests on, if asked for.
     """
 
     answer: str
     verdict: dict[str, Any] | None = None
     decision: SafetyDecision | None = None
+    evidence: Image.Image | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as nested dictionaries that JSON can hold."""
-        return asdict(self)
+        """Answer, verdict and decision as nested dictionaries that JSON can hold."""
+        values = asdict(replace(self, evidence=None))
+        del values["evidence"]
+        return values
 
 
 def open_picture(path: str | os.PathLike) -> Image.Image:
@@ -92,11 +98,13 @@ def load_safe_llava(
     return model.eval(), AutoProcessor.from_pretrained(checkpoint)
 
 
+@torch.no_grad()
 def ask(
     model: SafeLlavaForConditionalGeneration,
     processor: SafeLlavaProcessor,
     question: str,
     pictures: Sequence[Image.Image] = (),
+    return_evidence: bool = False,
     **generate_kwargs: Any,
 ) -> Answer:
     """
@@ -107,11 +115,17 @@ def ask(
         processor ([`SafeLlavaProcessor`]): its processor.
         question (`str`): the user's words.
         pictures (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
+        return_evidence (`bool`, *optional*, defaults to `False`): whether to draw why the verdict is what it is.
         generate_kwargs: everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
 
     Returns:
         [`Answer`]
+
+    Raises:
+        ValueError: if there is evidence to draw and no picture or no safety head.
     """
+    if return_evidence and not pictures:
+        raise ValueError("Evidence is drawn on a picture, and there is none. Give at least one picture.")
     parts = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": question}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],
@@ -120,12 +134,17 @@ def ask(
         return_dict=True,
         return_tensors="pt",
     ).to(model.device, model.dtype)
+    if return_evidence:
+        # Encoded once, for the answer and for the evidence.
+        inputs["mm_encoder_outputs"] = {"image": model.get_image_features(inputs.pop("pixel_values"))}
     output: Any = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
     verdict, decisions = output.get("safety_verdict"), output.get("safety_decisions")
-    if verdict is None and pictures and model.config.use_safety_head:
-        verdict = model.assess(**inputs)
+    if return_evidence or (verdict is None and pictures and model.config.use_safety_head):
+        policy = generate_kwargs.get("safety_policy")
+        verdict = model.assess(**inputs, safety_policy=policy, return_evidence=return_evidence)
     return Answer(
         answer=processor.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip(),
         verdict=None if verdict is None else verdict.to_list()[0],
         decision=None if decisions is None else decisions[0],
+        evidence=draw_evidence(verdict, pictures, inputs["input_ids"], processor) if return_evidence else None,
     )

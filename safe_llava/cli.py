@@ -148,6 +148,9 @@ def ask(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
     ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Picture to write: the places and words behind the verdict.")
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     device: Annotated[
         str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")
@@ -156,12 +159,16 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask about pictures; print the answer, the verdict with its probabilities and what the policy did."""
+    if evidence is not None and not image:
+        raise typer.BadParameter("evidence is drawn on pictures: give at least one --image.", param_hint="--evidence")
     with _reported():
         from .ask import ask as ask_model
         from .ask import load_safe_llava, open_picture
         from .safety_policy import SafetyPolicy
 
         pictures = [open_picture(path) for path in image or []]
+        if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+            raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
         if policy is not None:
             SafetyPolicy.from_json_file(policy)
         loaded, processor = load_safe_llava(model, device, dtype.value)
@@ -169,11 +176,16 @@ def ask(
             stored = loaded.safety_policy or SafetyPolicy()
             changes = json.loads(policy.read_text(encoding="utf-8"))
             loaded.set_safety_policy(stored.updated(changes), processor)
-        answer = ask_model(loaded, processor, question, pictures, max_new_tokens=max_new_tokens).to_dict()
+        answer = ask_model(loaded, processor, question, pictures, evidence is not None, max_new_tokens=max_new_tokens)
+        if evidence is not None and answer.evidence is not None:
+            evidence.parent.mkdir(parents=True, exist_ok=True)
+            answer.evidence.save(evidence)
     if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
     else:
-        _print_answer(**answer)
+        _print_answer(**answer.to_dict())
+        if evidence is not None:
+            typer.echo(f"why      see {evidence}")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from transformers.generation import GenerationMixin
 from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
+from .assessment_safe_llava import SafeLlavaAssessmentMixin
 from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
 from .hub_safe_llava import SafeLlavaHubMixin
@@ -22,13 +23,10 @@ from .outputs_safe_llava import (
     SafeLlavaCausalLMOutputWithPast,
     SafeLlavaImageFeatures,
     SafeLlavaModelOutputWithPast,
-    check_placeholders,
 )
 from .safety_head import SafetyHead, SafetyTokens
 from .safety_loss import safety_cross_entropy
-from .safety_policy import SafetyPolicy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
-from .safety_verdict import SafetyVerdict
 
 
 logger = logging.get_logger(__name__)
@@ -145,7 +143,8 @@ class SafeLlavaModel(LlavaModel):
         placeholders: torch.Tensor,
         text_mask: torch.Tensor,
         image_outputs: SafeLlavaImageFeatures | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        output_influence: bool = False,
+    ) -> tuple[Any, ...]:
         """
         Runs the safety projector and the safety head. No layer of the language model runs.
 
@@ -154,9 +153,11 @@ class SafeLlavaModel(LlavaModel):
             placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the pictures stand.
             text_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the prompt's text stands.
             image_outputs ([`SafeLlavaImageFeatures`], *optional*): the pictures of all rows.
+            output_influence (`bool`, *optional*, defaults to `False`): whether to measure what the verdict rests on.
 
         Returns:
-            Float32 logits of shape `(batch_size, 4)` for the level and `(batch_size, 7)` for the type.
+            Float32 logits of shape `(batch_size, 4)` for the level and `(batch_size, 7)` for the type. With
+            `output_influence=True` a [`SafetyInfluence`] follows.
 
         Raises:
             ValueError: if the model was built without a safety head.
@@ -170,13 +171,12 @@ class SafeLlavaModel(LlavaModel):
             head_tokens = self.safety_tokens()[0].to(device, dtype)
         if image_outputs is not None:
             features = self.safety_projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
-            # Picture i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
-            size = len(image_outputs.pooler_output[0])
-            last_placeholder = (torch.arange(len(features), device=device) + 1) * size
-            rows = torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
-            feature_rows = rows.repeat_interleave(features.shape[1])
+            image_rows = image_outputs.find_rows(placeholders)
+            feature_rows = image_rows.repeat_interleave(features.shape[1])
             features = features.flatten(0, 1)
-        return self.safety_head(inputs_embeds, text_mask, head_tokens, features, feature_rows)
+        return self.safety_head(
+            inputs_embeds, text_mask, head_tokens, features, feature_rows, output_influence=output_influence
+        )
 
     @can_return_tuple
     def forward(
@@ -248,7 +248,11 @@ class SafeLlavaModel(LlavaModel):
 
 
 class SafeLlavaForConditionalGeneration(
-    SafeLlavaHubMixin, SafeLlavaGenerationMixin, LlavaForConditionalGeneration, GenerationMixin
+    SafeLlavaHubMixin,
+    SafeLlavaAssessmentMixin,
+    SafeLlavaGenerationMixin,
+    LlavaForConditionalGeneration,
+    GenerationMixin,
 ):
     """
     A LLaVA that judges the picture and its question before it answers, in one pass of the vision tower.
@@ -293,51 +297,6 @@ class SafeLlavaForConditionalGeneration(
                 "To start from a stock LLaVA use `safe-llava convert`."
             )
         return (model, loading_info) if output_loading_info else model
-
-    @torch.no_grad()
-    def assess(
-        self,
-        input_ids: torch.LongTensor,
-        pixel_values: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
-        safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
-    ) -> SafetyVerdict:
-        """
-        The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
-        modules, no layer of the language model.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.
-            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*):
-                All pictures, in the order of their placeholders.
-            attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
-                0 where there is padding. Defaults to no padding.
-            mm_encoder_outputs (`dict`, *optional*):
-                `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
-            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
-                Whose temperature the logits are divided by, as in `generate`: `None` takes the model's own policy, and
-                `False`, or a model without a policy, leaves them as `forward` returns them.
-
-        Returns:
-            [`SafetyVerdict`]
-
-        Raises:
-            ValueError: if the model was built without a safety head, or if pictures and placeholders do not match.
-        """
-        image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
-        placeholders = input_ids == self.config.image_token_id
-        check_placeholders(placeholders, image_outputs)
-        text_mask = ~placeholders if attention_mask is None else ~placeholders & attention_mask.bool()
-        text_embeds = self.get_input_embeddings()(input_ids)
-        level_logits, type_logits = self.model.judge(
-            text_embeds, placeholders.to(text_embeds.device), text_mask.to(text_embeds.device), image_outputs
-        )
-        is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
-        trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
-        verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
-        policy = self._resolve_safety_policy(safety_policy)
-        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
 
     @can_return_tuple
     def forward(

@@ -24,6 +24,18 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
     patch_features: torch.Tensor | None = None
     patch_grid: tuple[int, int] | None = None
 
+    def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
+        """
+        The row of the batch that each picture belongs to, of shape `(num_images,)`.
+
+        Args:
+            placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the pictures stand.
+        """
+        # Picture i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
+        pictures: Any = self.pooler_output
+        last_placeholder = (torch.arange(len(pictures), device=placeholders.device) + 1) * len(pictures[0])
+        return torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+
 
 @dataclass
 class SafeLlavaModelOutputWithPast(LlavaModelOutputWithPast):

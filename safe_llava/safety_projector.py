@@ -98,6 +98,10 @@ class CAbstractor(nn.Module):
         hidden_states = self.blocks_after(hidden_states)
         return self.mlp(hidden_states.flatten(2).transpose(1, 2))
 
+    def token_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Visual tokens per column and per row of a picture with this many patches."""
+        return self.pooled_size, self.pooled_size
+
 
 class PatchMLP(nn.Module):
     """The ablation without an abstractor: a two-layer MLP on every patch. Takes what [`CAbstractor`] takes."""
@@ -112,6 +116,10 @@ class PatchMLP(nn.Module):
     def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Returns a `torch.Tensor` of shape `(num_images, height * width, hidden_size)`."""
         return self.mlp(patch_features)
+
+    def token_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Visual tokens per column and per row of a picture with this many patches: one for each."""
+        return grid
 
 
 def _backbone_widths(config: PreTrainedConfig) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from .safety_evidence import SafetyEvidence
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -24,6 +25,8 @@ class SafetyVerdict:
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
             False where the verdict cannot be believed: NaN, weights that the checkpoint lacked, or safety modules that
             were never trained. Such a row counts as high risk.
+        evidence ([`SafetyEvidence`], *optional*, returned with `return_evidence=True`):
+            The patches and words that speak for each row's risk.
 
     Example:
 
@@ -39,6 +42,7 @@ class SafetyVerdict:
     type_logits: torch.Tensor
     has_image: torch.Tensor
     trusted: torch.Tensor
+    evidence: SafetyEvidence | None = None
 
     def __len__(self) -> int:
         return len(self.level_logits)

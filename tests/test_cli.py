@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
@@ -85,6 +86,14 @@ def test_ask_takes_several_pictures_and_none(checkpoint, picture):
     assert json.loads(ask(checkpoint, "--json").stdout)["verdict"] is None
 
 
+def test_ask_draws_the_evidence_and_answers_as_without(checkpoint, picture, tmp_path):
+    arguments = ("--image", picture, "--image", picture, "--json")
+    result = ask(checkpoint, *arguments, "--evidence", tmp_path / "new" / "why.png")
+    assert json.loads(result.stdout)["answer"] == json.loads(ask(checkpoint, *arguments).stdout)["answer"]
+    with Image.open(tmp_path / "new" / "why.png") as drawn:
+        assert drawn.width > 2 * 448  # Two pictures side by side.
+
+
 def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(
     alarmed_safe_llava, tiny_processor, picture, tmp_path
 ):
@@ -129,6 +138,13 @@ class TestFailures:
 
     def test_a_missing_question(self, checkpoint):
         self.fail(run("ask", checkpoint), 2, "--question")
+
+    def test_evidence_without_a_picture(self, checkpoint, tmp_path):
+        self.fail(ask(checkpoint, "--evidence", tmp_path / "why.png"), 2, "--evidence", "--image")
+        assert not (tmp_path / "why.png").exists()
+
+    def test_evidence_in_no_picture_format(self, checkpoint, picture, tmp_path):
+        self.fail(ask(checkpoint, "--image", picture, "--evidence", tmp_path / "why.txt"), 1, "why.txt", ".png")
 
     def test_an_unreadable_picture(self, checkpoint, tmp_path):
         (tmp_path / "text.png").write_text("no picture")

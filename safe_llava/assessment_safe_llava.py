@@ -1,0 +1,76 @@
+"""The verdict on pictures and their questions, and what it rests on, without any layer of the language model."""
+
+from typing import Any, Literal
+
+import torch
+
+from .outputs_safe_llava import SafeLlavaImageFeatures, check_placeholders
+from .safety_evidence import locate_evidence
+from .safety_policy import SafetyPolicy
+from .safety_verdict import SafetyVerdict
+
+
+class SafeLlavaAssessmentMixin:
+    """Adds `assess`. Mixed into [`SafeLlavaForConditionalGeneration`]."""
+
+    config: Any
+    model: Any
+    missing_safety_weights: list[str]
+    _resolve_safety_policy: Any
+
+    @torch.no_grad()
+    def assess(
+        self,
+        input_ids: torch.LongTensor,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
+        return_evidence: bool = False,
+    ) -> SafetyVerdict:
+        """
+        The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
+        modules, no layer of the language model.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*):
+                All pictures, in the order of their placeholders.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                0 where there is padding. Defaults to no padding.
+            mm_encoder_outputs (`dict`, *optional*):
+                `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
+                Whose temperature the logits are divided by, as in `generate`: `None` takes the model's own policy, and
+                `False`, or a model without a policy, leaves them as `forward` returns them.
+            return_evidence (`bool`, *optional*, defaults to `False`):
+                Whether to also find the patches and words that the verdict rests on, as `verdict.evidence`.
+
+        Returns:
+            [`SafetyVerdict`]
+
+        Raises:
+            ValueError: if the model was built without a safety head, or if pictures and placeholders do not match.
+        """
+        image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
+        placeholders = input_ids == self.config.image_token_id
+        check_placeholders(placeholders, image_outputs)
+        text_mask = ~placeholders if attention_mask is None else ~placeholders & attention_mask.bool()
+        text_embeds = self.model.get_input_embeddings()(input_ids)
+        placeholders = placeholders.to(text_embeds.device)
+        level_logits, type_logits, *measured = self.model.judge(
+            text_embeds, placeholders, text_mask.to(text_embeds.device), image_outputs, return_evidence
+        )
+        is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
+        trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
+        verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        if return_evidence:
+            image_rows, patch_grid = trusted.new_zeros(0, dtype=torch.long), (1, 1)
+            if image_outputs is not None:
+                image_rows, patch_grid = image_outputs.find_rows(placeholders), image_outputs.patch_grid
+            token_grid = self.model.safety_projector.token_grid(patch_grid)
+            verdict.evidence = locate_evidence(
+                measured[0], image_rows.to(trusted.device), token_grid, patch_grid, trusted
+            )
+        policy = self._resolve_safety_policy(safety_policy)
+        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
