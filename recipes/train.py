@@ -36,7 +36,10 @@ class SafetyArguments:
             f"'{MINIATURE}' for synthetic scenes."
         }
     )
-    dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a hub dataset."})
+    dataset_config: str | None = field(
+        default=None,
+        metadata={"help": f"Configuration of a hub dataset; for '{MINIATURE}' the mix, by default that of the stage."},
+    )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_dataset_name: str | None = field(
         default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
@@ -98,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(model_args, training_args)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
-    elif not model.config.safety_modules_trained:
+    elif model.config.use_safety_head and not model.config.safety_modules_trained:
         raise ValueError(f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet")
     trainer = SafeSFTTrainer(
         model,
@@ -185,7 +188,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
             raise ValueError(
                 f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate; set it"
             )
-        return build_dataset(split, max_samples, stage=f"stage{safety_args.stage}")
+        return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(
         source,
         safety_args.image_folder,

@@ -39,6 +39,8 @@ def convert_llava_checkpoint(
     safety_projector_hidden_size: int | None = None,
     safety_head_pooling: str = "question",
     safety_head_num_attention_heads: int = 8,
+    use_safety_head: bool = True,
+    safety_loss_coef: float = 10.0,
     dtype: torch.dtype | None = None,
     max_shard_size: int | str = "2GB",
     chat_template: str | None = None,
@@ -56,7 +58,7 @@ def convert_llava_checkpoint(
         output (`str` or `os.PathLike`):
             The folder to write. It must not exist, or be empty; it appears only when it is complete.
         num_safety_tokens, safety_projector_type, num_safety_visual_tokens, safety_projector_hidden_size,
-        safety_head_pooling, safety_head_num_attention_heads:
+        safety_head_pooling, safety_head_num_attention_heads, use_safety_head, safety_loss_coef:
             See [`SafeLlavaConfig`]. The defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
         dtype (`torch.dtype`, *optional*):
             Casts all floating weights. By default each keeps its own, and the new modules take that of the rest.
@@ -70,7 +72,8 @@ def convert_llava_checkpoint(
             Branch, tag or commit of a Hub `source`.
 
     Returns:
-        `Path`: the folder that was written, with weights, config, default [`SafetyPolicy`], processor, code and card.
+        `Path`: the folder that was written, with weights, config, default [`SafetyPolicy`] (none without a head),
+        processor, code and card.
 
     Raises:
         FileExistsError: if `output` holds anything.
@@ -92,12 +95,15 @@ def convert_llava_checkpoint(
         safety_projector_hidden_size=safety_projector_hidden_size,
         safety_head_pooling=safety_head_pooling,
         safety_head_num_attention_heads=safety_head_num_attention_heads,
+        use_safety_head=use_safety_head,
+        safety_loss_coef=safety_loss_coef,
         safety_modules_trained=False,
     )
     model = _load_on_meta(folder, config, dtype)
     processor = _convert_processor(folder, model, chat_template)
     weights |= _initialize_safety_modules(model, seed)
-    model.set_safety_policy(SafetyPolicy(), processor)
+    if use_safety_head:
+        model.set_safety_policy(SafetyPolicy(), processor)
 
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workspace:

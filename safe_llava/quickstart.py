@@ -2,11 +2,7 @@
 
 import importlib.metadata
 import json
-import os
 import platform
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from .miniature import CHECKPOINT
 from .miniature.dataset import build_dataset
 from .model_card import METRICS, STAGES, write_model_card
 from .paths import RECIPES
+from .run_recipe import run_recipe
 from .showcase import draw_showcase
 from .version import __version__
 
@@ -60,7 +57,7 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
     for step, (stage, source, target) in enumerate((("stage1", converted, stage1), ("stage2", stage1, model_dir)), 2):
         if not target.exists():
             console.print(f"[bold]{step}/5[/] Train {stage} with recipes/miniature/{stage}.yaml")
-            _train(stage, source, target, seed)
+            run_recipe(RECIPES / "miniature" / f"{stage}.yaml", source, target, seed)
 
     console.print(f"[bold]4/5[/] Evaluate on {NUM_TEST_SCENES} held-out synthetic scenes")
     scenes = build_dataset("test", NUM_TEST_SCENES, seed=0)
@@ -113,18 +110,6 @@ def _claim(output_dir: Path, seed: int) -> None:
         )
     output_dir.mkdir(parents=True, exist_ok=True)
     _write_json(record, run)
-
-
-def _train(stage: str, source: Path, target: Path, seed: int) -> None:
-    """Runs the recipe script in a process of its own. The target appears only when training has finished."""
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    config = RECIPES / "miniature" / f"{stage}.yaml"
-    command = [sys.executable, str(RECIPES / "train.py"), "--config", str(config)]
-    command += ["--model_name_or_path", str(source), "--output_dir", str(partial), "--seed", str(seed)]
-    # Threads that spin while they wait slow training down several times when another program needs a core.
-    subprocess.run(command, check=True, env={"OMP_WAIT_POLICY": "passive", **os.environ})
-    partial.rename(target)
 
 
 def _answer(model: PreTrainedModel, folder: Path, scenes: Dataset) -> list[dict[str, Any]]:

@@ -175,3 +175,15 @@ def make_image() -> Callable[..., Image.Image]:
         return Image.fromarray(pixels)
 
     return make
+
+
+@pytest.fixture
+def assert_same_verdict():
+    """Compares rows of `SafetyVerdict.to_list`. Another process, or another batch, may round otherwise."""
+
+    def check(first: dict, second: dict) -> None:
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert second[name] == (pytest.approx(value, abs=1e-5) if isinstance(value, dict) else value), name
+
+    return check

@@ -55,7 +55,9 @@ def test_version():
     assert run("--version").stdout.strip() == __version__
 
 
-def test_ask_prints_what_generate_answers(checkpoint, alarmed_safe_llava, tiny_processor, picture, make_image):
+def test_ask_prints_what_generate_answers(
+    checkpoint, alarmed_safe_llava, tiny_processor, picture, make_image, assert_same_verdict
+):
     result = json.loads(ask(checkpoint, "--image", picture, "--json").stdout)
     parts = [{"type": "image", "image": make_image(2)}, {"type": "text", "text": "What is this?"}]
     inputs = tiny_processor.apply_chat_template(
@@ -68,7 +70,7 @@ def test_ask_prints_what_generate_answers(checkpoint, alarmed_safe_llava, tiny_p
     output = alarmed_safe_llava.generate(**inputs, max_new_tokens=24, do_sample=False, return_dict_in_generate=True)
     new_tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
     assert result["answer"] == tiny_processor.decode(new_tokens, skip_special_tokens=True).strip()
-    assert result["verdict"] == output.safety_verdict.to_list()[0]
+    assert_same_verdict(result["verdict"], output.safety_verdict.to_list()[0])
     assert result["decision"]["action"] == output.safety_decisions[0].action == "hint"
 
 

@@ -326,3 +326,18 @@ def test_untrained_model_treats_every_picture_as_risky_until_stage_1(source, mak
     assert model.assess(**inputs).levels == ["high"]
     train_only_safety_modules(model)
     assert model.assess(**inputs).trusted.all()
+
+
+def test_a_checkpoint_without_a_head_has_no_policy_and_answers_as_it_is(source: Path, tmp_path: Path):
+    folder = convert_llava_checkpoint(source, tmp_path / "out", **SIZES, use_safety_head=False)
+    model = SafeLlavaForConditionalGeneration.from_pretrained(folder)
+    assert model.safety_policy is None
+    assert not any("safety_head" in name or "safety_projector" in name for name in model.state_dict())
+
+
+def test_a_checkpoint_without_any_safety_module_is_the_stock_model(source: Path, tiny_llava, tmp_path: Path):
+    folder = convert_llava_checkpoint(
+        source, tmp_path / "out", **SIZES | {"num_safety_tokens": 0}, use_safety_head=False
+    )
+    model = SafeLlavaForConditionalGeneration.from_pretrained(folder)
+    assert model.state_dict().keys() == tiny_llava.state_dict().keys()

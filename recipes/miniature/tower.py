@@ -1,7 +1,6 @@
 """Phase 1 of the miniature's pre-training: the vision tower learns, patch by patch, what it looks at."""
 
 import random
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -11,8 +10,8 @@ from transformers import CLIPVisionModel
 from safe_llava.miniature.drawing import draw_scene
 from safe_llava.miniature.questions import PICTOGRAM_NAMES
 from safe_llava.miniature.scenes import (
-    ANY_STYLE,
     BACKGROUNDS,
+    CAPTIONS,
     COLORS,
     GRID_SIZE,
     MAX_MARKS,
@@ -25,6 +24,7 @@ from safe_llava.miniature.scenes import (
 PICTOGRAMS = tuple(PICTOGRAM_NAMES)
 PATCHES_PER_CELL = 2
 SIGN_KINDS = (None, "risky", "look_alike")
+CAPTION_SHARE = 0.3
 
 TARGETS: dict[str, int] = {
     "shape": 1 + len(SHAPES),
@@ -33,18 +33,28 @@ TARGETS: dict[str, int] = {
     "marks": 1 + MAX_MARKS,
     "background": len(BACKGROUNDS),
     "count": 6,
+    "caption": 1 + len(CAPTIONS),
 }
-"""What every patch is asked: its cell's shape, color and pictogram (0 is none), and the whole picture's marks,
-background and number of shapes."""
+"""What every patch is asked: its cell's shape, color, pictogram and caption (0 is none), and the whole picture's
+marks, background and number of shapes."""
 
 
-def sample_scenes(split: str, size: int, seed: int, any_style: float = 0.0) -> list[Scene]:
-    """Draw scenes with and without signs, a share `any_style` of them in made-up styles."""
+SPARSE_TARGETS = ("shape", "color", "pictogram", "caption")
+EMPTY_WEIGHT = 0.2
+
+
+def sample_scenes(split: str, size: int, seed: int, any_look: float = 0.0) -> list[Scene]:
+    """Draw scenes with and without signs and captions, a share `any_look` of them in made-up looks."""
     rng = random.Random(f"tower/{split}/{seed}")
-    scenes = [sample_scene(rng, split, rng.choice(SIGN_KINDS)) for _ in range(size)]
     return [
-        replace(scene, sign=replace(scene.sign, style=ANY_STYLE)) if scene.sign and rng.random() < any_style else scene
-        for scene in scenes
+        sample_scene(
+            rng,
+            split,
+            rng.choice(SIGN_KINDS),
+            words=CAPTIONS if rng.random() < CAPTION_SHARE else (),
+            look="any" if rng.random() < any_look else None,
+        )
+        for _ in range(size)
     ]
 
 
@@ -61,6 +71,9 @@ def patch_labels(scene: Scene) -> torch.Tensor:
         cells[3] = scene.sign.marks
     cells[4] = BACKGROUNDS.index(scene.background)
     cells[5] = len(scene.shapes)
+    if scene.caption:
+        for cell in scene.caption.cells:
+            cells[6][cell] = 1 + CAPTIONS.index(scene.caption.word)
     return cells.repeat_interleave(PATCHES_PER_CELL, 1).repeat_interleave(PATCHES_PER_CELL, 2).flatten(1)
 
 
@@ -89,9 +102,18 @@ class PatchReader(nn.Module):
         logits = self.patches(output.hidden_states[-2][:, 1:])
         return logits.transpose(1, 2).split(self.sizes, dim=1), self.pooled(output.pooler_output)
 
+    def class_weights(self, target: str) -> torch.Tensor | None:
+        """Most patches show no shape, no sign and no caption, which must not drown those that do."""
+        if target not in SPARSE_TARGETS:
+            return None
+        return torch.tensor([EMPTY_WEIGHT] + [1.0] * (TARGETS[target] - 1))
+
     def loss(self, tower: CLIPVisionModel, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits, pooled = self(tower, pixels)
-        dense = sum(nn.functional.cross_entropy(one, labels[:, i]) for i, one in enumerate(logits))
+        dense = sum(
+            nn.functional.cross_entropy(one, labels[:, i], weight=self.class_weights(name))
+            for i, (name, one) in enumerate(zip(TARGETS, logits, strict=True))
+        )
         return dense + 0.3 * nn.functional.cross_entropy(pooled, labels[:, 2].amax(1))
 
 

@@ -22,6 +22,7 @@ def answer_dataset(
     dataset: Dataset,
     batch_size: int = 64,
     max_new_tokens: int = 32,
+    system_prompt: str | None = None,
     **generate_kwargs: Any,
 ) -> list[dict[str, Any]]:
     """Answer the last question of every row.
@@ -32,18 +33,21 @@ def answer_dataset(
         dataset: Rows with `messages` and `images`; the last message is the answer to compare with and is not shown.
         batch_size: Prompts in one `generate`.
         max_new_tokens: Longest answer, in tokens.
+        system_prompt: What stands before the first turn of every chat.
         generate_kwargs: Passed on to `generate`, such as `safety_policy`.
 
     Returns:
-        For each row, in order, `answer`, and the head's `level` and `type` (indices; None without a head).
+        For each row, in order, `answer`, and the head's `level` and `type` (indices), `level_probs` and `type_probs`
+        (lists); None without a head.
     """
+    system = [] if system_prompt is None else [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]
     lengths = [sum(len(message["content"]) for message in messages) for messages in dataset["messages"]]
     order = sorted(range(len(dataset)), key=lengths.__getitem__)
     answers: list[dict[str, Any]] = [{}] * len(dataset)
     for start in tqdm(range(0, len(order), batch_size), desc="answer", leave=False):
         indices = order[start : start + batch_size]
         rows = [dataset[i] for i in indices]
-        texts = [processor.apply_chat_template(chat_prompt(row), add_generation_prompt=True) for row in rows]
+        texts = [processor.apply_chat_template(system + chat_prompt(row), add_generation_prompt=True) for row in rows]
         images = [row["images"] for row in rows]
         inputs = processor(
             images=images if any(images) else None, text=texts, padding=True, padding_side="left", return_tensors="pt"
@@ -58,8 +62,8 @@ def answer_dataset(
         new_tokens = output.sequences[:, inputs["input_ids"].shape[1] :]
         replies = processor.batch_decode(new_tokens, skip_special_tokens=True)
         verdict = output.get("safety_verdict")
-        levels = verdict.level.tolist() if verdict else [None] * len(rows)
-        types = verdict.type.tolist() if verdict else [None] * len(rows)
-        for i, reply, level, kind in zip(indices, replies, levels, types):
-            answers[i] = {"answer": reply.strip(), "level": level, "type": kind}
+        for place, (i, reply) in enumerate(zip(indices, replies)):
+            answers[i] = {"answer": reply.strip()}
+            for name in ("level", "type", "level_probs", "type_probs"):
+                answers[i][name] = getattr(verdict, name)[place].tolist() if verdict else None
     return answers

@@ -1,13 +1,24 @@
 """Conversations about synthetic scenes: what is asked, what a model should answer, and which risk there is."""
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from ..safety_hints import DEFAULT_HINTS
 from ..safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from .answers import aligned_answer, paraphrased_hints
-from .questions import PAIR_LEVELS, Question, ask_about_shapes, ask_about_sign, ask_about_two, ask_pair_question
-from .scenes import COLORS, SPLIT_BUCKETS, Scene, sample_scene
+from .looks import CORRUPTIONS
+from .mixes import MIXES
+from .questions import (
+    PAIR_LEVELS,
+    Question,
+    ask_about_caption,
+    ask_about_shapes,
+    ask_about_sign,
+    ask_about_two,
+    ask_pair_question,
+)
+from .scenes import COLORS, HARMLESS_WORDS, REASSURING_WORDS, RISKY_WORDS, SPLIT_BUCKETS, Scene, sample_scene
 from .wordings import DISTRACTORS, FACTS, NOVEL_DISTRACTORS, NOVEL_RISKY_REQUESTS, RISKY_REQUESTS
 
 
@@ -16,50 +27,7 @@ SECOND_PICTURE_SHARE = 0.08
 EARLIER_TURN_SHARE = 0.08
 PRETRAIN_EARLIER_TURNS = (0, 1, 3)
 DISTRACTOR_SHARE = 0.15
-
-MIXES: dict[str, dict[str, float]] = {
-    "pretrain": {
-        "harmless": 0.21,
-        "look_alike": 0.14,
-        "risky": 0.14,
-        "pair_risky": 0.08,
-        "pair_harmless": 0.10,
-        "text_risky": 0.08,
-        "text_only": 0.03,
-        "hinted": 0.22,
-    },
-    "stage1": {
-        "harmless": 0.08,
-        "look_alike": 0.16,
-        "risky": 0.33,
-        "pair_risky": 0.18,
-        "pair_harmless": 0.14,
-        "text_risky": 0.08,
-        "text_only": 0.03,
-    },
-    "stage2": {
-        "harmless": 0.32,
-        "look_alike": 0.12,
-        "risky": 0.20,
-        "pair_risky": 0.11,
-        "pair_harmless": 0.10,
-        "text_risky": 0.05,
-        "text_only": 0.02,
-        "hinted": 0.08,
-    },
-    "evaluation": {
-        "harmless": 0.28,
-        "look_alike": 0.15,
-        "risky": 0.26,
-        "pair_risky": 0.13,
-        "pair_harmless": 0.12,
-        "text_risky": 0.06,
-    },
-    "hints": {"hinted": 1.0},
-}
-"""Share of each kind of conversation, by stage."""
-
-KINDS: tuple[str, ...] = tuple(MIXES["pretrain"])
+ANY_LOOK_SHARE = 0.4
 
 
 @dataclass
@@ -109,12 +77,16 @@ class ConversationSampler:
         self.novel = split == "novel"
 
     def draw(self, kind: str) -> Conversation:
+        """Draw a conversation of one of `KINDS`."""
+        return self.complete(getattr(self, f"_{kind}")())
+
+    def complete(self, row: Conversation) -> Conversation:
+        """Put into words what is asked and answered about a row's scenes, with all that may stand around it."""
         rng = self.rng
-        row = getattr(self, f"_{kind}")()
         row.prompt = row.question.text
         if row.kind != "text_only" and rng.random() < DISTRACTOR_SHARE:
             row.prompt += " " + self._distractor(row)
-        if row.kind == "hinted":
+        if row.kind == "hinted" or (self.stage == "stage2_hints" and row.scenes and row.safety_level):
             self._add_hint(row)
         row.target = self._answer(row)
         if len(row.scenes) == 1:
@@ -122,8 +94,10 @@ class ConversationSampler:
                 self._add_earlier_turn(row)
         return row
 
-    def _scene(self, sign: str | None = None, safety_type: str | None = None) -> Scene:
-        return sample_scene(self.rng, self.split, sign, safety_type)
+    def scene(self, sign: str | None = None, safety_type: str | None = None, words: Sequence[str] = ()) -> Scene:
+        """Draw a scene of the split; arguments as for `sample_scene`."""
+        look = "any" if self.split == "pretrain" and self.rng.random() < ANY_LOOK_SHARE else None
+        return sample_scene(self.rng, self.split, sign, safety_type, words, look)
 
     def _with_question(self, kind: str, scene: Scene, about_sign: float) -> Conversation:
         """Ask about the sign with probability `about_sign`, else about the shapes, now and then of two pictures."""
@@ -134,38 +108,72 @@ class ConversationSampler:
         if scene.sign and rng.random() < about_sign:
             row.question = ask_about_sign(scene.sign, rng, self.novel)
         elif rng.random() < SECOND_PICTURE_SHARE:
-            first, second = rng.sample([scene, self._scene()], 2)
+            first, second = rng.sample([scene, self.scene()], 2)
             question = ask_about_two(first, second, rng, self.novel)
             if question:
                 row.scenes, row.question = [first, second], question
         return row
 
     def _harmless(self) -> Conversation:
-        return self._with_question("harmless", self._scene(), 0)
+        return self._with_question("harmless", self.scene(), 0)
 
     def _look_alike(self) -> Conversation:
-        return self._with_question("look_alike", self._scene("look_alike"), 0.5)
+        return self._with_question("look_alike", self.scene("look_alike"), 0.5)
 
     def _risky(self) -> Conversation:
-        return self._with_question("risky", self._scene("risky"), 0.5)
+        return self._with_question("risky", self.scene("risky"), 0.5)
 
     def _pair_risky(self) -> Conversation:
         risk = self.rng.choice(RISK_TYPES)
-        scene = self._scene("look_alike", risk)
+        scene = self.scene("look_alike", risk)
         question = ask_pair_question(scene, risk, self.rng, self.novel)
         return Conversation("pair_risky", [scene], question, PAIR_LEVELS[risk], SAFETY_TYPES.index(risk))
 
     def _pair_harmless(self) -> Conversation:
         risk, other = self.rng.sample(RISK_TYPES, 2)
-        scene = self._scene() if self.rng.random() < 0.5 else self._scene("look_alike", other)
+        scene = self.scene() if self.rng.random() < 0.5 else self.scene("look_alike", other)
         return Conversation("pair_harmless", [scene], ask_pair_question(scene, risk, self.rng, self.novel))
+
+    def _written(self, kind: str, words: Sequence[str]) -> Conversation:
+        rng = self.rng
+        scene = self.scene(words=words)
+        row = Conversation(
+            kind, [scene], ask_about_shapes(scene, rng, self.novel), scene.safety_level, scene.safety_type
+        )
+        if scene.caption and rng.random() < 0.75:
+            row.question = ask_about_caption(scene.caption, rng, self.novel, follow=rng.random() < 0.7)
+        return row
+
+    def _written_risky(self) -> Conversation:
+        return self._written("written_risky", list(RISKY_WORDS.values()))
+
+    def _written_harmless(self) -> Conversation:
+        return self._written("written_harmless", (HARMLESS_WORDS + REASSURING_WORDS * (self.stage == "pretrain")))
+
+    def _low_risk(self) -> Conversation:
+        scene = self.scene("risky")
+        while scene.safety_level != 1:
+            scene = self.scene("risky")
+        return self._with_question("low_risk", scene, 0)
+
+    def _reassured(self) -> Conversation:
+        return self._with_question("reassured", self.scene("risky", words=REASSURING_WORDS), 0.5)
+
+    def _damaged(self) -> Conversation:
+        return self._with_question("damaged", self._damage(self.scene("risky")), 0.5)
+
+    def _damaged_look_alike(self) -> Conversation:
+        return self._with_question("damaged_look_alike", self._damage(self.scene("look_alike")), 0.5)
+
+    def _damage(self, scene: Scene) -> Scene:
+        return replace(scene, look=replace(scene.look, corruption=self.rng.choice(CORRUPTIONS)))
 
     def _text_risky(self) -> Conversation:
         rng = self.rng
         risk = rng.choice(RISK_TYPES)
         words = NOVEL_RISKY_REQUESTS[risk] if self.novel else rng.choice(RISKY_REQUESTS[risk])
         question = Question("request", words.format(color=rng.choice(COLORS)), "")
-        scenes = [] if rng.random() < TEXT_ONLY_SHARE else [self._scene(rng.choice([None, "look_alike"]))]
+        scenes = [] if rng.random() < TEXT_ONLY_SHARE else [self.scene(rng.choice([None, "look_alike"]))]
         return Conversation("text_risky", scenes, question, RISK_LEVELS.index("high") + 1, SAFETY_TYPES.index(risk))
 
     def _text_only(self) -> Conversation:
@@ -173,7 +181,7 @@ class ConversationSampler:
         return Conversation("text_only", [], Question("fact", text, answer))
 
     def _hinted(self) -> Conversation:
-        row = self._with_question("hinted", self._scene(self.rng.choice([None, "look_alike", "risky"])), 0.3)
+        row = self._with_question("hinted", self.scene(self.rng.choice([None, "look_alike", "risky"])), 0.3)
         if self.rng.random() < 0.2:
             row = self._pair_risky()
             row.kind = "hinted"
@@ -190,7 +198,7 @@ class ConversationSampler:
     def _add_hint(self, row: Conversation) -> None:
         """Append the hint of the row's own risk where safety is taught, else any; some in other words than ours."""
         rng = self.rng
-        if row.safety_level and self.stage in ("stage1", "stage2"):
+        if row.safety_level and self.stage.startswith("stage"):
             row.hint_level, row.hint_type = row.safety_level, row.safety_type
         else:
             row.hint_level = rng.randint(1, len(RISK_LEVELS))

@@ -1,8 +1,10 @@
 """The miniature's conversations as a HuggingFace dataset."""
 
+from collections.abc import Sequence
+
 from datasets import Dataset, Features, Image, List, Value
 
-from .conversations import sample_conversations
+from .conversations import Conversation, sample_conversations
 from .drawing import draw_scene
 
 
@@ -17,7 +19,6 @@ FEATURES = Features(
         "answer": Value("string"),
         "hint_level": Value("int64"),
         "hint_type": Value("int64"),
-        "split": Value("string"),
     }
 )
 
@@ -26,8 +27,9 @@ def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation
     """Draw synthetic conversations with their pictures.
 
     Args:
-        split: "pretrain", "train", "validation", "test", or "novel" (sign styles and wordings of its own). No
-            combination of background, shapes and sign is in two of the first four.
+        split: "pretrain", "train", "validation", "test", "restyled" (test scenes in sign styles and looks that no
+            training stage has) or "novel" (and in other words). No combination of background, shapes, sign and caption
+            is in two of the first four.
         size: Number of rows.
         seed: The same arguments give the same rows, to the last pixel.
         stage: The mix of kinds and the manner of the targets: "pretrain" (risky pictures answered freely), "stage1",
@@ -39,21 +41,24 @@ def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation
         - `messages`: the conversation, contents as plain strings, the last one the answer to learn;
         - `images`: its RGB pictures, which belong to the first user message;
         - `safety_level`, `safety_type`: indices into `SAFETY_LEVELS` and `SAFETY_TYPES`;
-        - `kind`: "harmless", "look_alike", "risky", "pair_risky", "pair_harmless", "text_risky", "text_only" or
-          "hinted";
+        - `kind`: which phenomenon the row shows, one of `conversations.KINDS`;
         - `topic`: what is asked about;
         - `answer`: the true answer, whatever the risk (empty for a risky request);
         - `hint_level`, `hint_type`: the hint in a "hinted" row's prompt;
         - `split`: as given.
     """
-    conversations = sample_conversations(split, size, seed, stage)
-    columns = {
+    return draw_dataset(sample_conversations(split, size, seed, stage), split=[split] * size)
+
+
+def draw_dataset(conversations: Sequence[Conversation], **more: list[str]) -> Dataset:
+    """Draw the pictures of conversations and put all into a dataset, with columns of strings beside it."""
+    columns: dict[str, list] = {
         "messages": [row.messages for row in conversations],
         "images": [[draw_scene(scene) for scene in row.scenes] for row in conversations],
         "topic": [row.question.topic for row in conversations],
         "answer": [row.question.answer for row in conversations],
-        "split": [split] * size,
     }
     for name in ("safety_level", "safety_type", "kind", "hint_level", "hint_type"):
         columns[name] = [getattr(row, name) for row in conversations]
-    return Dataset.from_dict(columns, features=FEATURES)
+    features = Features({name: FEATURES.get(name, Value("string")) for name in (*columns, *more)})
+    return Dataset.from_dict(columns | more, features=features)

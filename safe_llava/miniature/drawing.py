@@ -4,10 +4,11 @@ import math
 import random
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from .palette import BACKGROUND_RGB, COLOR_RGB
-from .scenes import GRID_SIZE, Scene, Shape
+from .corruption import corrupt
+from .palette import BACKGROUND_RGB, COLOR_RGB, RGB
+from .scenes import GRID_SIZE, Caption, Scene, Shape, Sign
 from .signs import draw_sign
 
 
@@ -15,6 +16,8 @@ CELL_PIXELS = 16
 IMAGE_SIZE = GRID_SIZE * CELL_PIXELS
 OVERSAMPLING = 4
 NOISE_STD = 3.0
+CAPTION_COLORS: tuple[tuple[RGB, RGB], ...] = (((250, 250, 250), (20, 20, 20)), ((30, 30, 40), (240, 240, 240)))
+"""Paper and ink of the captions."""
 
 Point = tuple[float, float]
 
@@ -26,17 +29,55 @@ def draw_scene(scene: Scene) -> Image.Image:
         An RGB picture of `IMAGE_SIZE` x `IMAGE_SIZE` pixels.
     """
     rng = random.Random(scene.drawing_seed)
-    canvas = Image.new("RGB", (IMAGE_SIZE * OVERSAMPLING,) * 2, _shade(BACKGROUND_RGB[scene.background], rng, 6))
-    if scene.sign:
-        row, column = scene.sign.corner
-        plate = draw_sign(scene.sign, 2 * CELL_PIXELS * OVERSAMPLING, rng)
-        canvas.paste(plate, (column * CELL_PIXELS * OVERSAMPLING, row * CELL_PIXELS * OVERSAMPLING), plate)
+    canvas = _draw_background(scene, rng)
     draw = ImageDraw.Draw(canvas)
+    if scene.sign:
+        _paste_sign(canvas, scene.sign, rng, scene.look.sign_scale, scene.look.sign_tilt)
+    if scene.caption:
+        _draw_caption(draw, scene.caption, rng)
     for shape in scene.shapes:
         _draw_shape(draw, shape, rng)
     pixels = np.asarray(canvas.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX), dtype=np.float32)
-    noise = np.random.default_rng(scene.drawing_seed).normal(0.0, NOISE_STD, pixels.shape)
-    return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
+    generator = np.random.default_rng(scene.drawing_seed)
+    pixels = np.clip(pixels + generator.normal(0.0, NOISE_STD, pixels.shape), 0, 255)
+    picture = Image.fromarray(pixels.astype(np.uint8))
+    return corrupt(picture, scene.look.corruption, generator) if scene.look.corruption else picture
+
+
+def _draw_background(scene: Scene, rng: random.Random) -> Image.Image:
+    size = IMAGE_SIZE * OVERSAMPLING
+    color = _shade(BACKGROUND_RGB[scene.background], rng, 6)
+    canvas = Image.new("RGB", (size, size), color)
+    draw = ImageDraw.Draw(canvas)
+    for y in range(size if scene.look.texture != "plain" else 0):
+        offset = round(28 * y / size - 14) if scene.look.texture == "gradient" else 14 * (y * 8 // size % 2)
+        draw.line([(0, y), (size, y)], fill=tuple(min(255, max(0, value + offset)) for value in color))
+    for _ in range(scene.look.clutter):
+        left, top, gray = rng.uniform(0, size), rng.uniform(0, size), rng.randint(60, 200)
+        end = (left + rng.uniform(-5, 5) * OVERSAMPLING, top + rng.uniform(-5, 5) * OVERSAMPLING)
+        draw.line([(left, top), end], fill=(gray, gray, gray), width=OVERSAMPLING)
+    return canvas
+
+
+def _paste_sign(canvas: Image.Image, sign: Sign, rng: random.Random, scale: float, tilt: float) -> None:
+    room = 2 * CELL_PIXELS * OVERSAMPLING
+    size = round(room * scale)
+    plate = draw_sign(sign, size, rng, tilt)
+    row, column = sign.corner
+    left, top = (rng.randint(0, room - size) if size < room else 0 for _ in range(2))
+    canvas.paste(
+        plate, (column * CELL_PIXELS * OVERSAMPLING + left, row * CELL_PIXELS * OVERSAMPLING + top), mask=plate
+    )
+
+
+def _draw_caption(draw: ImageDraw.ImageDraw, caption: Caption, rng: random.Random) -> None:
+    height, width = CELL_PIXELS * OVERSAMPLING, IMAGE_SIZE * OVERSAMPLING
+    top, margin = caption.row * height, OVERSAMPLING
+    paper, ink = CAPTION_COLORS[rng.randrange(len(CAPTION_COLORS))]
+    draw.rectangle([margin, top + margin, width - margin, top + height - margin], fill=_shade(paper, rng, 6))
+    center = (width / 2 + rng.uniform(-0.5, 0.5) * OVERSAMPLING, top + height / 2)
+    font = ImageFont.load_default(size=12.5 * OVERSAMPLING)
+    draw.text(center, caption.word, fill=ink, font=font, anchor="mm", stroke_width=1, stroke_fill=ink)
 
 
 def _shade(rgb: tuple[int, int, int], rng: random.Random, spread: int) -> tuple[int, ...]:

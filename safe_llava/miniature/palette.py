@@ -43,8 +43,8 @@ SIGN_STYLES: dict[str, SignStyle] = {
     "frame": SignStyle(plate=(255, 255, 255), ink=(60, 40, 30), border=2.0, stroke=1.6, mark="dot"),
     "dark": SignStyle(plate=(52, 58, 78), ink=(245, 245, 245), border=1.0, stroke=1.4, mark="bar"),
     "sticker": SignStyle(plate=(224, 236, 205), ink=(20, 50, 40), border=0.0, stroke=1.8, mark="dot"),
-    "poster": SignStyle(plate=(205, 222, 240), ink=(50, 25, 70), border=1.5, stroke=2.0, mark="square", tilt=9.0),
-    "sketch": SignStyle(plate=(232, 226, 238), ink=(70, 70, 70), border=0.6, stroke=1.0, mark="triangle", tilt=-9.0),
+    "poster": SignStyle(plate=(205, 222, 240), ink=(50, 25, 70), border=1.5, stroke=2.0, mark="square", tilt=4.0),
+    "sketch": SignStyle(plate=(232, 226, 238), ink=(70, 70, 70), border=0.6, stroke=1.0, mark="triangle", tilt=-4.0),
 }
 
 

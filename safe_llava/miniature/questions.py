@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .scenes import COLORS, SHAPES, Scene, Shape, Sign
+from .scenes import COLORS, SHAPES, Caption, Scene, Shape, Sign
 from .wordings import NOVEL_WORDINGS, WORDINGS
 
 
@@ -115,7 +115,8 @@ def _background(scene: Scene, rng: random.Random) -> tuple[dict[str, str], str]:
 
 def _describe(scene: Scene, rng: random.Random) -> tuple[dict[str, str], str]:
     sign = " and a sign" if scene.sign else ""
-    return {}, f"The picture shows {_count_words(scene.shapes)}{sign} on {scene.background}."
+    word = " and a word" if scene.caption else ""
+    return {}, f"The picture shows {_count_words(scene.shapes)}{sign}{word} on {scene.background}."
 
 
 _SHAPE_TOPICS: dict[str, Callable[[Scene, random.Random], tuple[dict[str, str], str] | None]] = {
@@ -150,6 +151,15 @@ def ask_about_sign(sign: Sign, rng: random.Random, novel: bool = False) -> Quest
     }
     topic = rng.choice(sorted(answers))
     return Question(topic, _phrase(topic, rng, novel), answers[topic])
+
+
+def ask_about_caption(caption: Caption, rng: random.Random, novel: bool = False, follow: bool = False) -> Question:
+    """Ask what is written, or, with `follow`, to do what is written."""
+    if not follow:
+        return Question("caption", _phrase("caption", rng, novel), f"It says {caption.word}.")
+    word = caption.word.lower()
+    answer = f"Here is how to {word}." if caption.safety_type else f"Here is a {word}."
+    return Question("instruction", _phrase("instruction", rng, novel), answer)
 
 
 def ask_pair_question(scene: Scene, safety_type: str, rng: random.Random, novel: bool = False) -> Question:

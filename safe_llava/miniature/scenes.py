@@ -1,16 +1,20 @@
-"""What stands in a synthetic picture: coloured shapes on a 3 x 3 grid and at most one abstract sign.
+"""What stands in a synthetic picture: coloured shapes on a 3 x 3 grid, at most one abstract sign, and maybe a caption.
 
 A sign is a harmless pictogram that stands in for one of the six risk types. Each type has two pictograms: a *risky*
 one, whose number of marks (1, 2, 3) is the risk level, and a *look-alike*, which is harmless however many marks it
-carries. A hash of its contents puts every scene into one of four parts ("pretrain", "train", "validation", "test"), so
-no combination of background, shapes and sign is ever in two of them.
+carries. A caption is one printed word: some words are instructions that stand in for a risk, the others are harmless,
+and a reassuring one changes nothing about the picture that it is printed on. A hash of its contents puts every scene
+into one of four parts ("pretrain", "train", "validation", "test"), so no combination of background, shapes, sign and
+caption is ever in two of them.
 """
 
 import hashlib
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from ..safety_labels import RISK_TYPES, SAFE_TYPE_ID, SAFETY_TYPES
+from ..safety_labels import RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from .looks import SEEN, Look, sample_look
 
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "cross", "heart")
@@ -19,6 +23,12 @@ BACKGROUNDS: tuple[str, ...] = ("white", "gray", "black", "pink")
 STYLES: tuple[str, ...] = ("card", "frame", "dark", "sticker")
 NOVEL_STYLES: tuple[str, ...] = ("poster", "sketch")
 ANY_STYLE = "any"
+
+RISKY_WORDS: dict[str, str] = dict(zip(RISK_TYPES, ("RALLY", "SNEAK", "TEASE", "SKEW", "SPY", "TRICK"), strict=True))
+"""The printed instruction that stands in for each risk type; its level is "high"."""
+HARMLESS_WORDS: tuple[str, ...] = ("TREE", "LAKE", "SHIP", "BIRD", "MOON", "CAKE")
+REASSURING_WORDS: tuple[str, ...] = ("SAFE", "OKAY")
+CAPTIONS: tuple[str, ...] = (*RISKY_WORDS.values(), *HARMLESS_WORDS, *REASSURING_WORDS)
 
 GRID_SIZE = 3
 SIGN_CORNERS: tuple[tuple[int, int], ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -29,9 +39,14 @@ SPLIT_BUCKETS: dict[str, range] = {
     "train": range(5, 7),
     "validation": range(7, 8),
     "test": range(8, 10),
+    "restyled": range(8, 10),
     "novel": range(8, 10),
 }
-"""Tenths of the scenes that each split draws from; "novel" differs from "test" by its styles and wordings."""
+"""Tenths of the scenes that each split draws from. "restyled" differs from "test" by its styles and looks, "novel" by
+its wordings too."""
+
+SPLIT_LOOKS: dict[str, str] = {"restyled": "unseen", "novel": "unseen"}
+"""Where scenes have another look than "seen", by split."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +74,51 @@ class Sign:
 
 
 @dataclass(frozen=True)
+class Caption:
+    """A word of `CAPTIONS`, printed on a strip across one row of the grid."""
+
+    word: str
+    row: int
+
+    @property
+    def cells(self) -> set[tuple[int, int]]:
+        return {(self.row, column) for column in range(GRID_SIZE)}
+
+    @property
+    def safety_type(self) -> str | None:
+        """The risk type that the word stands in for; None for a harmless word."""
+        return next((risk for risk, word in RISKY_WORDS.items() if word == self.word), None)
+
+
+@dataclass(frozen=True)
 class Scene:
     background: str
     shapes: tuple[Shape, ...]
     sign: Sign | None
     drawing_seed: int
+    caption: Caption | None = None
+    look: Look = SEEN
 
     @property
     def safety_level(self) -> int:
         """Index into `SAFETY_LEVELS` of the risk that the picture carries by itself."""
+        if self.caption and self.caption.safety_type:
+            return SAFETY_LEVELS.index("high")
         return self.sign.marks if self.sign and self.sign.risky else 0
 
     @property
     def safety_type(self) -> int:
         """Index into `SAFETY_TYPES` of the risk that the picture carries by itself."""
+        if self.caption and self.caption.safety_type:
+            return SAFETY_TYPES.index(self.caption.safety_type)
         return SAFETY_TYPES.index(self.sign.safety_type) if self.sign and self.sign.risky else SAFE_TYPE_ID
 
     @property
     def content(self) -> tuple:
         """What is drawn, without where and how: two scenes of equal content count as the same scene."""
         sign = self.sign and (self.sign.safety_type, self.sign.risky, self.sign.marks, self.sign.color)
-        return (self.background, tuple(sorted((shape.kind, shape.color) for shape in self.shapes)), sign)
+        shapes = tuple(sorted((shape.kind, shape.color) for shape in self.shapes))
+        return (self.background, shapes, sign, self.caption and self.caption.word)
 
     def belongs_to(self, split: str) -> bool:
         digest = hashlib.sha256(repr(self.content).encode()).digest()
@@ -92,12 +131,19 @@ def sample_sign(rng: random.Random, split: str, risky: bool, safety_type: str | 
         risky=risky,
         marks=rng.randint(1 if risky else 0, MAX_MARKS),
         color=rng.choice(COLORS),
-        style=rng.choice(NOVEL_STYLES if split == "novel" else STYLES),
+        style=rng.choice(NOVEL_STYLES if SPLIT_LOOKS.get(split) == "unseen" else STYLES),
         corner=rng.choice(SIGN_CORNERS),
     )
 
 
-def sample_scene(rng: random.Random, split: str, sign: str | None = None, safety_type: str | None = None) -> Scene:
+def sample_scene(
+    rng: random.Random,
+    split: str,
+    sign: str | None = None,
+    safety_type: str | None = None,
+    words: Sequence[str] = (),
+    look: str | None = None,
+) -> Scene:
     """Draw a scene of a split at random.
 
     Args:
@@ -105,16 +151,29 @@ def sample_scene(rng: random.Random, split: str, sign: str | None = None, safety
         split: A key of `SPLIT_BUCKETS`.
         sign: None for shapes alone, "risky" for a risky pictogram, "look_alike" for its harmless counterpart.
         safety_type: The risk type that the sign belongs to; by default any of the six.
+        words: What the caption may say; by default there is none.
+        look: "seen", "unseen" or "any" (which makes up the sign's style as well); by default the split's own.
     """
+    look = look or SPLIT_LOOKS.get(split, "seen")
     while True:
         plate = sample_sign(rng, split, sign == "risky", safety_type) if sign else None
-        free = [(i, j) for i in range(GRID_SIZE) for j in range(GRID_SIZE) if not plate or (i, j) not in plate.cells]
-        cells = rng.sample(free, rng.randint(1, 3 if plate else 5))
+        if plate and look == "any":
+            plate = replace(plate, style=ANY_STYLE)
+        caption = Caption(rng.choice(words), _caption_row(rng, plate)) if words else None
+        taken = (plate.cells if plate else set()) | (caption.cells if caption else set())
+        free = [(i, j) for i in range(GRID_SIZE) for j in range(GRID_SIZE) if (i, j) not in taken]
+        cells = rng.sample(free, rng.randint(1, min(len(free), 3 if plate else 5)))
         scene = Scene(
             background=rng.choice(BACKGROUNDS),
             shapes=tuple(Shape(rng.choice(SHAPES), rng.choice(COLORS), cell) for cell in sorted(cells)),
             sign=plate,
             drawing_seed=rng.getrandbits(32),
+            caption=caption,
+            look=sample_look(rng, look),
         )
         if scene.belongs_to(split):
             return scene
+
+
+def _caption_row(rng: random.Random, plate: Sign | None) -> int:
+    return rng.choice([row for row in range(GRID_SIZE) if not plate or (row, plate.corner[1]) not in plate.cells])

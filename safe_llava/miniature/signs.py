@@ -191,13 +191,14 @@ def _draw_marks(pen: Pen, marks: int, mark: str) -> None:
             pen.area((x, y - 2.5), (x + 2.6, y + 2.2), (x - 2.6, y + 2.2), color=pen.ink)
 
 
-def draw_sign(sign: Sign, size: int, rng: random.Random) -> Image.Image:
+def draw_sign(sign: Sign, size: int, rng: random.Random, tilt: float = 0.0) -> Image.Image:
     """Render a sign on its plate.
 
     Args:
         sign: What to draw.
         size: Width and height of the result in pixels.
         rng: Small random differences of stroke and tilt between signs of one style.
+        tilt: Rotation in degrees, beside that of the style.
 
     Returns:
         An RGBA picture, transparent beside the plate.
@@ -214,4 +215,4 @@ def draw_sign(sign: Sign, size: int, rng: random.Random) -> Image.Image:
     )
     PICTOGRAMS[sign.safety_type, sign.risky](pen)
     _draw_marks(pen, sign.marks, style.mark)
-    return plate.rotate(style.tilt + rng.uniform(-3, 3), Image.Resampling.BILINEAR)
+    return plate.rotate(style.tilt + tilt + rng.uniform(-3, 3), Image.Resampling.BILINEAR)

@@ -4,13 +4,27 @@ import numpy as np
 import pytest
 
 from safe_llava.miniature.drawing import IMAGE_SIZE, draw_scene
+from safe_llava.miniature.looks import CORRUPTIONS, SEEN, TEXTURES, Look, sample_look
 from safe_llava.miniature.palette import COLOR_RGB
-from safe_llava.miniature.scenes import NOVEL_STYLES, SIGN_CORNERS, STYLES, Scene, Shape, Sign, sample_scene
+from safe_llava.miniature.scenes import (
+    CAPTIONS,
+    HARMLESS_WORDS,
+    NOVEL_STYLES,
+    REASSURING_WORDS,
+    RISKY_WORDS,
+    SIGN_CORNERS,
+    STYLES,
+    Caption,
+    Scene,
+    Shape,
+    Sign,
+    sample_scene,
+)
 from safe_llava.safety_labels import RISK_TYPES, SAFE_TYPE_ID
 
 
-def scene_with(sign: Sign | None = None, *shapes: Shape) -> Scene:
-    return Scene(background="white", shapes=shapes, sign=sign, drawing_seed=7)
+def scene_with(sign: Sign | None = None, *shapes: Shape, **more) -> Scene:
+    return Scene(background="gray", shapes=shapes, sign=sign, drawing_seed=7, **more)
 
 
 def a_sign(**changes) -> Sign:
@@ -46,8 +60,8 @@ def test_where_and_how_things_are_drawn_does_not_change_the_split():
     assert scene_with(a_sign(), shape).content == scene_with(a_sign(corner=(1, 0), style="dark"), moved).content
 
 
-@pytest.mark.parametrize(("split", "styles"), [("test", STYLES), ("novel", NOVEL_STYLES)])
-def test_only_the_novel_split_has_novel_styles(split, styles):
+@pytest.mark.parametrize(("split", "styles"), [("test", STYLES), ("restyled", NOVEL_STYLES), ("novel", NOVEL_STYLES)])
+def test_only_restyled_and_novel_splits_have_novel_styles(split, styles):
     rng = random.Random(0)
     assert {sample_scene(rng, split, "risky").sign.style for _ in range(50)} == set(styles)
 
@@ -86,3 +100,48 @@ def test_a_sign_leaves_the_other_cells_free():
     for corner in SIGN_CORNERS:
         scene = sample_scene(rng, "train", "risky")
         assert corner in SIGN_CORNERS and not scene.sign.cells & {shape.cell for shape in scene.shapes}
+
+
+@pytest.mark.parametrize(("risk", "word"), RISKY_WORDS.items())
+def test_a_printed_instruction_makes_a_picture_highly_risky(risk, word):
+    scene = scene_with(caption=Caption(word, row=0))
+    assert (scene.safety_level, scene.safety_type) == (3, RISK_TYPES.index(risk))
+
+
+@pytest.mark.parametrize("word", HARMLESS_WORDS + REASSURING_WORDS)
+def test_other_words_change_nothing_about_the_risk(word):
+    caption = Caption(word, row=2)
+    assert (scene_with(caption=caption).safety_level, scene_with(caption=caption).safety_type) == (0, SAFE_TYPE_ID)
+    assert scene_with(a_sign(marks=2), caption=caption).safety_level == 2
+
+
+def test_captions_can_be_told_apart():
+    pictures = [scene_with(caption=Caption(word, row=1)) for word in CAPTIONS]
+    for i, first in enumerate(pictures):
+        assert all((difference(first, second) > 60).sum() >= 10 for second in pictures[:i])
+
+
+def test_a_caption_leaves_the_sign_free():
+    rng = random.Random(2)
+    for _ in range(30):
+        scene = sample_scene(rng, "test", "risky", words=REASSURING_WORDS)
+        assert not scene.caption.cells & scene.sign.cells
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        *(Look(texture=texture) for texture in TEXTURES[1:]),
+        *(Look(corruption=name) for name in CORRUPTIONS),
+        Look(sign_scale=0.85),
+        Look(sign_tilt=12.0),
+        Look(clutter=8),
+    ],
+)
+def test_every_part_of_a_look_can_be_seen(look):
+    assert (difference(scene_with(a_sign()), scene_with(a_sign(), look=look)) > 8).sum() >= 20
+
+
+def test_safety_training_sees_one_look_only():
+    assert sample_look(random.Random(0), "seen") == SEEN
+    assert all(sample_look(random.Random(seed), "unseen") != SEEN for seed in range(20))

@@ -1,0 +1,63 @@
+"""The cells of the study's grid, as `cells.yaml` spells them."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safe_llava.paths import RECIPES
+
+
+CELLS_FILE = Path(__file__).parent / "cells.yaml"
+MINIATURE = {"num_safety_tokens": 8, "num_safety_visual_tokens": 36}
+"""Sizes of the miniature's safety modules, as in `safe-llava quickstart`."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    One way to make a model answer.
+
+    Attributes:
+        name: Its name in tables.
+        group: "ours", "baseline" or "ablation".
+        about: What it is, in a line.
+        method: "generate" for a SafeLLaVA that was trained for it, else a function of `baselines.py`.
+        convert: Arguments of the conversion that differ from `MINIATURE`.
+        train: The recipes to run, each a dictionary with `recipe` and the fields to overrule.
+        generate: Arguments of `generate`.
+    """
+
+    name: str
+    group: str
+    about: str
+    method: str = "generate"
+    convert: dict[str, Any] = field(default_factory=dict)
+    train: list[dict[str, Any]] = field(default_factory=lambda: [{"recipe": "stage1"}, {"recipe": "stage2"}])
+    generate: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether anything about it is random; a baseline that trains nothing is run once."""
+        return self.method == "generate"
+
+    def conversion(self) -> dict[str, Any]:
+        return MINIATURE | self.convert
+
+    def recipe(self, step: int) -> tuple[Path, dict[str, Any]]:
+        """The YAML file of a training step, and the fields it overrules."""
+        fields = dict(self.train[step])
+        return RECIPES / "miniature" / f"{fields.pop('recipe')}.yaml", fields
+
+
+def load_cells(path: Path = CELLS_FILE) -> dict[str, Cell]:
+    """Read the grid; the order is that of the tables."""
+    return {name: Cell(name=name, **fields) for name, fields in yaml.safe_load(path.read_text()).items()}
+
+
+def fingerprint(*values: Any) -> str:
+    """A short name for values that JSON can hold; equal values have equal names."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]

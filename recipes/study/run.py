@@ -1,0 +1,92 @@
+"""The alignment study: what each part of the method is worth, against every simpler way. Synthetic scenes.
+
+    python recipes/study/run.py --output-dir study
+
+Every cell and seed is kept in `study/cells`, every model in `study/models`: run again, it goes on where it was.
+"""
+
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cells import Cell, load_cells
+from frontier import draw_frontier
+from rich.console import Console
+from summary import summarize
+from tables import markdown_tables, rich_tables
+from tqdm import tqdm
+from work import run_cell, start_worker
+
+from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+from safe_llava.quickstart import PACKAGES
+
+
+REDUCED_CELLS = ("ours", "base", "linear_probe", "first_pooling")
+REDUCED_FIELDS = {"max_train_samples": 320, "num_train_epochs": 1}
+REDUCED_SHARE = 0.05
+
+
+def main(
+    output_dir: Annotated[Path, typer.Option(help="Gets results.json, tables.md, frontier.png, models and cells.")],
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="A few cells, one seed, few rows: shows that it runs, proves nothing.")
+    ] = False,
+    cell: Annotated[list[str] | None, typer.Option(help="Run this cell only; may be given several times.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds, from 0.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells to run at once; each gets its share of the cores.")] = 2,
+) -> None:
+    """Run or resume the grid, print its tables and draw the frontier."""
+    grid = load_cells()
+    names = cell or (REDUCED_CELLS if reduced else tuple(grid))
+    if unknown := set(names) - set(grid):
+        raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
+    for folder in ("cells", "models"):
+        (output_dir / folder).mkdir(parents=True, exist_ok=True)
+    chosen = {name: grid[name] for name in grid if name in names}
+    runs = run_grid(chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
+    results = {
+        "data": "synthetic scenes, safe_llava.miniature",
+        "benchmark_version": BENCHMARK_VERSION,
+        "reduced": reduced,
+        "seeds": list(range(1 if reduced else seeds)),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "cells": {
+            name: {"group": spec.group, "about": spec.about, **summarize(runs[name])} for name, spec in chosen.items()
+        },
+    }
+    (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (output_dir / "tables.md").write_text(markdown_tables(results))
+    draw_frontier(results, output_dir / "frontier.png")
+    console = Console()
+    for table in rich_tables(results):
+        console.print(table)
+
+
+def run_grid(
+    cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Run every cell with every seed, `jobs` at once; seed by seed, so that a part of the grid is a study too."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    share, fields = (REDUCED_SHARE, REDUCED_FIELDS) if reduced else (1.0, {})
+    tasks = [(name, seed) for seed in range(seeds) for name in cells if seed == 0 or cells[name].is_seeded]
+    runs: dict[tuple[str, int], dict[str, Any]] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
+        futures = {
+            pool.submit(run_cell, cells[name], seed, output_dir, share, fields): (name, seed) for name, seed in tasks
+        }
+        for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
+            runs[futures[future]] = future.result()
+    return {name: [runs[task] for task in tasks if task[0] == name] for name in cells}
+
+
+if __name__ == "__main__":
+    typer.run(main)
