@@ -14,7 +14,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
-from safe_llava.data import load_safety_dataset, mix_safety_dataset
+from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, merge_adapter, train_only_safety_modules
@@ -55,6 +55,10 @@ class SafetyArguments:
     )
     balance_by: Literal["safety_level", "safety_type"] | None = field(
         default=None, metadata={"help": "Repeat rows until the risky classes of this column are equally many."}
+    )
+    hints_in_prompts: bool = field(
+        default=False,
+        metadata={"help": "Put the policy's hint behind the question of every risky row, as inference does. Stage 2."},
     )
     max_train_samples: int | None = field(
         default=None, metadata={"help": f"Train on the first so many rows; '{MINIATURE}' draws so many."}
@@ -103,6 +107,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_only_safety_modules(model)
     elif model.config.use_safety_head and not model.config.safety_modules_trained:
         raise ValueError(f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet")
+    if safety_args.hints_in_prompts and model.safety_policy is None:
+        raise ValueError(
+            f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from"
+        )
+    if safety_args.hints_in_prompts:
+        train_dataset = add_hints(train_dataset, model.safety_policy.hints)
     trainer = SafeSFTTrainer(
         model,
         training_args,
@@ -129,6 +139,8 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError("`model_name_or_path` is needed: a SafeLLaVA, such as `safe-llava convert` writes")
     if model_args.use_peft != (safety_args.stage == 2):
         raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}")
+    if safety_args.hints_in_prompts and safety_args.stage == 1:
+        raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there")
     if safety_args.merge_adapter and safety_args.stage == 1:
         raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter")
     if training_args.max_length is not None:

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 from PIL import Image
+from transformers import AutoModel, AutoProcessor
 
+from safe_llava.evaluation.evidence import score_evidence
+from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.quickstart import run_quickstart
 
 
@@ -68,6 +71,14 @@ def test_showcase_and_card_are_written(finished_run, metrics):
 
 def test_own_picture_is_answered_with_its_verdict(finished_run):
     assert "verdict" in finished_run[1]
+
+
+def test_evidence_lies_on_the_pictogram_far_more_often_than_chance(finished_run):
+    model_dir = finished_run[0] / "model"
+    model, processor = AutoModel.from_pretrained(model_dir).eval(), AutoProcessor.from_pretrained(model_dir)
+    figures = score_evidence(model, processor, sample_conversations("test", 300, seed=100))
+    assert figures["pointing_rate"] >= 0.9 > figures["intervals"]["shuffled_pointing_rate"][1]
+    assert figures["energy_share"] >= 1.5 * figures["sign_area"]
 
 
 def test_finished_folder_is_not_taken_over_by_another_seed(finished_run):

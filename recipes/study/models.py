@@ -1,5 +1,7 @@
 """Trains the models of the grid. Models that two cells share are trained once."""
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 from cells import Cell, fingerprint
@@ -7,7 +9,19 @@ from filelock import FileLock
 
 from safe_llava.convert import convert_llava_checkpoint
 from safe_llava.miniature import CHECKPOINT
+from safe_llava.miniature.conversations import sample_conversations
+from safe_llava.miniature.drawing import draw_scene
 from safe_llava.run_recipe import run_recipe
+
+
+@cache
+def world_fingerprint() -> str:
+    """Names the base and the synthetic world: with another base, other words or other pictures it is another name."""
+    digest = hashlib.sha256((CHECKPOINT / "model.safetensors").read_bytes())
+    for stage in ("stage1", "stage2"):
+        for row in sample_conversations("train", 200, stage=stage):
+            digest.update(repr(row.messages).encode() + b"".join(draw_scene(scene).tobytes() for scene in row.scenes))
+    return digest.hexdigest()[:12]
 
 
 def build_model(cell: Cell, seed: int, folder: Path, fields: dict) -> Path:
@@ -22,7 +36,7 @@ def build_model(cell: Cell, seed: int, folder: Path, fields: dict) -> Path:
     Returns:
         The folder of the finished model.
     """
-    made_by: list = [cell.conversion(), seed]
+    made_by: list = [world_fingerprint(), cell.conversion(), seed]
     model = folder / f"converted-{fingerprint(made_by)}"
     with FileLock(f"{model}.lock"):
         if not model.exists():

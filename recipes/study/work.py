@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from cells import Cell, fingerprint
 from datasets import Dataset
-from models import build_model
+from models import build_model, world_fingerprint
 from scipy.special import softmax
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
@@ -55,8 +55,8 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
         [`score_evidence`]); `seconds`, and the `key` that says what the figures belong to.
     """
     path = result_path(cell, seed, output_dir)
-    key = fingerprint(cell, [cell.recipe(step)[0].read_text() for step in range(len(cell.train))], share, fields)
-    key = f"{BENCHMARK_VERSION}-{key}"
+    recipes = [cell.recipe(step)[0].read_text() for step in range(len(cell.train))]
+    key = fingerprint(BENCHMARK_VERSION, world_fingerprint(), cell, recipes, share, fields)
     if path.exists() and (kept := json.loads(path.read_text()))["key"] == key:
         return kept
     started = time.monotonic()

@@ -1,5 +1,6 @@
 """Safety data: reading, checking and mixing of pictures, conversations and risk labels."""
 
+from .hints import add_hints
 from .labels import UNLABELLED, parse_safety_level, parse_safety_type
 from .loading import load_safety_dataset
 from .mixing import mix_safety_dataset
@@ -11,6 +12,7 @@ __all__ = [
     "BadRow",
     "DatasetReport",
     "InvalidDatasetError",
+    "add_hints",
     "load_safety_dataset",
     "mix_safety_dataset",
     "parse_safety_level",

@@ -40,7 +40,9 @@ def answer_dataset(
         For each row, in order, `answer`, and the head's `level` and `type` (indices), `level_probs` and `type_probs`
         (lists); None without a head.
     """
-    system = [] if system_prompt is None else [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]
+    system = (
+        [] if system_prompt is None else [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]
+    )
     lengths = [sum(len(message["content"]) for message in messages) for messages in dataset["messages"]]
     order = sorted(range(len(dataset)), key=lengths.__getitem__)
     answers: list[dict[str, Any]] = [{}] * len(dataset)

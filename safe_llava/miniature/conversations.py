@@ -86,11 +86,11 @@ class ConversationSampler:
         row.prompt = row.question.text
         if row.kind != "text_only" and rng.random() < DISTRACTOR_SHARE:
             row.prompt += " " + self._distractor(row)
-        if row.kind == "hinted" or (self.stage == "stage2_hints" and row.scenes and row.safety_level):
+        if row.kind == "hinted":
             self._add_hint(row)
         row.target = self._answer(row)
         if len(row.scenes) == 1:
-            for _ in range(self._earlier_turns()):
+            for _ in range(self._earlier_turns(row)):
                 self._add_earlier_turn(row)
         return row
 
@@ -196,13 +196,9 @@ class ConversationSampler:
         return rng.choice(NOVEL_DISTRACTORS if self.novel else DISTRACTORS)
 
     def _add_hint(self, row: Conversation) -> None:
-        """Append the hint of the row's own risk where safety is taught, else any; some in other words than ours."""
+        """Append any hint, in pretraining some in other words than ours."""
         rng = self.rng
-        if row.safety_level and self.stage.startswith("stage"):
-            row.hint_level, row.hint_type = row.safety_level, row.safety_type
-        else:
-            row.hint_level = rng.randint(1, len(RISK_LEVELS))
-            row.hint_type = rng.randrange(len(RISK_TYPES))
+        row.hint_level, row.hint_type = rng.randint(1, len(RISK_LEVELS)), rng.randrange(len(RISK_TYPES))
         level, risk = SAFETY_LEVELS[row.hint_level], SAFETY_TYPES[row.hint_type]
         hint = DEFAULT_HINTS[risk][level]
         if self.novel or (self.stage == "pretrain" and rng.random() < 0.5):
@@ -218,9 +214,11 @@ class ConversationSampler:
             return row.question.answer
         return aligned_answer(row.question.answer, row.safety_level, row.safety_type)
 
-    def _earlier_turns(self) -> int:
+    def _earlier_turns(self, row: Conversation) -> int:
         if self.stage == "pretrain":
             return self.rng.choice(PRETRAIN_EARLIER_TURNS)
+        if self.stage == "stage2" and row.scenes[0].safety_level:
+            return 0  # its answer would have to follow a hint, which a chat's history never holds
         return int(self.rng.random() < EARLIER_TURN_SHARE)
 
     def _add_earlier_turn(self, row: Conversation) -> None:

@@ -25,7 +25,7 @@ MIXES: dict[str, dict[str, float]] = {
         "text_only": 0.03,
     },
     "stage2": {
-        "harmless": 0.30,
+        "harmless": 0.36,
         "look_alike": 0.11,
         "risky": 0.18,
         "pair_risky": 0.10,
@@ -34,7 +34,6 @@ MIXES: dict[str, dict[str, float]] = {
         "written_harmless": 0.04,
         "text_risky": 0.04,
         "text_only": 0.02,
-        "hinted": 0.06,
     },
     "evaluation": {
         "harmless": 0.26,
@@ -48,8 +47,7 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "hints": {"hinted": 1.0},
 }
-MIXES["stage2_hints"] = MIXES["stage2"]
-"""Share of each kind of conversation, by stage. "stage2_hints" writes the hint into every risky prompt."""
+"""Share of each kind of conversation, by stage."""
 
 KINDS: tuple[str, ...] = (*MIXES["pretrain"], "low_risk", "reassured", "damaged", "damaged_look_alike")
 """The kinds of `MIXES`, and four that only the benchmark asks for: harmless questions about level-1 scenes, risky

@@ -1,0 +1,61 @@
+"""Writes safety hints into training prompts, so that the language model learns to leave judging to the safety head."""
+
+from typing import Any
+
+from datasets import Dataset, Image, List
+
+from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+
+
+def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
+    """Put behind the last question of every risky row with a picture the hint that inference would put there.
+
+    Trained without hints, the language model learns to refuse what looks risky to itself. It looks less well than the
+    safety head: it refuses look-alikes that the head let pass, and no policy can tell it otherwise. (Not in the paper;
+    `recipes/study` has the comparison.)
+
+    Args:
+        dataset: Rows of `messages`, or of `prompt` and `completion`, with `images` and both labels.
+        hints: `hints[type][level]`, as in [`SafetyPolicy`].
+
+    Returns:
+        The same rows; those that are clean, unlabelled or without a picture are as they were.
+
+    Example:
+
+    ```python
+    >>> from safe_llava import SafetyPolicy
+    >>> train_dataset = add_hints(train_dataset, SafetyPolicy().hints)
+    ```
+    """
+    column = "messages" if "messages" in dataset.column_names else "prompt"
+
+    def add(row: dict[str, Any]) -> dict[str, Any]:
+        if row["safety_level"] <= 0 or row["safety_type"] < 0 or not row["images"]:
+            return {column: row[column]}
+        hint = hints[SAFETY_TYPES[row["safety_type"]]][SAFETY_LEVELS[row["safety_level"]]]
+        return {column: _append(row[column], hint)}
+
+    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    return encoded.map(add, desc="hints").cast_column("images", List(Image()))
+
+
+def _append(turns: Any, hint: str) -> Any:
+    """The conversation with the hint behind its last user turn; a prompt that is plain text is left alone."""
+    if isinstance(turns, str):
+        raise ValueError(
+            "Hints cannot be put into prompts that are plain text, for the end of the question cannot be told there. "
+            "Give `prompt` and `completion` as lists of turns, or `messages`."
+        )
+    last = max(place for place, turn in enumerate(turns) if turn["role"] == "user")
+    return [*turns[:last], {**turns[last], "content": _extend(turns[last]["content"], hint)}, *turns[last + 1 :]]
+
+
+def _extend(content: Any, hint: str) -> Any:
+    if isinstance(content, str):
+        return f"{content} {hint}"
+    texts = [place for place, part in enumerate(content) if part["type"] == "text"]
+    if not texts:
+        return [*content, {"type": "text", "text": hint}]
+    last = texts[-1]
+    return [*content[:last], {**content[last], "text": f"{content[last]['text']} {hint}"}, *content[last + 1 :]]
