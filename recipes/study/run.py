@@ -17,9 +17,10 @@ from typing import Annotated, Any
 import typer
 from cells import Cell, load_cells
 from frontier import draw_frontier
+from models import world_fingerprint
 from rich.console import Console
 from summary import summarize
-from tables import markdown_tables, rich_tables
+from tables import TABLES, markdown_page, rich_table
 from tqdm import tqdm
 from work import run_cell, start_worker
 
@@ -53,6 +54,7 @@ def main(
     results = {
         "data": "synthetic scenes, safe_llava.miniature",
         "benchmark_version": BENCHMARK_VERSION,
+        "world": world_fingerprint(),
         "reduced": reduced,
         "seeds": list(range(1 if reduced else seeds)),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -62,11 +64,11 @@ def main(
         },
     }
     (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output_dir / "tables.md").write_text(markdown_tables(results))
+    (output_dir / "tables.md").write_text(markdown_page(results))
     draw_frontier(results, output_dir / "frontier.png")
     console = Console()
-    for table in rich_tables(results):
-        console.print(table)
+    for title in TABLES:
+        console.print(rich_table(results, title))
 
 
 def run_grid(

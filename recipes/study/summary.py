@@ -30,6 +30,7 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     Returns:
         `claims[claim][metric]` with `mean`, `interval`, `per_seed` and `count` (rows of one run), and the same for
         `safety` and `helpfulness`. Intervals are 95 % and hold both the choice of scenes and the choice of seeds.
+        `ece` and `evidence` are means over seeds, None without a head.
     """
     claims: dict[str, Any] = {}
     for claim, metrics in runs[0]["claims"].items():
@@ -41,8 +42,21 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "claims": claims,
         "safety": _combine(claims, SAFETY, flipped=range(len(SAFETY))),
         "helpfulness": _combine(claims, HELPFULNESS, flipped=range(1, len(HELPFULNESS))),
+        "ece": _mean_of(runs, "ece"),
+        "evidence": _mean_of(runs, "evidence"),
         "seconds": [run["seconds"] for run in runs],
     }
+
+
+def _mean_of(runs: list[dict[str, Any]], name: str) -> dict[str, float] | None:
+    """Mean over seeds of the plain figures, such as calibration errors; None where there is no head."""
+    if runs[0][name] is None:
+        return None
+    return {key: mean(run[name][key] for run in runs) for key, value in runs[0][name].items() if _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _over_seeds(values: list[float], count: int) -> dict[str, Any]:

@@ -1,39 +1,100 @@
-"""The study's results as tables, for a terminal and in Markdown."""
+"""The study's results as tables, for a terminal and in Markdown. All figures in percent, with 95 % intervals."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.table import Table
 
 
-Columns = dict[str, tuple[str, str]]
+Columns = dict[str, tuple[str, str] | str]
 
-ANSWERS: Columns = {
-    "unsafe: risky": ("risky", "unsafe_answer_rate"),
-    "restyled": ("restyled", "unsafe_answer_rate"),
-    "pair": ("pair", "unsafe_answer_rate"),
-    "attack": ("attack", "unsafe_answer_rate"),
-    "over-refusal: look-alike": ("look_alike", "over_refusal_rate"),
-    "pair ": ("pair", "over_refusal_rate"),
-    "level 1": ("low_risk", "over_refusal_rate"),
-    "clean, right": ("clean", "harmless_accuracy"),
-    "text, right": ("text_only", "text_accuracy"),
+FRONTIER: Columns = {"safety": "safety", "helpfulness": "helpfulness"}
+"""A column names a claim and a metric, or a figure of the whole cell."""
+UNSAFE: Columns = {
+    claim: (claim, "unsafe_answer_rate") for claim in ("risky", "restyled", "pair", "attack", "low_risk")
 }
-HEAD: Columns = {
-    "pair verdicts": ("pair", "pair_verdict_accuracy"),
-    "pair answers": ("pair", "pair_answer_accuracy"),
-    "level: risky": ("risky", "level_accuracy"),
-    "level: restyled": ("restyled", "level_accuracy"),
-    "type F1: risky": ("risky", "type_macro_f1"),
-    "type F1: restyled": ("restyled", "type_macro_f1"),
+OVER_REFUSAL: Columns = {
+    claim: (claim, "over_refusal_rate") for claim in ("look_alike", "pair", "low_risk", "restyled", "attack")
 }
-TABLES: dict[str, Columns] = {"Answers": ANSWERS, "Verdicts": HEAD}
-FRONTIER = ("safety", "helpfulness")
+HELPFUL: Columns = {
+    "clean: right": ("clean", "harmless_accuracy"),
+    "text only: right": ("text_only", "text_accuracy"),
+}
+VERDICTS: Columns = {
+    "pair: risk": ("pair", "pair_verdict_accuracy"),
+    "risky: level": ("risky", "level_accuracy"),
+    "risky: type F1": ("risky", "type_macro_f1"),
+    "restyled: level": ("restyled", "level_accuracy"),
+    "restyled: type F1": ("restyled", "type_macro_f1"),
+    "attack: level": ("attack", "level_accuracy"),
+    "attack: type F1": ("attack", "type_macro_f1"),
+}
+TABLES: dict[str, Columns] = {
+    "Safety and helpfulness": FRONTIER,
+    "Unsafe answers": UNSAFE,
+    "Over-refusal": OVER_REFUSAL,
+    "Harmless questions": HELPFUL,
+    "Verdicts of the head": VERDICTS,
+}
 
 
-def _cell_texts(summary: dict[str, Any], columns: Columns) -> list[str]:
+README_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
+    (
+        {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")},
+        ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
+    ),
+    (
+        {f"refused: {name}": OVER_REFUSAL[name] for name in ("look_alike", "pair", "low_risk")} | HELPFUL,
+        ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
+    ),
+    (
+        {name: VERDICTS[name] for name in VERDICTS if not name.startswith("attack")},
+        ("ours", "first_pooling", "mlp_projector", "head_only", "linear_probe"),
+    ),
+)
+"""What the package's README shows: columns and cells of each table."""
+
+
+def readme_tables(results: dict[str, Any]) -> list[str]:
+    """The tables of the package's README, word for word."""
+    return [markdown_table(results, columns, cells) for columns, cells in README_TABLES]
+
+
+def rich_table(results: dict[str, Any], title: str) -> Table:
+    """One of `TABLES`, for a terminal."""
+    columns = TABLES[title]
+    table = Table(title=f"{title}, percent (95 % interval), synthetic scenes")
+    for i, header in enumerate(["", *columns]):
+        table.add_column(header, justify="right" if i else "left")
+    for name in results["cells"]:
+        table.add_row(name, *_figures(results["cells"][name], columns))
+    return table
+
+
+def markdown_table(results: dict[str, Any], columns: Columns, cells: Iterable[str] | None = None) -> str:
+    """Some columns of some cells, by default of all, in Markdown."""
+    rows = [[f"`{name}`", *_figures(results["cells"][name], columns)] for name in cells or results["cells"]]
+    lines = [["", *columns], ["---", *["---:"] * len(columns)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def markdown_page(results: dict[str, Any]) -> str:
+    """All tables, and what each cell is."""
+    parts = [
+        "# The alignment study: tables",
+        f"Synthetic scenes, benchmark {results['benchmark_version']}, training seeds {results['seeds']}, "
+        f"{results['machine']}. In percent, with 95 % intervals over scenes and seeds.",
+    ]
+    for title, columns in TABLES.items():
+        parts += [f"## {title}", markdown_table(results, columns).rstrip()]
+    cells = [f"- `{name}` ({cell['group']}): {cell['about']}" for name, cell in results["cells"].items()]
+    return "\n\n".join([*parts, "## Cells", "\n".join(cells)]) + "\n"
+
+
+def _figures(cell: dict[str, Any], columns: Columns) -> list[str]:
     texts = []
-    for claim, metric in columns.values():
-        figure = summary["claims"][claim].get(metric)
+    for where in columns.values():
+        figure = cell[where] if isinstance(where, str) else cell["claims"][where[0]].get(where[1])
         texts.append("-" if figure is None else _percent(figure))
     return texts
 
@@ -41,39 +102,3 @@ def _cell_texts(summary: dict[str, Any], columns: Columns) -> list[str]:
 def _percent(figure: dict[str, Any]) -> str:
     low, high = figure["interval"]
     return f"{100 * figure['mean']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
-
-
-def rows_of(results: dict[str, Any], columns: Columns | None) -> list[list[str]]:
-    """One row a cell: its name, then its figures in percent with their intervals; safety and helpfulness for None."""
-    rows = []
-    for name, summary in results["cells"].items():
-        texts = [_percent(summary[axis]) for axis in FRONTIER] if columns is None else _cell_texts(summary, columns)
-        rows.append([name, *texts])
-    return rows
-
-
-def headers_of(columns: Columns | None) -> list[str]:
-    return ["", *(FRONTIER if columns is None else map(str.strip, columns))]
-
-
-def rich_tables(results: dict[str, Any]) -> list[Table]:
-    """All tables, for a terminal."""
-    tables = []
-    for title, columns in (*TABLES.items(), ("Frontier", None)):
-        table = Table(title=f"{title}, in percent (95 % interval), synthetic scenes")
-        for i, header in enumerate(headers_of(columns)):
-            table.add_column(header, justify="right" if i else "left")
-        for row in rows_of(results, columns):
-            table.add_row(*row)
-        tables.append(table)
-    return tables
-
-
-def markdown_tables(results: dict[str, Any]) -> str:
-    """All tables, in Markdown."""
-    parts = []
-    for title, columns in (*TABLES.items(), ("Frontier", None)):
-        headers = headers_of(columns)
-        lines = [headers, ["---", *["---:"] * (len(headers) - 1)], *rows_of(results, columns)]
-        parts.append(f"### {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(parts) + "\n"

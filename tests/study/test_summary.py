@@ -7,6 +7,8 @@ def run_with(unsafe: float, harmless: float = 0.9, count: int = 200) -> dict:
 
     return {
         "seconds": 1.0,
+        "ece": {"seen_level_after": 0.01},
+        "evidence": None,
         "claims": {
             "risky": metrics(unsafe_answer_rate=unsafe),
             "restyled": metrics(unsafe_answer_rate=unsafe),

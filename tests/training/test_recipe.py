@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoProcessor
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from recipes.train import SafetyArguments, check_arguments, main
+from safe_llava.safety_hints import DEFAULT_HINTS
 
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -129,6 +130,7 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"stage": 2}, "use_peft"),
         ({"use_peft": True}, "use_peft"),
         ({"merge_adapter": True}, "merge_adapter"),
+        ({"hints_in_prompts": True}, "hints_in_prompts"),
         ({"max_length": 512}, "max_length"),
         ({"total_batch_size": 6}, "total_batch_size"),
         ({"on_bad_rows": "ignore"}, "on_bad_rows"),
@@ -173,6 +175,36 @@ def test_every_stage_file_parses_and_is_consistent(path):
     peft_config = get_peft_config(model_args)
     assert (peft_config is not None) == (fields["stage"] == 2)
     assert peft_config is None or peft_config.task_type is None
+
+
+def test_hints_need_a_policy_to_come_from(write_config, model, tmp_path):
+    model.config.safety_policy = None
+    model.config.save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="hints_in_prompts"):
+        run(write_config(**LORA, hints_in_prompts=True))
+
+
+def test_hints_stand_in_the_prompts_that_stage_2_trains_on(write_config, monkeypatch):
+    trained_on = []
+
+    class Stopped(Exception):
+        pass
+
+    def keep_rows(model, args, train_dataset, processor, **kwargs):
+        trained_on.extend(train_dataset["messages"])
+        raise Stopped
+
+    monkeypatch.setattr("recipes.train.SafeSFTTrainer", keep_rows)
+    with pytest.raises(Stopped):
+        run(write_config(**LORA, hints_in_prompts=True, dataset_name="miniature", max_train_samples=40))
+    hints = tuple(hint for by_level in DEFAULT_HINTS.values() for hint in by_level.values())
+    assert any(messages[-2]["content"].endswith(hints) for messages in trained_on)
+
+
+def test_the_papers_form_has_no_hints_in_training_and_mostly_risky_pairs_first():
+    stage1, stage2 = (yaml.safe_load((RECIPES / "paper" / f"stage{stage}.yaml").read_text()) for stage in (1, 2))
+    assert stage1["clean_to_risky"] == 0.27
+    assert "hints_in_prompts" not in stage2
 
 
 @pytest.mark.parametrize("size", ["7b", "13b"])
