@@ -60,4 +60,4 @@ def load_cells(path: Path = CELLS_FILE) -> dict[str, Cell]:
 
 def fingerprint(*values: Any) -> str:
     """A short name for values that JSON can hold; equal values have equal names."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

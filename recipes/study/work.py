@@ -55,8 +55,9 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
         [`score_evidence`]); `seconds`, and the `key` that says what the figures belong to.
     """
     path = result_path(cell, seed, output_dir)
-    recipes = [cell.recipe(step)[0].read_text() for step in range(len(cell.train))]
-    key = fingerprint(BENCHMARK_VERSION, world_fingerprint(), cell, recipes, share, fields)
+    recipes = [(cell.recipe(step)[0].read_text(), cell.recipe(step)[1]) for step in range(len(cell.train))]
+    how = (cell.method, cell.conversion(), recipes, cell.generate)
+    key = fingerprint(BENCHMARK_VERSION, world_fingerprint(), how, share, fields)
     if path.exists() and (kept := json.loads(path.read_text()))["key"] == key:
         return kept
     started = time.monotonic()
