@@ -40,20 +40,6 @@ class Answer:
         return values
 
 
-def open_picture(path: str | os.PathLike) -> Image.Image:
-    """
-    Reads a picture whole, in RGB.
-
-    Raises:
-        ValueError: if the file is no picture or is cut off.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's decoders raise whatever type fits their format.
-        raise ValueError(f"The picture {path} cannot be read: {error}. Give a whole PNG, JPEG or similar.") from error
-
-
 def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
     """
     The configuration of a checkpoint, a folder or a Hub id.

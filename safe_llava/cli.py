@@ -82,10 +82,11 @@ def quickstart(
 ) -> None:
     """The whole method on a miniature LLaVA and synthetic pictures, offline, in minutes on two CPU cores."""
     with _reported():
-        from .ask import ask, load_safe_llava, open_picture
+        from .ask import ask, load_safe_llava
+        from .pictures import read_picture
         from .quickstart import run_quickstart
 
-        picture = None if image is None else open_picture(image)
+        picture = None if image is None else read_picture(image).image
         run_quickstart(output_dir, seed)
         if picture is not None:
             model, processor = load_safe_llava(output_dir / "model", device="cpu")
@@ -163,10 +164,11 @@ def ask(
         raise typer.BadParameter("evidence is drawn on pictures: give at least one --image.", param_hint="--evidence")
     with _reported():
         from .ask import ask as ask_model
-        from .ask import load_safe_llava, open_picture
+        from .ask import load_safe_llava
+        from .pictures import read_picture
         from .safety_policy import SafetyPolicy
 
-        pictures = [open_picture(path) for path in image or []]
+        pictures = [read_picture(path).image for path in image or []]
         if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
             raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
         if policy is not None:

@@ -1,0 +1,83 @@
+"""Reads picture files of every kind into plain RGB, as a person would see them, or says why that cannot be done."""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+MAX_PIXELS = 89_478_485
+"""Largest picture that is decoded, in pixels: where Pillow starts to warn of decompression bombs."""
+
+
+class UnreadablePictureError(ValueError):
+    """A picture that cannot be decoded, is cut off, or is too large to be decoded safely."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """
+    A decoded picture.
+
+    Args:
+        image (`PIL.Image.Image`): the picture in RGB, upright, on white where it was transparent.
+        notes (`tuple[str, ...]`): what a reader of a verdict should know, such as that only one frame was looked at.
+    """
+
+    image: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+    """
+    Decodes a picture to its last pixel.
+
+    Args:
+        source (`str`, `os.PathLike` or `bytes`): a file, or the encoded picture itself.
+        max_pixels (`int`, *optional*, defaults to 89,478,485): larger pictures are refused before they are decoded.
+
+    Returns:
+        [`Picture`], with a note for an animation (its first frame is taken), and for a file whose name says another
+        format than its contents.
+
+    Raises:
+        UnreadablePictureError: if it is no picture, cut off, or larger than `max_pixels`.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    name = "the picture" if isinstance(source, bytes) else f"the picture {os.fspath(source)}"
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > max_pixels:
+                raise UnreadablePictureError(
+                    f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded"
+                )
+            notes = _notes(image, None if isinstance(source, bytes) else Path(source))
+            return Picture(to_rgb(ImageOps.exif_transpose(image)), notes)
+    except UnreadablePictureError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever type fits their format.
+        raise UnreadablePictureError(f"{name} cannot be read: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts a picture of any mode to RGB: 16-bit values are scaled, not clipped, and transparency becomes white."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _notes(image: Image.Image, path: Path | None) -> tuple[str, ...]:
+    notes = []
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        notes.append(f"first of {frames} frames")
+    if path is not None and path.suffix:
+        named = Image.registered_extensions().get(path.suffix.lower())
+        if named is not None and named != image.format and {named, image.format} != {"JPEG", "MPO"}:
+            notes.append(f"named {path.suffix} but {image.format}")
+    return tuple(notes)
