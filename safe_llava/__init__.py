@@ -1,13 +1,23 @@
 """SafeLLaVA: LLaVA models that know which pictures are risky. Importing the package registers the Auto classes."""
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
 )
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_safe_llava import SafeLlavaConfig
+from .guard_safe_llava import SafeLlavaForSafetyClassification
 from .modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
+from .pipeline_safe_llava import SafetyClassificationPipeline
 from .processing_safe_llava import SafeLlavaProcessor
 from .safety_evidence import SafetyEvidence
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
@@ -17,10 +27,16 @@ from .version import __version__
 
 
 AutoConfig.register("safe_llava", SafeLlavaConfig)
-AutoModel.register(SafeLlavaConfig, (SafeLlavaForConditionalGeneration, SafeLlavaModel))
+AutoModel.register(
+    SafeLlavaConfig, (SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification, SafeLlavaModel)
+)
+AutoModelForImageClassification.register(SafeLlavaConfig, SafeLlavaForSafetyClassification)
 AutoModelForImageTextToText.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoModelForMultimodalLM.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
+PIPELINE_REGISTRY.register_pipeline(
+    "safety-classification", SafetyClassificationPipeline, pt_model=AutoModelForImageClassification, type="multimodal"
+)
 # `transformers serve` and trl look for model types in these static tables.
 MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
 MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
@@ -30,8 +46,10 @@ __all__ = [
     "SAFETY_TYPES",
     "SafeLlavaConfig",
     "SafeLlavaForConditionalGeneration",
+    "SafeLlavaForSafetyClassification",
     "SafeLlavaModel",
     "SafeLlavaProcessor",
+    "SafetyClassificationPipeline",
     "SafetyDecision",
     "SafetyEvidence",
     "SafetyPolicy",

@@ -1,22 +1,46 @@
 """The verdict on pictures and their questions, and what it rests on, without any layer of the language model."""
 
+import re
 from typing import Any, Literal
 
 import torch
+from transformers.utils import logging
 
 from .outputs_safe_llava import SafeLlavaImageFeatures, check_placeholders
+from .policy_safe_llava import SafeLlavaPolicyMixin
 from .safety_evidence import locate_evidence
 from .safety_policy import SafetyPolicy
 from .safety_verdict import SafetyVerdict
 
 
-class SafeLlavaAssessmentMixin:
-    """Adds `assess`. Mixed into [`SafeLlavaForConditionalGeneration`]."""
+logger = logging.get_logger(__name__)
 
-    config: Any
+_JUDGING_WEIGHTS = re.compile(r"(^|\.)(safety_\w+|vision_tower|embed_tokens)\.")
+
+
+class SafeLlavaAssessmentMixin(SafeLlavaPolicyMixin):
+    """Adds `assess`. Mixed into [`SafeLlavaForConditionalGeneration`] and [`SafeLlavaForSafetyClassification`]."""
+
     model: Any
     missing_safety_weights: list[str]
-    _resolve_safety_policy: Any
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any):
+        """
+        As [`~transformers.PreTrainedModel.from_pretrained`]. When the checkpoint lacks weights that a verdict rests on
+        the model says so and fails closed: every verdict on a picture is untrusted.
+        """
+        model, loading_info = super().from_pretrained(*args, output_loading_info=True, **kwargs)  # type: ignore[misc]
+        mismatched = {key for key, *_ in loading_info["mismatched_keys"]}
+        lacking = sorted(key for key in loading_info["missing_keys"] | mismatched if _JUDGING_WEIGHTS.search(key))
+        model.missing_safety_weights = lacking
+        if lacking:
+            logger.warning(
+                f"The checkpoint lacks {len(lacking)} weights that verdicts rest on, such as `{lacking[0]}`. Until "
+                "they are trained, every picture is treated as risky. To start from a stock LLaVA use "
+                "`safe-llava convert`."
+            )
+        return (model, loading_info) if output_loading_info else model
 
     @torch.no_grad()
     def assess(

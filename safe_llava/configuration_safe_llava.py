@@ -1,18 +1,34 @@
 """SafeLLaVA configuration: a LLaVA configuration plus the three safety modules and the policy that is shipped."""
 
+import copy
 import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlavaConfig
 
+from .safety_labels import SAFETY_TYPES
 
+
+_GENERATING_CLASS = "modeling_safe_llava.SafeLlavaForConditionalGeneration"
+_GUARD_CLASS = "guard_safe_llava.SafeLlavaForSafetyClassification"
 AUTO_MAP = {
     "AutoConfig": "configuration_safe_llava.SafeLlavaConfig",
-    "AutoModel": "modeling_safe_llava.SafeLlavaForConditionalGeneration",
-    "AutoModelForImageTextToText": "modeling_safe_llava.SafeLlavaForConditionalGeneration",
-    "AutoModelForMultimodalLM": "modeling_safe_llava.SafeLlavaForConditionalGeneration",
+    "AutoModel": _GENERATING_CLASS,
+    "AutoModelForImageClassification": _GUARD_CLASS,
+    "AutoModelForImageTextToText": _GENERATING_CLASS,
+    "AutoModelForMultimodalLM": _GENERATING_CLASS,
     "AutoProcessor": "processing_safe_llava.SafeLlavaProcessor",
+}
+GUARD_AUTO_MAP = {name: path for name, path in AUTO_MAP.items() if path != _GENERATING_CLASS} | {
+    "AutoModel": _GUARD_CLASS
+}
+CUSTOM_PIPELINES = {
+    "safety-classification": {
+        "impl": "pipeline_safe_llava.SafetyClassificationPipeline",
+        "pt": ["AutoModelForImageClassification"],
+        "type": "multimodal",
+    }
 }
 
 
@@ -85,9 +101,17 @@ class SafeLlavaConfig(LlavaConfig):
     safety_policy_token_ids: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs):
-        kwargs.setdefault("architectures", ["SafeLlavaForConditionalGeneration"])
-        super().__post_init__(**kwargs)
+        if getattr(self, "architectures", None) is None:
+            self.architectures = ["SafeLlavaForConditionalGeneration"]
+        self.id2label = dict(enumerate(SAFETY_TYPES))
+        self.label2id = {name: index for index, name in self.id2label.items()}
+        set_here = ("num_labels", "custom_pipelines")
+        super().__post_init__(**{name: value for name, value in kwargs.items() if name not in set_here})
         self.auto_map = dict(AUTO_MAP)
+        # Where the package is installed its import registers the task; transformers would refuse this entry there
+        # without `trust_remote_code`.
+        if __name__.startswith("transformers_modules."):
+            self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
 
         if self.safety_projector_hidden_size is None:
             self.safety_projector_hidden_size = self.vision_config.hidden_size + 64
@@ -110,4 +134,4 @@ class SafeLlavaConfig(LlavaConfig):
         self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
 
 
-__all__ = ["AUTO_MAP", "SafeLlavaConfig"]
+__all__ = ["AUTO_MAP", "GUARD_AUTO_MAP", "SafeLlavaConfig"]

@@ -14,40 +14,12 @@ from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig,
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput
 
+from .policy_safe_llava import SafeLlavaPolicyMixin
 from .safety_policy import SafetyDecision, SafetyPolicy
-from .safety_policy_tokens import tokenize_policy
-from .safety_verdict import SafetyVerdict
 
 
-class SafeLlavaGenerationMixin(GenerationMixin):
+class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
     """Adds the safety policy to `generate`. Mixed into [`SafeLlavaForConditionalGeneration`]."""
-
-    @property
-    def safety_policy(self) -> SafetyPolicy | None:
-        """The policy that is stored with the model, or `None`. Change it with `set_safety_policy`."""
-        return None if self.config.safety_policy is None else SafetyPolicy.from_dict(self.config.safety_policy)
-
-    def set_safety_policy(self, policy: SafetyPolicy | dict | None, processor: Any = None) -> None:
-        """
-        Stores a policy with the model: in `config.safety_policy`, with its texts as token ids beside it.
-
-        Args:
-            policy ([`SafetyPolicy`], `dict` or `None`):
-                The policy; a dictionary may name a part of the fields, the rest are the defaults. `None` removes it.
-            processor ([`SafeLlavaProcessor`]):
-                Tokenises the texts and knows the chat template. Not needed to remove a policy.
-
-        Raises:
-            ValueError: if the policy is invalid, or if there is no processor to tokenise it.
-        """
-        if policy is None:
-            self.config.safety_policy = self.config.safety_policy_token_ids = None
-            return
-        if processor is None:
-            raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
-        policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
-        self.config.safety_policy = policy.to_dict()
-        self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
 
     @torch.no_grad()
     def generate(
@@ -108,7 +80,7 @@ class SafeLlavaGenerationMixin(GenerationMixin):
             mm_encoder_outputs={"image": image_outputs},
             safety_policy=policy,
         )
-        decisions = self._decide(policy, verdict)
+        decisions = self.decide(verdict, policy)
         answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
         hints = [self._token_ids_of(decisions[row]) for row in answered]
         is_steered = any(hints) or len(answered) < len(decisions)
@@ -179,26 +151,17 @@ class SafeLlavaGenerationMixin(GenerationMixin):
     def _resolve_safety_policy(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None
     ) -> SafetyPolicy | None:
-        if safety_policy is False:
-            return None
-        if safety_policy is None:
-            return self.safety_policy
-        if isinstance(safety_policy, dict):
-            safety_policy = (self.safety_policy or SafetyPolicy()).updated(safety_policy)
+        policy = super()._resolve_safety_policy(safety_policy)
+        if policy is None or safety_policy is None:
+            return policy
         known = (self.config.safety_policy_token_ids or {}).get("texts", {})
-        for action, texts in safety_policy.texts().items():
+        for action, texts in policy.texts().items():
             if unknown := [text for text in texts if text not in known.get(action, {})]:
                 raise ValueError(
                     f"`safety_policy` holds {len(unknown)} texts that this model has no token ids for, such as "
                     f"{unknown[0]!r}. Attach the policy with `model.set_safety_policy(policy, processor)` first."
                 )
-        return safety_policy
-
-    def _decide(self, policy: SafetyPolicy, verdict: SafetyVerdict) -> list[SafetyDecision]:
-        rows = zip(
-            verdict.has_image.tolist(), verdict.level.tolist(), verdict.type_probs.tolist(), verdict.trusted.tolist()
-        )
-        return [policy.decide(*row) if has_image else SafetyDecision("answer") for has_image, *row in rows]
+        return policy
 
     def _token_ids_of(self, decision: SafetyDecision) -> list[int]:
         if decision.action == "answer":

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import PROCESSOR_NAME, PushToHubMixin, cached_file, logging
 
+from .configuration_safe_llava import AUTO_MAP
+from .pipeline_safe_llava import SafetyClassificationPipeline
 from .processing_safe_llava import SafeLlavaProcessor
 
 
@@ -34,6 +37,18 @@ class SafeLlavaHubMixin(PushToHubMixin):
 
     config: Any
     name_or_path: str
+    shipped_auto_map = AUTO_MAP
+    card_pipeline_tag = "image-text-to-text"
+    card_loading_section: str | None = None
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As its parent, with the code of the pipeline, and the Auto classes that can load this class."""
+        os.makedirs(save_directory, exist_ok=True)
+        custom_object_save(SafetyClassificationPipeline, save_directory)
+        self.config.auto_map = dict(self.shipped_auto_map)
+        # The configuration's code sets it, and pipelines put classes into it, which JSON cannot hold.
+        vars(self.config).pop("custom_pipelines", None)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any):
         # The last step of `push_to_hub`: everything else lies in `working_dir` now.
@@ -65,6 +80,9 @@ class SafeLlavaHubMixin(PushToHubMixin):
         if card is None:
             return
         card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *(placeholder.data.tags or [])]))
+        card.data.pipeline_tag = self.card_pipeline_tag
+        if self.card_loading_section is not None:
+            card.text = re.sub(r"(?s)## Load it\n.*?(?=\n## )", self.card_loading_section, card.text, count=1)
         card.text = re.sub(r'(pipeline\([^)]*model=)"[^"]*"', rf'\1"{repo_id}"', card.text)
         card.save(path)
 

@@ -8,61 +8,32 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel
-from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.generation import GenerationMixin
-from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
 from .assessment_safe_llava import SafeLlavaAssessmentMixin
 from .configuration_safe_llava import SafeLlavaConfig
 from .generation_safe_llava import SafeLlavaGenerationMixin
+from .guard_safe_llava import SafeLlavaForSafetyClassification
 from .hub_safe_llava import SafeLlavaHubMixin
+from .judging_safe_llava import SafeLlavaJudgeMixin
 from .outputs_safe_llava import (
     SafeLlavaCausalLMOutputWithPast,
     SafeLlavaImageFeatures,
     SafeLlavaModelOutputWithPast,
 )
-from .safety_head import SafetyHead, SafetyTokens
-from .safety_loss import safety_cross_entropy
-from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 
 
-logger = logging.get_logger(__name__)
-
-# LLaVA's older key layouts are renamed by model type and class name, and third-party classes are left out unless they
-# register. Without this a stock checkpoint's language model would load freshly initialised.
-for _stock, _ours in (("llava", "safe_llava"), ("LlavaModel", "SafeLlavaModel")):
-    register_checkpoint_conversion_mapping(_ours, get_checkpoint_conversion_mapping(_stock), overwrite=True)
-
-
-class SafeLlavaModel(LlavaModel):
+class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
     """The vision tower, the projector, the language model and the safety modules, without a language-model head."""
 
     config: SafeLlavaConfig
-    _no_split_modules = ["SafetyTokens", "SafetyHead", "CAbstractor", "PatchMLP"]  # noqa: RUF012
 
     def __init__(self, config: SafeLlavaConfig):
         super().__init__(config)
-        self.safety_tokens = SafetyTokens(config) if config.num_safety_tokens else None
-        self.safety_projector = (
-            SAFETY_PROJECTORS[config.safety_projector_type](config) if config.use_safety_head else None
-        )
-        self.safety_head = SafetyHead(config) if config.use_safety_head else None
+        self.add_safety_modules()
         self.post_init()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, SafetyTokens):
-            init.normal_(module.head_tokens, mean=0.0, std=0.02)
-            init.normal_(module.prompt_tokens, mean=0.0, std=0.02)
-        elif isinstance(module, SafetyHead | CAbstractor | PatchMLP):
-            # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
-            for layer in module.modules():
-                if isinstance(layer, nn.Linear | nn.Conv2d):
-                    init.normal_(layer.weight, mean=0.0, std=layer.weight[0].numel() ** -0.5)
 
     @can_return_tuple
     def get_image_features(
@@ -98,23 +69,14 @@ class SafeLlavaModel(LlavaModel):
 
         layers = self.config.vision_feature_layer if vision_feature_layer is None else vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
-        patch_size = self.config.vision_config.patch_size
-        grid = (pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size)
+        grid = self.get_patch_grid(pixel_values)
         features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
-        return SafeLlavaImageFeatures(**outputs, patch_features=features[:, -grid[0] * grid[1] :], patch_grid=grid)
-
-    def get_image_outputs(
-        self,
-        pixel_values: torch.Tensor | None,
-        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
-        **kwargs: Any,
-    ) -> SafeLlavaImageFeatures | None:
-        """The pictures' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`."""
-        if pixel_values is None:
-            return (mm_encoder_outputs or {}).get("image")
-        if mm_encoder_outputs is not None:
-            raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
-        return self.get_image_features(pixel_values, return_dict=True, **kwargs)
+        return SafeLlavaImageFeatures(
+            **outputs,
+            patch_features=features[:, -grid[0] * grid[1] :],
+            patch_grid=grid,
+            num_placeholders=len(outputs.pooler_output[0]),
+        )
 
     def embed_prompt(
         self,
@@ -136,47 +98,6 @@ class SafeLlavaModel(LlavaModel):
         rows = torch.cat(image_outputs.pooler_output, dim=0).to(inputs_embeds.device, inputs_embeds.dtype)
         mask = self.get_placeholder_mask(input_ids, inputs_embeds=inputs_embeds, image_features=rows)
         return inputs_embeds.masked_scatter(mask, rows)
-
-    def judge(
-        self,
-        inputs_embeds: torch.Tensor,
-        placeholders: torch.Tensor,
-        text_mask: torch.Tensor,
-        image_outputs: SafeLlavaImageFeatures | None,
-        output_influence: bool = False,
-    ) -> tuple[Any, ...]:
-        """
-        Runs the safety projector and the safety head. No layer of the language model runs.
-
-        Args:
-            inputs_embeds (`torch.Tensor` of shape `(batch_size, sequence_length, hidden_size)`): token embeddings.
-            placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the pictures stand.
-            text_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the prompt's text stands.
-            image_outputs ([`SafeLlavaImageFeatures`], *optional*): the pictures of all rows.
-            output_influence (`bool`, *optional*, defaults to `False`): whether to measure what the verdict rests on.
-
-        Returns:
-            Float32 logits of shape `(batch_size, 4)` for the level and `(batch_size, 7)` for the type. With
-            `output_influence=True` a [`SafetyInfluence`] follows.
-
-        Raises:
-            ValueError: if the model was built without a safety head.
-        """
-        if self.safety_head is None or self.safety_projector is None:
-            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
-        device, dtype = inputs_embeds.device, inputs_embeds.dtype
-        head_tokens = features = inputs_embeds.new_zeros(0, inputs_embeds.shape[-1])
-        feature_rows = torch.zeros(0, dtype=torch.long, device=device)
-        if self.safety_tokens is not None:
-            head_tokens = self.safety_tokens()[0].to(device, dtype)
-        if image_outputs is not None:
-            features = self.safety_projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
-            image_rows = image_outputs.find_rows(placeholders)
-            feature_rows = image_rows.repeat_interleave(features.shape[1])
-            features = features.flatten(0, 1)
-        return self.safety_head(
-            inputs_embeds, text_mask, head_tokens, features, feature_rows, output_influence=output_influence
-        )
 
     @can_return_tuple
     def forward(
@@ -226,25 +147,12 @@ class SafeLlavaModel(LlavaModel):
         if output_safety_logits is None:
             output_safety_logits = self.config.output_safety_logits
         if self.safety_head is not None and output_safety_logits:
-            placeholders = self.find_placeholders(input_ids, text_embeds)
-            text_mask = ~placeholders
-            if attention_mask is not None and attention_mask.shape == text_mask.shape:
-                text_mask = text_mask & attention_mask.bool()
-            if labels is not None:
-                text_mask = text_mask & (labels == -100)
-            outputs.level_logits, outputs.type_logits = self.judge(text_embeds, placeholders, text_mask, image_outputs)
-            if safety_level is not None and safety_type is not None:
-                outputs.level_loss = safety_cross_entropy(outputs.level_logits, safety_level)
-                outputs.type_loss = safety_cross_entropy(outputs.type_logits, safety_type)
-                outputs.safety_loss = outputs.level_loss + outputs.type_loss
+            found = self.classify(
+                input_ids, text_embeds, attention_mask, image_outputs, labels, safety_level, safety_type
+            )
+            for name, value in found.items():
+                outputs[name] = value
         return outputs
-
-    def find_placeholders(self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor) -> torch.Tensor:
-        """Where pictures stand in the prompt, a bool tensor of shape `(batch_size, sequence_length)`."""
-        if input_ids is not None:
-            return input_ids == self.config.image_token_id
-        image_token_id = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
-        return (inputs_embeds == self.get_input_embeddings()(image_token_id)).all(dim=-1)
 
 
 class SafeLlavaForConditionalGeneration(
@@ -281,22 +189,6 @@ class SafeLlavaForConditionalGeneration(
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.missing_safety_weights: list[str] = []
         self.post_init()
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any):
-        """
-        As [`~transformers.PreTrainedModel.from_pretrained`]. When the checkpoint lacks weights of the safety modules
-        the model says so and fails closed: every verdict on a picture is untrusted.
-        """
-        model, loading_info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model.missing_safety_weights = sorted(key for key in loading_info["missing_keys"] if "safety_" in key)
-        if model.missing_safety_weights:
-            logger.warning(
-                f"The checkpoint lacks {len(model.missing_safety_weights)} weights of the safety modules, such as "
-                f"`{model.missing_safety_weights[0]}`. Until they are trained, every picture is treated as risky. "
-                "To start from a stock LLaVA use `safe-llava convert`."
-            )
-        return (model, loading_info) if output_loading_info else model
 
     @can_return_tuple
     def forward(
@@ -371,4 +263,4 @@ class SafeLlavaForConditionalGeneration(
 # The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.
 SafeLlavaForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
 
-__all__ = ["SafeLlavaForConditionalGeneration", "SafeLlavaModel"]
+__all__ = ["SafeLlavaForConditionalGeneration", "SafeLlavaForSafetyClassification", "SafeLlavaModel"]

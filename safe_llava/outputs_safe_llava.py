@@ -6,23 +6,27 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaModelOutputWithPast
+from transformers.utils import ModelOutput
 
 
 @dataclass
 class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
     """
     What [`SafeLlavaModel.get_image_features`] returns. `pooler_output` is a list with, for each picture, the
-    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads.
+    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads; `None` from a guard.
 
     Args:
         patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
             The vision tower's selected features h_o without the CLS token, from which the safety projector works.
         patch_grid (`tuple[int, int]`):
             Patches per column and per row.
+        num_placeholders (`int`):
+            Positions that each picture takes in the prompt.
     """
 
     patch_features: torch.Tensor | None = None
     patch_grid: tuple[int, int] | None = None
+    num_placeholders: int | None = None
 
     def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
         """
@@ -32,9 +36,14 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
             placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the pictures stand.
         """
         # Picture i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
-        pictures: Any = self.pooler_output
-        last_placeholder = (torch.arange(len(pictures), device=placeholders.device) + 1) * len(pictures[0])
+        size: Any = self.num_placeholders
+        last_placeholder = (torch.arange(self.num_images, device=placeholders.device) + 1) * size
         return torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+
+    @property
+    def num_images(self) -> int:
+        """How many pictures there are, in all rows of the batch."""
+        return 0 if self.patch_features is None else len(self.patch_features)
 
 
 @dataclass
@@ -78,13 +87,36 @@ class SafeLlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
     type_logits: torch.Tensor | None = None
 
 
+@dataclass
+class SafeLlavaSafetyClassifierOutput(ModelOutput):
+    """
+    What a guard returns.
+
+    Args:
+        loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
+            `level_loss + type_loss`. There is no language-model loss to weigh it against.
+        level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*):
+            Cross-entropies of the risk level and the risk type, means over the labelled rows.
+        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`):
+            Scores of the risk levels.
+        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`):
+            Scores of the risk types, in the order of `config.id2label`.
+    """
+
+    loss: torch.Tensor | None = None
+    level_loss: torch.Tensor | None = None
+    type_loss: torch.Tensor | None = None
+    level_logits: torch.Tensor | None = None
+    type_logits: torch.Tensor | None = None
+
+
 def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImageFeatures | None) -> None:
     """Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures."""
     counts = placeholders.sum(dim=1).tolist()
-    pictures: Any = [] if image_outputs is None else image_outputs.pooler_output
-    size = len(pictures[0]) if pictures else 0
-    if sum(counts) != len(pictures) * size or (size and any(count % size for count in counts)):
+    num_images = 0 if image_outputs is None else image_outputs.num_images
+    size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
+    if sum(counts) != num_images * size or (size and any(count % size for count in counts)):
         raise ValueError(
             f"Pictures and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there "
-            f"are {len(pictures)} pictures of {size} tokens each. Build both with one call of the processor."
+            f"are {num_images} pictures of {size} tokens each. Build both with one call of the processor."
         )

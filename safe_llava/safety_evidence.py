@@ -20,8 +20,10 @@ class SafetyInfluence(NamedTuple):
             The risk type with the largest logit.
         lead (`torch.FloatTensor` of shape `(batch_size,)`):
             Its logit minus that of "safe".
-        of_keys (`torch.FloatTensor` of shape `(batch_size, num_safety_tokens + num_images * num_visual_tokens)`):
-            Logits that the lead loses without a safety token or visual token, negative where it gains.
+        of_safety_tokens (`torch.FloatTensor` of shape `(batch_size, num_safety_tokens)`):
+            Logits that the lead loses without a safety token, negative where it gains.
+        of_pictures (`torch.FloatTensor` of shape `(num_images, num_visual_tokens)`):
+            Logits that the lead of the picture's row loses without a visual token.
         of_text (`torch.FloatTensor` of shape `(batch_size, sequence_length)`):
             Logits that the lead loses without a token of the text.
         safety_token_attention (`torch.FloatTensor` of shape `(batch_size,)`):
@@ -30,7 +32,8 @@ class SafetyInfluence(NamedTuple):
 
     risk_type: torch.Tensor
     lead: torch.Tensor
-    of_keys: torch.Tensor
+    of_safety_tokens: torch.Tensor
+    of_pictures: torch.Tensor
     of_text: torch.Tensor
     safety_token_attention: torch.Tensor
 
@@ -83,12 +86,9 @@ def locate_evidence(
         patch_grid (`tuple[int, int]`): patches per column and per row.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
     """
-    num_images, num_tokens = len(image_rows), token_grid[0] * token_grid[1]
-    relevance = influence.of_keys.clamp(min=0.0)
-    relevance = relevance[:, relevance.shape[1] - num_images * num_tokens :].unflatten(1, (num_images, num_tokens))
-    relevance = relevance[image_rows, torch.arange(num_images, device=image_rows.device)]
+    relevance = influence.of_pictures.clamp(min=0.0)
     maps = relevance.unflatten(1, token_grid)
-    if num_images and token_grid != patch_grid:
+    if len(image_rows) and token_grid != patch_grid:
         maps = F.interpolate(maps.unsqueeze(1), size=patch_grid, mode="bilinear", align_corners=False).squeeze(1)
         sums = maps.sum(dim=(1, 2)).clamp(min=torch.finfo(maps.dtype).tiny)
         maps = maps * (relevance.sum(dim=1) / sums)[:, None, None]

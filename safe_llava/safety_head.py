@@ -18,16 +18,17 @@ from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 class SafetyTokens(nn.Module):
     """
     Two independent sets of learned tokens: `head_tokens` (s1, read by the safety head) and `prompt_tokens` (s2, put in
-    front of each picture's features in the language model), each of shape `(num_safety_tokens, hidden_size)`.
+    front of each picture's features in the language model; a guard has none), each of shape
+    `(num_safety_tokens, hidden_size)`.
     """
 
-    def __init__(self, config: PreTrainedConfig):
+    def __init__(self, config: PreTrainedConfig, has_prompt_tokens: bool = True):
         super().__init__()
         size = (config.num_safety_tokens, config.text_config.hidden_size)
         self.head_tokens = nn.Parameter(torch.empty(size))
-        self.prompt_tokens = nn.Parameter(torch.empty(size))
+        self.prompt_tokens = nn.Parameter(torch.empty(size)) if has_prompt_tokens else None
 
-    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         return self.head_tokens, self.prompt_tokens
 
 
@@ -82,10 +83,50 @@ class SafetyHead(nn.Module):
         weights = scores.masked_fill(~text_mask, torch.finfo(scores.dtype).min).softmax(dim=1) * text_mask
         return queries, weights
 
-    def attend(self, queries: torch.Tensor, keys: torch.Tensor, readable: torch.Tensor) -> torch.Tensor:
-        """Float32 attention weights of shape `(batch_size, num_heads, num_keys)`."""
-        scores = torch.einsum("bhd,khd->bhk", queries, keys).float() * self.head_dim**-0.5
-        return scores.masked_fill(~readable, torch.finfo(scores.dtype).min).softmax(dim=-1) * readable
+    def attend(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """Float32 attention weights of shape `(num_queries, num_heads, num_keys)`, where all read the same keys."""
+        return self.score("bhd,khd->bhk", queries, keys).softmax(dim=-1)
+
+    def score(self, equation: str, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return torch.einsum(equation, queries, keys).float() * self.head_dim**-0.5
+
+    def read(
+        self,
+        queries: torch.Tensor,
+        token_states: tuple[torch.Tensor, torch.Tensor],
+        picture_states: tuple[torch.Tensor, torch.Tensor],
+        image_rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """
+        What each row attends to: a softmax over the safety tokens and over the features of its own pictures. Memory
+        grows with the number of pictures, not with rows times pictures.
+
+        Args:
+            queries (`torch.Tensor` of shape `(batch_size, num_heads, head_dim)`): one query a row.
+            token_states (`tuple[torch.Tensor, torch.Tensor]`):
+                Keys and values of the safety tokens, each of shape `(num_safety_tokens, num_heads, head_dim)`.
+            picture_states (`tuple[torch.Tensor, torch.Tensor]`):
+                Keys and values of the pictures, each of shape `(num_images, num_visual_tokens, num_heads, head_dim)`.
+            image_rows (`torch.LongTensor` of shape `(num_images,)`): the row that each picture belongs to.
+
+        Returns:
+            `torch.Tensor` of shape `(batch_size, num_heads, head_dim)`; zero where a row has nothing to read.
+        """
+        of_tokens = self.score("bhd,khd->bkh", queries, token_states[0])
+        of_pictures = self.score("nhd,nkhd->nkh", queries[image_rows], picture_states[0])
+
+        # The softmax of a row spans two tensors and any number of pictures; its largest score keeps `exp` in range.
+        largest = F.pad(of_tokens.detach(), (0, 0, 1, 0), value=torch.finfo(of_tokens.dtype).min).amax(dim=1)
+        index = image_rows.unsqueeze(1).expand(-1, self.num_heads)
+        largest = largest.scatter_reduce(0, index, of_pictures.detach().amax(dim=1), "amax")
+        of_tokens = (of_tokens - largest.unsqueeze(1)).exp()
+        of_pictures = (of_pictures - largest[image_rows].unsqueeze(1)).exp()
+        total = of_tokens.sum(dim=1).index_add(0, image_rows, of_pictures.sum(dim=1)).unsqueeze(1)
+
+        dtype = token_states[1].dtype
+        attended = torch.einsum("bkh,khd->bhd", (of_tokens / total).to(dtype), token_states[1])
+        of_pictures = (of_pictures / total[image_rows]).to(dtype)
+        return attended.index_add(0, image_rows, torch.einsum("nkh,nkhd->nhd", of_pictures, picture_states[1]))
 
     def gate(self, attended: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         # Two sums through linear layers cannot say "this picture *and* this question"; a product can.
@@ -97,7 +138,7 @@ class SafetyHead(nn.Module):
         text_mask: torch.Tensor,
         safety_tokens: torch.Tensor,
         safety_features: torch.Tensor,
-        feature_rows: torch.Tensor,
+        image_rows: torch.Tensor,
         output_influence: bool = False,
     ) -> tuple[Any, ...]:
         """
@@ -108,10 +149,10 @@ class SafetyHead(nn.Module):
                 True where the prompt's text stands: no padding, no picture, nothing of the answer.
             safety_tokens (`torch.Tensor` of shape `(num_safety_tokens, hidden_size)`):
                 s1; every row reads them.
-            safety_features (`torch.Tensor` of shape `(num_images * num_visual_tokens, hidden_size)`):
+            safety_features (`torch.Tensor` of shape `(num_images, num_visual_tokens, hidden_size)`):
                 h_s of all pictures of the batch, one after the other.
-            feature_rows (`torch.LongTensor` of shape `(num_images * num_visual_tokens,)`):
-                The row that each feature belongs to. A row reads its own pictures only.
+            image_rows (`torch.LongTensor` of shape `(num_images,)`):
+                The row that each picture belongs to. A row reads its own pictures only.
             output_influence (`bool`, *optional*, defaults to `False`):
                 Whether to measure what the verdict owes to each token.
 
@@ -119,27 +160,27 @@ class SafetyHead(nn.Module):
             `tuple[torch.Tensor, torch.Tensor]`: float32 logits of shape `(batch_size, 4)` for the risk level and
             `(batch_size, 7)` for the risk type. With `output_influence=True` a [`SafetyInfluence`] follows.
         """
-        batch_size = text_embeds.shape[0]
         queries = self.pool_text(text_embeds, text_mask)
 
-        keys = torch.cat([safety_tokens, safety_features])
+        keys = torch.cat([safety_tokens, safety_features.flatten(0, 1)])
         if self.pooling == "question":
             keys = self.key_norm(keys)
-        values = self.v_proj(keys).view(-1, self.num_heads, self.head_dim)
-        keys = self.k_proj(keys).view(-1, self.num_heads, self.head_dim)
+        sizes, heads = [len(safety_tokens), len(keys) - len(safety_tokens)], (self.num_heads, self.head_dim)
+        token_keys, picture_keys = self.k_proj(keys).unflatten(-1, heads).split(sizes)
+        token_values, picture_values = self.v_proj(keys).unflatten(-1, heads).split(sizes)
+        token_states = token_keys, token_values
+        picture_states = (
+            picture_keys.unflatten(0, safety_features.shape[:2]),
+            picture_values.unflatten(0, safety_features.shape[:2]),
+        )
 
-        reads_features = feature_rows == torch.arange(batch_size, device=feature_rows.device).unsqueeze(1)
-        reads_tokens = reads_features.new_ones(batch_size, safety_tokens.shape[0])
-        readable = torch.cat([reads_tokens, reads_features], dim=1).unsqueeze(1)
-
-        weights = self.attend(queries, keys, readable)
-        attended = self.gate(torch.einsum("bhk,khd->bhd", weights.to(values.dtype), values), queries)
+        attended = self.gate(self.read(queries, token_states, picture_states, image_rows), queries)
         pooled = self.o_proj(attended.flatten(1))
         level_logits, type_logits = self.level_classifier(pooled).float(), self.type_classifier(pooled).float()
         if not output_influence:
             return level_logits, type_logits
         influence = self.measure_influence(
-            text_embeds, text_mask, keys, values, readable.squeeze(1), len(safety_tokens), type_logits
+            text_embeds, text_mask, token_states, picture_states, image_rows, type_logits
         )
         return level_logits, type_logits, influence
 
@@ -147,10 +188,9 @@ class SafetyHead(nn.Module):
         self,
         text_embeds: torch.Tensor,
         text_mask: torch.Tensor,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        readable: torch.Tensor,
-        num_safety_tokens: int,
+        token_states: tuple[torch.Tensor, torch.Tensor],
+        picture_states: tuple[torch.Tensor, torch.Tensor],
+        image_rows: torch.Tensor,
         type_logits: torch.Tensor,
     ) -> SafetyInfluence:
         """
@@ -159,27 +199,37 @@ class SafetyHead(nn.Module):
         up to a sum of 1. What becomes of the attended vector is linear but for the gate, which is recomputed.
         """
         risk_type = type_logits[:, :SAFE_TYPE_ID].argmax(dim=-1)
-        of_keys, of_text = type_logits.new_zeros(readable.shape), type_logits.new_zeros(text_mask.shape)
+        num_tokens = len(token_states[0])
+        of_tokens = type_logits.new_zeros(len(type_logits), num_tokens)
+        of_pictures, of_text = (
+            type_logits.new_zeros(picture_states[0].shape[:2]),
+            type_logits.new_zeros(text_mask.shape),
+        )
         attention = type_logits.new_zeros(len(risk_type))
         token_queries, token_weights = self.weigh_text(text_embeds, text_mask)
         # Row by row, for prompts times pictures of a whole batch would not fit into memory.
-        for row, (words, read) in enumerate(zip(text_mask, readable)):
+        for row, words in enumerate(text_mask):
             row_queries, row_weights = token_queries[row, words].float(), token_weights[row, words].unsqueeze(-1)
-            row_keys, row_values = keys[read].float(), values[read].float()
-            everything = readable.new_ones(1, 1, len(row_keys))
+            own = image_rows == row
+            row_keys, row_values = (
+                torch.cat([shared, pictures[own].flatten(0, 1)]).float()
+                for shared, pictures in zip(token_states, picture_states)
+            )
             query = (row_weights * row_queries).sum(dim=0, keepdim=True)
-            weights = self.attend(query, row_keys, everything)
+            weights = self.attend(query, row_keys)
             attended = self.gate(torch.einsum("bhk,khd->bhd", weights, row_values), query)
-            attention[row] = weights[..., :num_safety_tokens].sum(dim=-1).mean()
+            attention[row] = weights[..., :num_tokens].sum(dim=-1).mean()
 
             without = _average_of_others(weights.squeeze(0).T.unsqueeze(-1), row_values)
-            of_keys[row, read] = self._lead_of(attended - self.gate(without, query), risk_type[row])
+            lost = self._lead_of(attended - self.gate(without, query), risk_type[row])
+            of_tokens[row] = lost[:num_tokens]
+            of_pictures[own] = lost[num_tokens:].unflatten(0, of_pictures[own].shape)
 
             queries = _average_of_others(row_weights, row_queries)
-            without = torch.einsum("bhk,khd->bhd", self.attend(queries, row_keys, everything), row_values)
+            without = torch.einsum("bhk,khd->bhd", self.attend(queries, row_keys), row_values)
             of_text[row, words] = self._lead_of(attended - self.gate(without, queries), risk_type[row])
         lead = type_logits.gather(1, risk_type[:, None]).squeeze(1) - type_logits[:, SAFE_TYPE_ID]
-        return SafetyInfluence(risk_type, lead, of_keys, of_text, attention)
+        return SafetyInfluence(risk_type, lead, of_tokens, of_pictures, of_text, attention)
 
     def _lead_of(self, attended: torch.Tensor, risk_type: torch.Tensor) -> torch.Tensor:
         """How far parts of the attended vector, of shape `(n, num_heads, head_dim)`, put a risk type before "safe"."""

@@ -48,6 +48,7 @@ def test_config_always_names_the_classes_that_load_it_as_remote_code():
     auto_classes = [
         "AutoConfig",
         "AutoModel",
+        "AutoModelForImageClassification",
         "AutoModelForImageTextToText",
         "AutoModelForMultimodalLM",
         "AutoProcessor",

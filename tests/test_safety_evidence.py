@@ -64,8 +64,8 @@ def head_inputs(num_text: int = 5, num_tokens: int = 4, num_features: int = 9) -
     text, tokens, features = (
         torch.randn(size, 32, generator=generator) for size in (num_text, num_tokens, num_features)
     )
-    mask, rows = torch.ones(1, num_text, dtype=torch.bool), torch.zeros(num_features, dtype=torch.long)
-    return [text[None], mask, tokens, features, rows]
+    mask, rows = torch.ones(1, num_text, dtype=torch.bool), torch.zeros(1, dtype=torch.long)
+    return [text[None], mask, tokens, features[None], rows]
 
 
 def lead(logits: torch.Tensor, risk_type: torch.Tensor) -> torch.Tensor:
@@ -120,9 +120,9 @@ def test_a_visual_tokens_influence_is_what_the_lead_loses_without_it(model):
     _, logits, influence = head(*arguments, output_influence=True)
     for token in range(9):
         others = [index for index in range(9) if index != token]
-        _, without = head(*arguments[:3], arguments[3][others], arguments[4][others])
+        _, without = head(*arguments[:3], arguments[3][:, others], arguments[4])
         lost = lead(logits, influence.risk_type) - lead(without, influence.risk_type)
-        assert influence.of_keys[0, 4 + token] == pytest.approx(lost.item(), abs=1e-4)
+        assert influence.of_pictures[0, token] == pytest.approx(lost.item(), abs=1e-4)
 
 
 def test_a_words_influence_is_what_the_lead_loses_without_it(model):
@@ -152,7 +152,7 @@ def test_safety_token_attention_is_a_share(model, inputs):
 def test_a_head_with_one_thing_to_read_gives_finite_evidence(model):
     arguments = head_inputs(num_text=1, num_tokens=0, num_features=1)
     *_, influence = model.model.safety_head(*arguments, output_influence=True)
-    assert influence.of_keys.isfinite().all() and influence.of_text.isfinite().all()
+    assert influence.of_pictures.isfinite().all() and influence.of_text.isfinite().all()
 
 
 def test_half_precision_finds_nearly_the_same(model):
@@ -160,14 +160,15 @@ def test_half_precision_finds_nearly_the_same(model):
     *_, exact = head(*arguments, output_influence=True)
     half = [value.bfloat16() if value.is_floating_point() else value for value in arguments]
     *_, rounded = head.bfloat16()(*half, output_influence=True)
-    assert torch.allclose(rounded.of_keys, exact.of_keys, atol=0.05 * exact.of_keys.abs().max().item())
+    assert torch.allclose(rounded.of_pictures, exact.of_pictures, atol=0.05 * exact.of_pictures.abs().max().item())
 
 
 def test_maps_are_stretched_to_the_patches_and_keep_their_sums():
     influence = SafetyInfluence(
         risk_type=torch.tensor([0]),
         lead=torch.tensor([1.0]),
-        of_keys=torch.tensor([[9.0, 1.0, 0.0, 0.0, -2.0]]),  # A safety token, then a grid of 2 x 2.
+        of_safety_tokens=torch.tensor([[9.0]]),
+        of_pictures=torch.tensor([[1.0, 0.0, 0.0, -2.0]]),
         of_text=torch.tensor([[0.5, -0.5]]),
         safety_token_attention=torch.tensor([0.2]),
     )
@@ -181,7 +182,9 @@ def test_maps_are_stretched_to_the_patches_and_keep_their_sums():
 
 def test_tokens_that_are_patches_keep_their_values(tiny_safe_llava):
     values = torch.arange(6.0)
-    influence = SafetyInfluence(torch.tensor([0]), torch.ones(1), values[None], torch.zeros(1, 2), torch.zeros(1))
+    influence = SafetyInfluence(
+        torch.tensor([0]), torch.ones(1), torch.zeros(1, 0), values[None], torch.zeros(1, 2), torch.zeros(1)
+    )
     evidence = locate_evidence(influence, torch.tensor([0]), (2, 3), (2, 3), TRUSTED)
     assert torch.equal(evidence.patch_relevance[0], values.view(1, 2, 3))
 
@@ -210,4 +213,6 @@ def test_a_verdict_of_nan_claims_no_evidence(tiny_safe_llava, inputs):
     inputs["pixel_values"][:] = torch.nan
     evidence = tiny_safe_llava.assess(**inputs, return_evidence=True).evidence
     assert not any(maps.any() for maps in evidence.patch_relevance)
-    assert not evidence.word_relevance.any() and not evidence.safety_token_attention.any()
+    with_pictures = [0, 2]
+    assert not evidence.word_relevance[with_pictures].any()
+    assert not evidence.safety_token_attention[with_pictures].any()

@@ -16,12 +16,19 @@ def main(mode: str, picture: str, *sources: str) -> None:
 
     torch.set_num_threads(1)
     said = {source: load_and_ask(source, picture, options) for source in sources}
+    said["org/guard"] = {"guard": judge(load_guard("org/guard", options), picture)}
     push_again(sources[0], f"org/again-{mode}", options)
     print(json.dumps(said))
 
 
 def load_and_ask(source: str, picture: str, options: dict) -> dict:
-    from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor, pipeline
+    from transformers import (
+        AutoModel,
+        AutoModelForImageClassification,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        pipeline,
+    )
 
     generate_kwargs = {"max_new_tokens": 8, "do_sample": False}
     content = [{"type": "image", "path": picture}, {"type": "text", "text": "What is this?"}]
@@ -41,11 +48,24 @@ def load_and_ask(source: str, picture: str, options: dict) -> dict:
     pipe = pipeline("image-text-to-text", model=source, **options)
     [result] = pipe(text=messages, return_full_text=False, generate_kwargs=generate_kwargs)
     answers["pipeline"] = result["generated_text"].strip()
+    classes.append(type(AutoModelForImageClassification.from_pretrained(source, **options)))
     return {
         "classes": [f"{cls.__module__}.{cls.__name__}" for cls in classes],
         "answers": answers,
         "verdict": model.assess(**inputs).to_list()[0],
+        "guard": judge(load_guard(source, options), picture),
     }
+
+
+def load_guard(source: str, options: dict):
+    from transformers import pipeline
+
+    return pipeline("safety-classification", model=source, device="cpu", **options)
+
+
+def judge(guard, picture: str) -> list[dict]:
+    """The same picture alone and with its question, in one batch."""
+    return guard([picture, {"image": picture, "text": "What is this?"}], batch_size=2)
 
 
 def push_again(source: str, target: str, options: dict) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
-from safe_llava import SafeLlavaForConditionalGeneration
+from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
 from safe_llava.convert import convert_llava_checkpoint
 
 
@@ -16,6 +16,8 @@ model = AutoModel.from_pretrained(checkpoint)
 processor = AutoProcessor.from_pretrained(checkpoint)
 
 model.push_to_hub("org/safe-llava", tags=["my-tag"])
+
+SafeLlavaForSafetyClassification.from_pretrained(checkpoint).push_to_hub("org/guard")
 
 processor.push_to_hub("org/processor-first")
 model.push_to_hub("org/processor-first")

@@ -60,6 +60,25 @@ def test_a_fresh_process_answers_as_the_model_did(pulled, said_in_process, mode,
     assert_same_verdict(said["verdict"], said_in_process["verdict"])
 
 
+@pytest.mark.parametrize("mode", ["with-package", "without-package"])
+def test_a_fresh_process_guards_as_the_model_judges(pulled, mode, assert_same_verdict):
+    for source in ("org/safe-llava", "org/guard"):
+        _, judged = pulled[mode][source]["guard"]
+        assert judged["decision"]["action"] == "hint"
+        verdict = pulled[mode]["org/safe-llava"]["verdict"]
+        assert_same_verdict({name: judged[name] for name in verdict}, verdict)
+
+
+def test_a_pushed_guard_is_small_and_whole(pushed, converted, hub):
+    files = hub.files("org/guard")
+    assert len(files["model.safetensors"]) < len(pushed["model.safetensors"])
+    assert {"processor_config.json", "tokenizer.json", "guard_safe_llava.py", "pipeline_safe_llava.py"} <= files.keys()
+    card = card_of(files)
+    assert card.data.pipeline_tag == "image-classification"
+    assert 'pipeline("safety-classification", model="org/guard"' in card.text
+    assert "image-text-to-text" not in card.text
+
+
 def test_classes_come_from_the_repository_only_where_the_package_is_missing(pulled):
     modules = {"with-package": "safe_llava.", "without-package": "transformers_modules.org."}
     for mode, module in modules.items():

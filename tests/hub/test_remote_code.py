@@ -17,6 +17,7 @@ def test_the_processor_alone_carries_its_code(tiny_processor, tmp_path):
     assert {path.name for path in tmp_path.glob("*.py")} == {
         "configuration_safe_llava.py",
         "processing_safe_llava.py",
+        "safety_labels.py",
     }
 
 

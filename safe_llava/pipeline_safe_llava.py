@@ -1,0 +1,111 @@
+"""The pipeline task "safety-classification": pictures, with or without a question, to verdicts and decisions."""
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+from transformers.image_utils import load_image
+from transformers.pipelines import Pipeline
+from transformers.utils.chat_template_utils import Chat
+
+from .safety_policy import SafetyPolicy
+
+
+NEUTRAL_QUESTION = "What is in this picture?"
+"""Stands in for the question where a picture is judged alone."""
+
+
+class SafetyClassificationPipeline(Pipeline):
+    """
+    Safety pipeline of [`SafeLlavaForSafetyClassification`]. Takes the checkpoint of a guard or of a full SafeLLaVA, of
+    which it reads only what a guard needs.
+
+    Example:
+
+    ```python
+    >>> import safe_llava  # or pass trust_remote_code=True where the package is not installed
+    >>> from transformers import pipeline
+
+    >>> pipe = pipeline("safety-classification", model="org/safe-llava")
+    >>> pipe("picture.png")["level"]
+    'none'
+    >>> pipe([{"image": "picture.png", "text": "Who is this?"}, "other.png"], batch_size=8)[0]["decision"]["action"]
+    'hint'
+    ```"""
+
+    _load_processor = True
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def _sanitize_parameters(
+        self, safety_policy: SafetyPolicy | dict | Literal[False] | None = None, timeout: float | None = None
+    ) -> tuple[dict, dict, dict]:
+        preprocess = {} if timeout is None else {"timeout": timeout}
+        return preprocess, {} if safety_policy is None else {"safety_policy": safety_policy}, {}
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> dict[str, Any] | list[dict[str, Any]]:
+        """
+        Judges one sample or a list of samples.
+
+        Args:
+            inputs (`Any` or `list`):
+                A sample is a picture (path, URL or `PIL.Image.Image`), judged with [`NEUTRAL_QUESTION`]; or a
+                dictionary with any of `image` (a picture), `images` (a list of pictures) and `text` (the question);
+                or a chat (a list of messages). Datasets and generators of samples give results one by one.
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
+                Whose temperature and decisions to take, as in `assess`. Defaults to the policy of the checkpoint.
+            batch_size (`int`, *optional*, defaults to 1): samples that are judged together.
+            timeout (`float`, *optional*): seconds to wait for a picture from the web.
+
+        Returns:
+            `dict` or `list[dict]`: for each sample what [`SafetyVerdict.to_list`] gives, and as `decision` the
+            [`SafetyDecision`] of the policy: `action`, `level`, `types` and `texts`.
+        """
+        return super().__call__(inputs, **kwargs)
+
+    def preprocess(self, inputs: Any, timeout: float | None = None) -> dict[str, Any]:
+        # transformers wraps chats as `Chat`, but not those in a list that begins with another kind of sample.
+        messages = inputs.messages if isinstance(inputs, Chat) else inputs
+        messages = messages if isinstance(messages, list) else [_to_message(messages, timeout)]
+        encoded = self.processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        # transformers cannot batch rows of which some hold no picture, so rows stay whole until `_forward`.
+        return {"rows": [dict(encoded)]}
+
+    def _forward(
+        self, model_inputs: dict[str, Any], safety_policy: SafetyPolicy | dict | Literal[False] | None = None
+    ) -> dict[str, Any]:
+        rows = model_inputs["rows"]
+        # Batched rows come as a list of lists.
+        rows = [row[0] if isinstance(row, list) else row for row in rows]
+        prompts = [{name: row[name][0] for name in ("input_ids", "attention_mask")} for row in rows]
+        inputs = dict(self.processor.tokenizer.pad(prompts, return_tensors="pt"))
+        pictures = [row["pixel_values"] for row in rows if "pixel_values" in row]
+        if pictures:
+            inputs["pixel_values"] = torch.cat(pictures).to(self.dtype)
+        verdict = self.model.assess(**inputs, safety_policy=safety_policy)
+        decisions = self.model.decide(verdict, safety_policy)
+        results = [row | {"decision": asdict(decision)} for row, decision in zip(verdict.to_list(), decisions)]
+        return {"results": results}
+
+    def postprocess(self, model_outputs: dict[str, Any]) -> dict[str, Any]:
+        results = model_outputs["results"]
+        return results[0] if isinstance(results, list) else results
+
+
+def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
+    if not isinstance(sample, dict):
+        sample = {"image": sample}
+    unknown = sorted(sample.keys() - {"image", "images", "text"})
+    pictures = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
+    if unknown or not (pictures or sample.get("text")):
+        raise ValueError(
+            f"A sample holds `image` or `images` and `text`, or one of them, but this one holds {sorted(sample)}. "
+            'Pass a picture, {"image": picture, "text": question}, or a chat.'
+        )
+    parts: list[dict[str, Any]] = [
+        {"type": "image", "image": load_image(picture, timeout=timeout)} for picture in pictures
+    ]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": sample.get("text") or NEUTRAL_QUESTION}]}
