@@ -2,7 +2,7 @@
 
     python recipes/study/run.py --output-dir study
 
-Every cell and seed is kept in `study/cells`, every model in `study/models`: run again, it goes on where it was.
+Every cell and seed is kept in `study/runs`, every model in `study/models`: run again, it goes on where it was.
 """
 
 import importlib.metadata
@@ -34,7 +34,7 @@ REDUCED_SHARE = 0.05
 
 
 def main(
-    output_dir: Annotated[Path, typer.Option(help="Gets results.json, tables.md, frontier.png, models and cells.")],
+    output_dir: Annotated[Path, typer.Option(help="Gets results.json, tables.md, frontier.png, runs and models.")],
     reduced: Annotated[
         bool, typer.Option("--reduced", help="A few cells, one seed, few rows: shows that it runs, proves nothing.")
     ] = False,
@@ -47,7 +47,7 @@ def main(
     names = cell or (REDUCED_CELLS if reduced else tuple(grid))
     if unknown := set(names) - set(grid):
         raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
-    for folder in ("cells", "models"):
+    for folder in ("runs", "models"):
         (output_dir / folder).mkdir(parents=True, exist_ok=True)
     chosen = {name: grid[name] for name in grid if name in names}
     runs = run_grid(chosen, output_dir, 1 if reduced else seeds, jobs, reduced)

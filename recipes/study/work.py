@@ -37,7 +37,7 @@ def benchmark_rows(share: float) -> Dataset:
 
 
 def result_path(cell: Cell, seed: int, output_dir: Path) -> Path:
-    return output_dir / "cells" / f"{cell.name}-{seed}.json"
+    return output_dir / "runs" / f"{cell.name}-{seed}.json"
 
 
 def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,6 @@ def test_the_reduced_grid_writes_results_tables_and_frontier(study_dir):
 
 
 def test_a_second_run_recomputes_nothing(run_script, study_dir):
-    times = {path: path.stat().st_mtime_ns for path in (study_dir / "cells").iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in (study_dir / "runs").iterdir()}
     assert run(run_script, "--output-dir", str(study_dir), "--reduced").returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in (study_dir / "cells").iterdir()} == times
+    assert {path: path.stat().st_mtime_ns for path in (study_dir / "runs").iterdir()} == times

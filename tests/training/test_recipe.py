@@ -187,15 +187,15 @@ def test_hints_need_a_policy_to_come_from(write_config, model, tmp_path):
 def test_hints_stand_in_the_prompts_that_stage_2_trains_on(write_config, monkeypatch):
     trained_on = []
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def keep_rows(model, args, train_dataset, processor, **kwargs):
         trained_on.extend(train_dataset["messages"])
-        raise Stopped
+        raise StoppedError
 
     monkeypatch.setattr("recipes.train.SafeSFTTrainer", keep_rows)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run(write_config(**LORA, hints_in_prompts=True, dataset_name="miniature", max_train_samples=40))
     hints = tuple(hint for by_level in DEFAULT_HINTS.values() for hint in by_level.values())
     assert any(messages[-2]["content"].endswith(hints) for messages in trained_on)
