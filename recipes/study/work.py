@@ -51,7 +51,7 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
         fields: Fields that overrule every recipe's.
 
     Returns:
-        `claims` (see [`score_claims`]); where there is a head `ece` (see [`score_calibration`]) and `evidence` (see
+        `claims` (see [`score_claims`]); where the head judged `ece` (see [`score_calibration`]) and `evidence` (see
         [`score_evidence`]); `seconds`, and the `key` that says what the figures belong to.
     """
     path = result_path(cell, seed, output_dir)
@@ -69,23 +69,20 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
         answers = answer_dataset(model, processor, benchmark, **cell.generate)
     else:
         answers = getattr(baselines, cell.method)(model, processor, benchmark)
+    is_judged = cell.method == "generate" and answers[0]["level"] is not None
     result = {
         "key": key,
         "cell": cell.name,
         "seed": seed,
         "claims": score_claims(benchmark, answers),
-        "ece": score_calibration(model, processor, benchmark, answers, share) if has_head(model) else None,
-        "evidence": score_evidence(model, processor, evidence_rows(share)) if has_head(model) else None,
+        "ece": score_calibration(model, processor, benchmark, answers, share) if is_judged else None,
+        "evidence": score_evidence(model, processor, evidence_rows(share)) if is_judged else None,
         "seconds": round(time.monotonic() - started, 1),
     }
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1) + "\n")
     partial.rename(path)
     return result
-
-
-def has_head(model: PreTrainedModel) -> bool:
-    return getattr(model.config, "use_safety_head", False)
 
 
 def evidence_rows(share: float) -> list[Conversation]:
