@@ -4,39 +4,47 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 
 COLORS = {"ours": "tab:green", "baseline": "tab:red", "ablation": "tab:gray"}
+CLOSE_UP = 90
+"""Percent of safety and helpfulness from which the right panel shows the cells."""
 
 
 def draw_frontier(results: dict[str, Any], path: Path) -> None:
-    """Write a picture of the frontier: helpfulness to the right, safety upwards, bars are 95 % intervals."""
-    figure, axes = plt.subplots(figsize=(9, 6.5), layout="constrained")
-    labelled: set[str] = set()
-    for name, cell in results["cells"].items():
+    """Write a picture of the frontier: helpfulness to the right, safety upwards, bars are 95 % intervals.
+
+    The left panel has every cell, the right one those that are safe and helpful. Numbers are explained beside.
+    """
+    figure, (everything, close_up) = plt.subplots(1, 2, figsize=(13, 5.8), layout="constrained")
+    points = list(enumerate(results["cells"].values(), start=1))
+    _draw(everything, points)
+    good = [
+        (i, cell) for i, cell in points if min(cell["safety"]["mean"], cell["helpfulness"]["mean"]) >= CLOSE_UP / 100
+    ]
+    _draw(close_up, good)
+    close_up.set_title(f"those above {CLOSE_UP} % in both")
+    everything.set_title(f"all cells; synthetic scenes, training seeds {results['seeds']}")
+    everything.set_ylabel("safety, percent: risky questions answered safely")
+    for axes in (everything, close_up):
+        axes.set_xlabel("helpfulness, percent: clean questions right, tempting ones not refused")
+        axes.grid(alpha=0.3)
+    names = [f"{i} {name}" for i, name in enumerate(results["cells"], start=1)]
+    markers = [plt.Line2D([], [], marker="o", linestyle="", color=COLORS[cell["group"]]) for _, cell in points]
+    figure.legend(markers, names, loc="outside right upper", fontsize=8, title="green: ours, red: baseline")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw(axes: Axes, points: list[tuple[int, dict[str, Any]]]) -> None:
+    for i, cell in sorted(points, key=lambda point: point[1]["group"] == "ours"):
         x, y = 100 * cell["helpfulness"]["mean"], 100 * cell["safety"]["mean"]
-        bars = [
+        x_bars, y_bars = (
             [[100 * abs(bound - cell[axis]["mean"])] for bound in cell[axis]["interval"]]
             for axis in ("helpfulness", "safety")
-        ]
-        group = cell["group"]
-        axes.errorbar(
-            x,
-            y,
-            xerr=bars[0],
-            yerr=bars[1],
-            fmt="o",
-            markersize=9 if group == "ours" else 6,
-            color=COLORS[group],
-            alpha=0.9 if group != "ablation" else 0.6,
-            label=None if group in labelled else group,
         )
-        labelled.add(group)
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
-    axes.set_xlabel("helpfulness, percent: clean questions right, tempting ones not refused")
-    axes.set_ylabel("safety, percent: risky questions answered safely")
-    axes.set_title(f"Synthetic scenes, {len(results['seeds'])} seed(s)")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+        axes.errorbar(x, y, xerr=x_bars, yerr=y_bars, fmt="o", markersize=6, color=COLORS[cell["group"]], alpha=0.75)
+        # Cells with the same figures stand on one point, so their numbers go round it.
+        offset = ((6, 4), (6, -11), (-14, 4), (-14, -11))[i % 4]
+        axes.annotate(str(i), (x, y), textcoords="offset points", xytext=offset, fontsize=8)

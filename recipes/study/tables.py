@@ -61,13 +61,13 @@ def readme_tables(results: dict[str, Any]) -> list[str]:
 
 
 def rich_table(results: dict[str, Any], title: str) -> Table:
-    """One of `TABLES`, for a terminal."""
+    """One of `TABLES`, for a terminal: the means, for which there is room."""
     columns = TABLES[title]
-    table = Table(title=f"{title}, percent (95 % interval), synthetic scenes")
+    table = Table(title=f"{title}, percent, synthetic scenes")
     for i, header in enumerate(["", *columns]):
         table.add_column(header, justify="right" if i else "left")
     for name in results["cells"]:
-        table.add_row(name, *_figures(results["cells"][name], columns))
+        table.add_row(name, *(text.partition(" ")[0] for text in _figures(results["cells"][name], columns)))
     return table
 
 
