@@ -7,11 +7,12 @@ import pytest
 
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "recipes" / "study" / "results"
 
 
 @pytest.fixture(scope="module")
 def results() -> dict:
-    return json.loads((ROOT / "recipes" / "study" / "results.json").read_text())
+    return json.loads((RESULTS / "results.json").read_text())
 
 
 def test_the_committed_results_are_of_this_benchmark_and_this_base(results):
@@ -34,7 +35,7 @@ def test_the_readme_shows_the_committed_results(results):
 def test_the_committed_tables_are_those_of_the_results(results):
     from tables import markdown_page
 
-    assert (ROOT / "recipes" / "study" / "tables.md").read_text() == markdown_page(results)
+    assert (RESULTS / "tables.md").read_text() == markdown_page(results)
 
 
 def test_no_baseline_is_as_safe_at_the_same_helpfulness(results):
