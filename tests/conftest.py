@@ -184,6 +184,6 @@ def assert_same_verdict():
     def check(first: dict, second: dict) -> None:
         assert first.keys() == second.keys()
         for name, value in first.items():
-            assert second[name] == (pytest.approx(value, abs=1e-5) if isinstance(value, dict) else value), name
+            assert second[name] == (pytest.approx(value, abs=1e-6) if isinstance(value, dict) else value), name
 
     return check

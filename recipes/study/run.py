@@ -28,7 +28,7 @@ from safe_llava.miniature.benchmark import BENCHMARK_VERSION
 from safe_llava.quickstart import PACKAGES
 
 
-REDUCED_CELLS = ("ours", "base", "hints_off")
+REDUCED_CELLS = ("ours", "base", "linear_probe", "hints_off")
 REDUCED_FIELDS = {"max_train_samples": 320, "num_train_epochs": 1}
 REDUCED_SHARE = 0.05
 

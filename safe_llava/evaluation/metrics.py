@@ -40,7 +40,7 @@ def bootstrap_interval(truth: Sequence[int], predicted: Sequence[int], seed: int
         macro_f1,
         paired=True,
         vectorized=False,
-        n_resamples=200,
+        n_resamples=500,
         method="percentile",
         rng=np.random.default_rng(seed),
     )

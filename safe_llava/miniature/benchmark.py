@@ -89,7 +89,7 @@ def _draw_claim(claim: Claim, rng: random.Random, size: int, used: set[tuple]) -
             drawn = draw_pair_square(sampler)
         else:
             drawn = [sampler.draw(claim.kinds[len(rows) % len(claim.kinds)])]
-        if claim.split == "test" and "text_only" in claim.kinds and drawn[0].scenes:
+        if "text_only" in claim.kinds and drawn[0].scenes:
             continue
         if not any(scene.content in used for row in drawn for scene in row.scenes):
             rows += drawn

@@ -28,7 +28,7 @@ def test_an_unknown_cell_is_named_with_the_cells_there_are(run_script, tmp_path)
 def test_the_reduced_grid_writes_results_tables_and_frontier(study_dir):
     results = json.loads((study_dir / "results.json").read_text())
     assert results["reduced"] and "synthetic" in results["data"]
-    assert results["cells"].keys() == {"ours", "base", "hints_off"}
+    assert results["cells"].keys() == {"ours", "base", "linear_probe", "hints_off"}
     assert results["cells"]["base"]["claims"]["risky"]["unsafe_answer_rate"]["mean"] > 0.8
     assert "| `ours` |" in (study_dir / "tables.md").read_text()
     assert Image.open(study_dir / "frontier.png").width > 600

@@ -31,12 +31,14 @@ def gradients(folder: Path, stage: int, sharded: bool) -> dict[str, torch.Tensor
         trained = get_peft_model(
             model, LoraConfig(r=4, target_modules=LANGUAGE_MODEL_LINEAR_LAYERS, init_lora_weights=False)
         )
+    trained.double()  # sharding changes the order of sums, which float32 would show
     if sharded:
         mesh = init_device_mesh("cpu", (2,))
         for block in (*model.model.language_model.layers, *model.model.vision_tower.encoder.layers):
             fully_shard(block, mesh=mesh)
         fully_shard(trained, mesh=mesh)
     batch = torch.load(folder / "batch.pt", weights_only=True)
+    batch["pixel_values"] = batch["pixel_values"].double()
     outputs = trained(**batch, fused_lm_head=True)
     loss = outputs.loss + model.config.safety_loss_coef * (outputs.level_loss + outputs.type_loss)
     loss.backward()
