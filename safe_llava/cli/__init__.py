@@ -1,0 +1,37 @@
+"""The command line, a file for each command. Heavy imports stand inside the commands, so that `--help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from ..version import __version__
+from .ask import ask
+from .calibrate import calibrate
+from .convert import convert
+from .policy import policy
+from .quickstart import quickstart
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="LLaVA models that know which pictures are risky, and answer under your policy.",
+)
+for command in (quickstart, convert, ask, calibrate, policy):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,76 @@
+"""`safe-llava ask`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Device, DType, Model, reported
+
+
+def ask(
+    model: Model,
+    question: Annotated[str, typer.Option(help="What to ask.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A picture; may be given several times.")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Picture to write: the places and words behind the verdict.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    device: Device = None,
+    dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask about pictures; print the answer, the verdict with its probabilities and what the policy did."""
+    if evidence is not None and not image:
+        raise typer.BadParameter("evidence is drawn on pictures: give at least one --image.", param_hint="--evidence")
+    with reported():
+        from ..ask import ask as ask_model
+        from ..ask import load_safe_llava
+        from ..pictures import read_picture
+        from ..safety_policy import SafetyPolicy
+
+        pictures = [read_picture(path).image for path in image or []]
+        if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+            raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
+        if policy is not None:
+            SafetyPolicy.from_json_file(policy)
+        loaded, processor = load_safe_llava(model, device, dtype.value)
+        if policy is not None:
+            stored = loaded.safety_policy or SafetyPolicy()
+            changes = json.loads(policy.read_text(encoding="utf-8"))
+            loaded.set_safety_policy(stored.updated(changes), processor)
+        answer = ask_model(loaded, processor, question, pictures, evidence is not None, max_new_tokens=max_new_tokens)
+        if evidence is not None and answer.evidence is not None:
+            evidence.parent.mkdir(parents=True, exist_ok=True)
+            answer.evidence.save(evidence)
+    if as_json:
+        typer.echo(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print_answer(**answer.to_dict())
+        if evidence is not None:
+            typer.echo(f"why      see {evidence}")
+
+
+def print_answer(answer: str, verdict: dict[str, Any] | None, decision: dict[str, Any] | None) -> None:
+    if verdict is None:
+        typer.echo("verdict  none: there was nothing to judge")
+    else:
+        typer.echo(f"verdict  {verdict['level']}, {verdict['type']}{'' if verdict['trusted'] else ' (not trusted)'}")
+        for field in ("level_probs", "type_probs"):
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in verdict[field].items())
+            typer.echo(f"         {field.removesuffix('_probs')}: {shares}")
+    if decision is None or decision["action"] == "answer":
+        typer.echo("policy   answered without a hint")
+    else:
+        verb = {"hint": "gave a hint", "refuse": "refused"}[decision["action"]]
+        typer.echo(f"policy   {verb} for {', '.join(decision['types'])} at level {decision['level']}:")
+        for text in decision["texts"]:
+            typer.echo(f"         {text}")
+    typer.echo(f"answer   {answer}")

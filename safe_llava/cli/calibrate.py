@@ -1,0 +1,66 @@
+"""`safe-llava calibrate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Device, DType, Model, reported
+
+
+def calibrate(
+    model: Model,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="Labelled validation rows: JSON lines in the authors' format, a parquet file, a folder, a Hub id, or "
+            "'miniature' for synthetic scenes.",
+        ),
+    ],
+    output_dir: Annotated[
+        Path, typer.Option(file_okay=False, help="Gets policy.json, calibration.json and report.html.")
+    ],
+    image_folder: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the pictures that JSON lines name.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a folder, a Hub dataset or the miniature.")] = "validation",
+    target_over_refusal: Annotated[
+        float | None,
+        typer.Option(help="Largest share of harmless rows that the policy may flag; 0.01 if no target is given."),
+    ] = None,
+    target_recall: Annotated[
+        float | None, typer.Option(help="Or: smallest share of the risky rows of each type that it must flag.")
+    ] = None,
+    min_examples: Annotated[int, typer.Option(min=2, help="Types with fewer rows keep their threshold.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows judged at once.")] = 32,
+    max_samples: Annotated[
+        int | None, typer.Option(min=1, help="Take the first so many rows; 'miniature' draws so many.")
+    ] = None,
+    device: Device = None,
+    dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
+    update_model: Annotated[bool, typer.Option(help="Write the policy into the config.json of a local model.")] = True,
+) -> None:
+    """Fit temperature and thresholds to labelled rows; write the policy and a page that shows what it does."""
+    if target_over_refusal is not None and target_recall is not None:
+        raise typer.BadParameter("Give --target-over-refusal or --target-recall, not both.")
+    with reported():
+        from ..calibration.run import run_calibration
+        from ..calibration.summary import print_calibration
+
+        results = run_calibration(
+            model,
+            dataset,
+            output_dir,
+            image_folder=image_folder,
+            split=split,
+            target_over_refusal=target_over_refusal,
+            target_recall=target_recall,
+            min_examples=min_examples,
+            batch_size=batch_size,
+            max_samples=max_samples,
+            device=device,
+            dtype=dtype.value,
+            update_model=update_model,
+        )
+        print_calibration(results, output_dir)

@@ -1,0 +1,57 @@
+"""`safe-llava convert`."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import DType, reported
+
+
+class Projector(str, Enum):
+    c_abstractor = "c_abstractor"
+    mlp = "mlp"
+
+
+class Pooling(str, Enum):
+    question = "question"
+    first = "first"
+
+
+def convert(
+    source: Annotated[str, typer.Argument(help="LLaVA-1.5-style checkpoint: a folder or a Hub id.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+    num_safety_tokens: Annotated[int, typer.Option(min=0, help="Safety tokens in each of the two sets.")] = 64,
+    safety_projector_type: Annotated[Projector, typer.Option(help="Safety projector.")] = Projector.c_abstractor,
+    num_safety_visual_tokens: Annotated[int, typer.Option(help="Visual tokens Q of the C-Abstractor.")] = 576,
+    safety_head_pooling: Annotated[Pooling, typer.Option(help="Text query of the head.")] = Pooling.question,
+    dtype: Annotated[DType, typer.Option(help="Cast all weights; auto keeps each as it is.")] = DType.auto,
+    max_shard_size: Annotated[str, typer.Option(help="Largest weight file.")] = "2GB",
+    chat_template: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Jinja file, in place of the source's template.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the new modules' weights.")] = 0,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub source.")] = None,
+) -> None:
+    """Turn a LLaVA checkpoint into a SafeLLaVA checkpoint with untrained safety modules."""
+    with reported():
+        import torch
+
+        from ..convert import convert_llava_checkpoint
+
+        convert_llava_checkpoint(
+            source,
+            output,
+            num_safety_tokens=num_safety_tokens,
+            safety_projector_type=safety_projector_type.value,
+            num_safety_visual_tokens=num_safety_visual_tokens,
+            safety_head_pooling=safety_head_pooling.value,
+            dtype=None if dtype is DType.auto else getattr(torch, dtype.value),
+            max_shard_size=max_shard_size,
+            chat_template=None if chat_template is None else chat_template.read_text(encoding="utf-8"),
+            seed=seed,
+            revision=revision,
+        )
+    typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
+    typer.echo("Next, train stage 1: accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml")
