@@ -12,6 +12,10 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoin
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")]
 
 
+EXTRAS = {"imagehash": "audit", "matplotlib": "plot", "ray": "ray"}
+"""Modules that come with an extra of the package."""
+
+
 class DType(str, Enum):
     auto = "auto"
     float32 = "float32"
@@ -25,9 +29,10 @@ def reported() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if error.name not in EXTRAS:
             raise
-        typer.secho("Error: matplotlib is missing. Install it: pip install 'safe-llava[plot]'", fg="red", err=True)
+        hint = f"Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        typer.secho(f"Error: {error.name} is missing. {hint}", fg="red", err=True)
         raise typer.Exit(1) from None
     except (OSError, ValueError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
