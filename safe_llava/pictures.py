@@ -79,6 +79,9 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
             return Picture(to_rgb(ImageOps.exif_transpose(image)), notes)
     except UnreadablePictureError:
         raise
+    except UnidentifiedImageError as error:
+        # Pillow's own message holds a memory address, which is another in every run.
+        raise UnreadablePictureError(f"{name} is in no picture format that is read", "not a picture") from error
     except Exception as error:  # Pillow's decoders raise whatever type fits their format.
         raise UnreadablePictureError(f"{name} cannot be read: {error}", _kind(error)) from error
 
@@ -126,8 +129,6 @@ def _formats(path: Path | None) -> tuple[str, ...]:
 def _kind(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "missing"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
     if isinstance(error, Image.DecompressionBombError):
         return "too large"
     return "cut off" if "truncated" in str(error) else "broken"

@@ -1,13 +1,12 @@
 """`safe-llava audit`."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import Device, DType, reported
+from .options import Device, DType, PolicyChanges, read_policy_changes, reported
 
 
 EXIT_CODE_UNREADABLE = 3
@@ -40,10 +39,7 @@ def audit(
     split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
     config_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
     streaming: Annotated[bool, typer.Option("--streaming", help="Read while judging; no download first.")] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
-    ] = None,
+    policy: PolicyChanges = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Rows judged at once; default: what memory holds.")
     ] = None,
@@ -84,7 +80,7 @@ def audit(
             spec,
             model,
             output_dir,
-            policy=None if policy is None else json.loads(policy.read_text(encoding="utf-8")),
+            policy=read_policy_changes(policy),
             device=device,
             dtype=dtype.value,
             batch_size=batch_size,

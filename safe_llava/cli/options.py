@@ -1,14 +1,20 @@
 """What commands have in common: options, and how bad input is reported."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id.")]
+PolicyChanges = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
+]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")]
 
 
@@ -21,6 +27,16 @@ class DType(str, Enum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+
+
+def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
+    """The fields that a JSON file changes in a policy, checked."""
+    if path is None:
+        return None
+    from ..safety_policy import SafetyPolicy
+
+    SafetyPolicy.from_json_file(path)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
