@@ -16,7 +16,7 @@ answer of all ten. Nothing was measured here.
 from pathlib import Path
 
 from .picture_files import PictureFiles
-from .records import check_split, find_table, read_csv
+from .records import InvalidBenchmarkError, check_split, find_table, read_csv
 from .row import BenchmarkRow
 
 
@@ -52,6 +52,8 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     table_name, folder_name = SPLITS[split or "safebench"]
     table = find_table(path, [f"{folder}{table_name}" for folder in ("data/question/", "question/", "")])
     base = table.parent.parent if table.parent.name == "question" else table.parent
+    if split is None and not _has_pictures(base, "safebench") and _has_pictures(base, "tiny"):
+        raise InvalidBenchmarkError(f"{base} has the pictures of SafeBench-Tiny alone; load it as the split 'tiny'.")
     pictures = PictureFiles(base / "images" / folder_name, base / folder_name, base / "images", base)
     rows = []
     for record in read_csv(table, ["dataset", "category_id", "task_id", "category_name", "question", "instruction"]):
@@ -69,3 +71,7 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         )
     pictures.require_all()
     return rows
+
+
+def _has_pictures(base: Path, split: str) -> bool:
+    return any((folder / SPLITS[split][1]).is_dir() for folder in (base / "images", base))

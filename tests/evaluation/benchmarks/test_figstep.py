@@ -1,5 +1,7 @@
 """FigStep's folder, written small and harmless."""
 
+import shutil
+
 import pytest
 
 from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, load_benchmark
@@ -51,6 +53,12 @@ def test_topics_become_subsets_and_where_they_clearly_do_risk_types(clone):
 def test_the_small_part_has_its_own_table_and_pictures(clone):
     (row,) = load_benchmark("figstep", clone, split="tiny")
     assert row.images[0].parent.name == "SafeBench-Tiny"
+
+
+def test_a_download_of_the_small_part_alone_is_refused_with_the_split_to_name(clone):
+    shutil.rmtree(clone / "data/images/SafeBench")
+    with pytest.raises(InvalidBenchmarkError, match="SafeBench-Tiny alone; load it as the split 'tiny'"):
+        load_benchmark("figstep", clone)
 
 
 @pytest.mark.parametrize("part", ["data", "data/question/safebench.csv"])
