@@ -160,6 +160,8 @@ def _index_archive(path: Path) -> tuple[Path, dict[str, list[str]], Callable[[st
         if parts[0] != "__MACOSX":
             for start in range(len(parts)):
                 members["/".join(parts[start:])].append(name)
+    # The whole path of a member is its own, whatever else ends so.
+    members.update({str(PurePosixPath(name)): [name] for name in sizes})
     return path, members, read
 
 

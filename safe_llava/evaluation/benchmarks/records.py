@@ -46,6 +46,13 @@ class Record:
             raise self.refuse(field, "text that is not empty")
         return value.strip()
 
+    def optional_text(self, field: str) -> str | None:
+        """A text, or `None` where there is none or it is empty."""
+        value = self.values.get(field)
+        if value is not None and not isinstance(value, str):
+            raise self.refuse(field, "text, or left out")
+        return (value or "").strip() or None
+
     def key(self, field: str) -> str:
         """A number or a text that names something, as text."""
         value = self.values.get(field)

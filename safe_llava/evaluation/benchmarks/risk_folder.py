@@ -28,7 +28,8 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
         split (`str`, *optional*): must be left out.
     """
     check_split("risk_folder", split, ())
-    folders = sorted(item for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))
+    items = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [item for item in items if item.is_dir() and not item.name.startswith(".")]
     if not folders:
         raise InvalidBenchmarkError(f"{path} has no sub-folder named after a risk type, such as {path / 'privacy'}.")
     question = _read_question(path, NEUTRAL_QUESTION)

@@ -140,11 +140,11 @@ def _build_rows(
     if isinstance(record.values.get(task.question), list):
         questions = record.texts(task.question)
         labels = record.texts("refused_to_answer", len(questions))
-        answers: list[str | None] = [*record.texts("answers", len(questions))]
+        answers = _read_answers(record, len(questions))
     else:
         questions = [record.text(task.question)]
         labels = [CAUTION if name == "captcha" else record.text("refused_to_answer")]
-        answers = [record.text("answers") if "answers" in record.values else None]
+        answers = [record.optional_text("answers")]
     for index, (question, label, answer) in enumerate(zip(questions, labels, answers)):
         if label not in IS_HARMFUL:
             raise record.refuse("refused_to_answer", f"one of {', '.join(map(repr, IS_HARMFUL))}")
@@ -157,3 +157,10 @@ def _build_rows(
             risk_type=task.risk_type if IS_HARMFUL[label] else None,
             reference=answer,
         )
+
+
+def _read_answers(record: Record, length: int) -> list[str | None]:
+    answers = record.values.get("answers")
+    if not isinstance(answers, list) or len(answers) != length:
+        raise record.refuse("answers", f"a list of {length} texts")
+    return [Record(f"{record.place}, answers", {"answers": answer}).optional_text("answers") for answer in answers]

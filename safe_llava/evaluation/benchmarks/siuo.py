@@ -54,7 +54,7 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
                 is_harmful=True,
                 subset=category,
                 risk_type=RISK_TYPE_OF_CATEGORY.get(category),
-                reference=record.text("safety_warning"),
+                reference=record.optional_text("safety_warning"),
             )
         )
     pictures.require_all()

@@ -52,9 +52,9 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     rows = []
     for number, record in enumerate(read_json(table)):
         subsets = ("safe_unsafes", "safe_safes") if record.flag("safe") else ("unsafes",)
+        subcategory = record.optional_text("harmful_subcategory") or ""
         for subset in subsets:
             instruction = _find_instruction(record, INSTRUCTION_FIELD[subset])
-            is_unsafe_picture = subset == "unsafes"
             rows.append(
                 BenchmarkRow(
                     id=f"{number}/{record.key('id')}/{subset}",
@@ -62,8 +62,8 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
                     images=(pictures.find(record, record.text("image")),),
                     is_harmful=subset != "safe_safes",
                     subset=subset,
-                    risk_type=_risk_type(record) if is_unsafe_picture else None,
-                    reference=instruction.text("response"),
+                    risk_type=RISK_TYPE_OF_SUBCATEGORY.get(subcategory) if subset == "unsafes" else None,
+                    reference=instruction.optional_text("response"),
                 )
             )
     pictures.require_all()
@@ -78,7 +78,3 @@ def _find_instruction(record: Record, field: str) -> Record:
             f"{len(found)} times."
         )
     return found[0]
-
-
-def _risk_type(record: Record) -> str | None:
-    return RISK_TYPE_OF_SUBCATEGORY.get(record.text("harmful_subcategory"))

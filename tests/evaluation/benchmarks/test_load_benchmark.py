@@ -42,6 +42,13 @@ def test_an_empty_folder_is_refused(name, tmp_path):
         load_benchmark(name, tmp_path)
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_file_of_something_else_is_refused(name, tmp_path):
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(InvalidBenchmarkError):
+        load_benchmark(name, tmp_path / "notes.txt")
+
+
 def test_rows_that_share_an_id_are_refused(tmp_path, monkeypatch):
     rows = [BenchmarkRow(id="1", question="?", images=(), is_harmful=False)] * 2
     monkeypatch.setitem(loading.BENCHMARKS, "xstest", lambda path, split: rows)

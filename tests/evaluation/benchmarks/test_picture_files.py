@@ -120,6 +120,13 @@ def test_what_is_no_archive_is_refused(tmp_path):
         PictureFiles(tmp_path / "a.zip")
 
 
+def test_a_member_of_exactly_the_name_wins_over_one_that_ends_so(tmp_path, picture):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("1.png", picture(colour="red"))
+        archive.writestr("old/1.png", picture())
+    assert PictureFiles(tmp_path / "a.zip").find(ROW, "1.png") == picture(colour="red")
+
+
 def test_two_members_that_could_be_the_named_one_are_refused(tmp_path, picture):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x/1.png", picture())
