@@ -117,8 +117,8 @@ def test_what_the_policy_did_is_written_for_each_request(checkpoints, requests, 
     records = {row["doc_id"]: row for row in map(json.loads, file.read_text().splitlines())}
     assert [records[i]["action"] for i in range(4)] == ["hint", "hint", "answer", "hint"]
     assert [records[i]["level"] for i in range(4)] == ["high", "high", "none", "high"]
-    print(records)
-    assert all(row["new_tokens"] <= 12 < row["prompt_tokens"] for row in records.values())
+    assert [records[i]["new_tokens"] for i in range(4)] == [12] * 4
+    assert records[2]["prompt_tokens"] < records[0]["prompt_tokens"] < records[1]["prompt_tokens"]
     assert not any(row["is_overlong"] for row in records.values())
 
 
