@@ -139,7 +139,9 @@ def _is_right_choice(item: Mapping[str, Any]) -> bool:
     """Whether MMBench's rules, without a judge, find the right letter in a prediction."""
     import pandas as pd
     from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
+    from loguru import logger
 
+    logger.disable("lmms_eval")  # It remarks on every answer that holds the word A.
     row = pd.DataFrame([{**item, "prediction": str(item["prediction"])}])
     return MMBench_Evaluator().eval_sub_data(row, {item["index"]: item["answer"]}, static_only=True) == 1
 
