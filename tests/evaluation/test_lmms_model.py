@@ -16,8 +16,10 @@ import pytest
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed: pip install --no-deps lmms-eval==0.7.3")
 
+import lmms_eval
 from lmms_eval.api.instance import Instance
 from lmms_eval.models.model_utils.gen_metrics import get_logged_metrics_history, reset_logged_metrics
+from lmms_eval.utils import load_yaml_config
 from lmms_files import TASKS, write_tasks
 
 from safe_llava import SafetyPolicy
@@ -165,6 +167,16 @@ def test_a_policy_for_a_model_without_one_is_refused(checkpoints):
 def test_likelihoods_are_refused_for_they_would_go_around_the_policy(checkpoints):
     with pytest.raises(NotImplementedError, match="around the safety policy"):
         SafeLlavaForLmmsEval(str(checkpoints / "safe"), device="cpu").loglikelihood([])
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["mme/mme", "mmbench/mmbench_en_dev", "mmbench/mmbench_en_dev_static", "seedbench/seedbench", "pope/pope"],
+)
+def test_the_tasks_of_lmms_eval_can_be_imported_with_what_the_extra_installs(file):
+    config = load_yaml_config(Path(lmms_eval.__path__[0]) / f"tasks/{file}.yaml")
+    assert callable(config["process_results"])
+    assert config["task"] == Path(file).name
 
 
 @pytest.fixture(scope="module")
