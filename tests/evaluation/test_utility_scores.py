@@ -1,8 +1,12 @@
 import math
+import random
 
 import pytest
 
 from safe_llava.evaluation.utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
+
+
+NOT_INSTALLED = "lmms-eval is not installed: pip install --no-deps lmms-eval==0.7.3"
 
 
 def mme_sample(doc_id: int, category: str, picture: str, score: float) -> dict:
@@ -117,7 +121,7 @@ def test_answers_of_seedbench_are_compared_by_their_letter():
 
 
 def test_a_question_of_mmbench_counts_when_all_its_rotations_are_right():
-    pytest.importorskip("lmms_eval", reason="MMBench's rules are lmms-eval's: pip install --no-deps lmms-eval==0.7.3")
+    pytest.importorskip("lmms_eval", reason=NOT_INSTALLED)
     samples = [
         mmbench_sample(0, 7, "A", "A"),
         mmbench_sample(1, 1_000_007, "a square", "B"),
@@ -126,3 +130,31 @@ def test_a_question_of_mmbench_counts_when_all_its_rotations_are_right():
     ]
     assert right_answers(samples) == {0: True, 1: True, 2: True, 3: False}
     assert unit_values(samples)["gpt_eval_score"] == {"all": {7: 100.0, 8: 0.0}}
+
+
+def test_mme_adds_up_to_what_lmms_eval_says():
+    pytest.importorskip("lmms_eval", reason=NOT_INSTALLED)
+    from lmms_eval.tasks.mme.utils import mme_aggregate_results
+
+    draw = random.Random(0)
+    samples = [
+        mme_sample(i, ("posters", "count", "OCR")[i % 3], f"{i // 6}", float(draw.random() < 0.7)) for i in range(120)
+    ]
+    total, _ = sum_of_means(unit_values(samples)["mme_perception_score"])
+    assert total == pytest.approx(mme_aggregate_results([sample["mme_perception_score"] for sample in samples]))
+
+
+def test_mmbench_adds_up_to_what_lmms_eval_says():
+    pytest.importorskip("lmms_eval", reason=NOT_INSTALLED)
+    from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
+
+    draw = random.Random(0)
+    says = ("A", "B", "a circle", "The answer is A", "As I see it, none", "I cannot help.", "A square")
+    samples = [
+        mmbench_sample(i, i // 2 + (i % 2) * 1_000_000, draw.choice(says), draw.choice("AB")) for i in range(120)
+    ]
+    items = [sample["gpt_eval_score"] | {"category": "any"} for sample in samples]
+    accuracy, _, _ = MMBench_Evaluator().eval_result(items, "static")
+    total, stderr = sum_of_means(unit_values(samples)["gpt_eval_score"])
+    assert 0 < total == pytest.approx(100 * accuracy)
+    assert stderr > 0
