@@ -15,6 +15,7 @@ from markupsafe import Markup
 from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
 from .report_figures import (
+    MAX_REASONS,
     count_types_and_levels,
     draw_histogram,
     example_keys,
@@ -91,6 +92,7 @@ def write_report(
         unreadable=list_unreadable(table, order),
         untrusted_keys=example_keys(table, np.flatnonzero(find_untrusted(table).to_numpy()), order),
         notes=list_notes(table),
+        max_notes=MAX_REASONS,
         pictures={key: base64.b64encode(picture).decode() for key, picture in thumbnails.items()},
         max_characters=MAX_CHARACTERS,
         style=Markup((package / "report.css").read_text(encoding="utf-8")),
