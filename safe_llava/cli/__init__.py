@@ -10,6 +10,7 @@ from .calibrate import calibrate
 from .convert import convert
 from .policy import policy
 from .quickstart import quickstart
+from .review import review
 
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 for command in (quickstart, convert, ask, calibrate, policy):
     app.command()(command)
+app.add_typer(review, name="review")
 
 
 def _print_version(wanted: bool) -> None:

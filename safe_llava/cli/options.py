@@ -11,6 +11,8 @@ import typer
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")]
 
+_EXTRAS = {"fastapi": "review", "krippendorff": "review", "matplotlib": "plot", "nicegui": "review"}
+
 
 class DType(str, Enum):
     auto = "auto"
@@ -25,9 +27,10 @@ def reported() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if error.name not in _EXTRAS:
             raise
-        typer.secho("Error: matplotlib is missing. Install it: pip install 'safe-llava[plot]'", fg="red", err=True)
+        wanted = f"pip install 'safe-llava[{_EXTRAS[error.name]}]'"
+        typer.secho(f"Error: {error.name} is missing. Install it: {wanted}", fg="red", err=True)
         raise typer.Exit(1) from None
     except (OSError, ValueError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
