@@ -102,7 +102,7 @@ class ReviewPage:
     @ui.refreshable_method
     def _body(self) -> None:
         self._head()
-        with ui.element("main"):
+        with ui.element("div").classes("sheet"):
             if self.place is None:
                 self._finished()
             else:

@@ -5,7 +5,9 @@ import os
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from filelock import FileLock
 
 from ..safety_labels import SAFETY_TYPES
 from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
@@ -103,9 +105,9 @@ def append_rating(path: str | PathLike, rating: Rating) -> None:
     """
     Adds a rating to the end of a file, which is made if it is not there.
 
-    The line is on the disk when this returns. It is written by one system call at the end of the file, so several
-    processes may share a file on a local disk (on a network file system give each its own). An unfinished last line
-    stays as it is, on a line of its own.
+    The line is on the disk when this returns. Several processes may share a file: each line is one write at the end of
+    it, under a lock (a file beside it with ".lock" after the name). An unfinished last line stays as it is, on a line
+    of its own.
 
     Args:
         path (`str` or `PathLike`): the file.
@@ -115,25 +117,24 @@ def append_rating(path: str | PathLike, rating: Rating) -> None:
         OSError: if the rating could not be written whole.
     """
     record = rating.to_record()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-    try:
-        starts_line = _ends_with_line_break(descriptor)
-        if not starts_line:
+    # Without the lock the last byte could be read while another process is in the middle of its line.
+    with FileLock(f"{os.fspath(path)}.lock"), open(path, "a+b", buffering=0) as file:
+        line = b""
+        if not _ends_with_line_break(file):
             record["follows_cut_off_line"] = True
-        line = (b"" if starts_line else b"\n") + json.dumps(record, ensure_ascii=False).encode() + b"\n"
-        written = os.write(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            line = b"\n"
+        line += json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        written = file.write(line)
+        os.fsync(file.fileno())
     if written < len(line):
         raise OSError(f"only {written} of {len(line)} bytes of the rating fitted into {path}; is the disk full?")
 
 
-def _ends_with_line_break(descriptor: int) -> bool:
-    if os.lseek(descriptor, 0, os.SEEK_END) == 0:
+def _ends_with_line_break(file: BinaryIO) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
         return True
-    os.lseek(descriptor, -1, os.SEEK_END)
-    return os.read(descriptor, 1) == b"\n"
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def load_ratings(*paths: str | PathLike) -> LoadedRatings:
