@@ -9,7 +9,7 @@ import pytest
 from safe_llava.review import LoadedRatings, Rating
 
 
-OUTPUTS = {"system-alpha": "An apple on a table.", "system-beta": "I see an apple.\nIt is red."}
+OUTPUTS = {"llava-alpha": "An apple on a table.", "llava-beta": "I see an apple.\nIt is red."}
 
 
 @pytest.fixture

@@ -53,9 +53,9 @@ def test_the_bootstrap_interval_is_about_the_normal_one():
 def test_several_raters_of_a_sample_count_as_one(make_ratings):
     ratings = make_ratings(anna=[(8, 2), (5, 5)], ben=[(6, 4), (3, 9)], cleo=[(1, 9), None])
     overall = compute_agreement(ratings)["overall"]
-    assert overall["systems"]["system-alpha"]["mean_score"]["value"] == pytest.approx((5 + 4) / 2)
+    assert overall["systems"]["llava-alpha"]["mean_score"]["value"] == pytest.approx((5 + 4) / 2)
     (pair,) = overall["pairs"]
-    assert (pair["first"], pair["second"]) == ("system-alpha", "system-beta")
+    assert (pair["first"], pair["second"]) == ("llava-alpha", "llava-beta")
     assert [(pair[name]["count"], pair[name]["num_ratings"]) for name in ("win", "tie", "lose")] == [
         (1, 2),  # Sample 0, by two to one.
         (0, 1),
@@ -88,7 +88,7 @@ def test_constant_ratings_have_no_agreement(make_ratings):
     overall = compute_agreement(make_ratings(anna=[(5, 5)] * 3, ben=[(5, 5)] * 3))["overall"]
     assert overall["alpha"]["scores_interval"]["reason"] == "all ratings have the same value"
     assert overall["kappa"][0]["scores"] == {"value": None, "n": 6, "reason": "both gave the same value everywhere"}
-    mean = overall["systems"]["system-alpha"]["mean_score"]
+    mean = overall["systems"]["llava-alpha"]["mean_score"]
     assert (mean["value"], mean["interval"]) == (5, None) and "same value" in mean["reason"]
 
 
