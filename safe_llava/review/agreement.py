@@ -24,9 +24,9 @@ def compute_agreement(ratings: LoadedRatings, judges: LoadedRatings | None = Non
     Computes all figures of a review.
 
     The unit of every interval is the sample, for ratings of one sample by several raters are not independent. A
-    system's mean is that of the samples' means over raters, with a bootstrap interval. Which of two systems won a
-    sample is the raters' majority, equal numbers being a tie, with a Wilson interval. Scores give preferences too: the
-    higher one wins.
+    system's mean is that of the samples' means over raters, with a bootstrap interval. A system wins a
+    sample against another where more raters prefer it than the other, and as many are a tie; shares have a Wilson
+    interval. Scores give preferences too: the higher one wins.
 
     Args:
         ratings ([`LoadedRatings`]): people's ratings, from [`load_ratings`].

@@ -214,7 +214,7 @@ class ReviewPage:
             back = ui.button("Back", on_click=self._back).props("outline no-caps")
             back.set_enabled(place > 0)
             if is_rated and first_unrated is not None:
-                ui.button("To the first unrated", on_click=lambda: self._go(first_unrated)).props("flat no-caps")
+                ui.button("First unrated", on_click=lambda: self._go(first_unrated)).props("flat no-caps")
             ui.label(
                 ("Changed, not saved" if is_changed else "Saved")
                 if is_rated

@@ -9,6 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 
+_WEIGHTS = ("", "linear", "quadratic")
+
+
 def print_agreement(results: dict[str, Any], output_dir: Path, console: Console | None = None) -> None:
     """
     Prints the figures that matter most, and why others are undefined.
@@ -31,16 +34,20 @@ def print_agreement(results: dict[str, Any], output_dir: Path, console: Console 
             console, f"{results['num_judged_but_not_rated']} samples of the judge were rated by nobody, and left out."
         )
 
-    _say(console, "\nSystems and pairs, with 95 % intervals over samples. Several raters of a sample count as one:")
+    _say(console, "\nWith 95 % intervals over samples; several raters of a sample count as one:")
     console.print(_systems_table(results))
     console.print(_pairs_table(results))
     reasons: dict[str, None] = {}
-    console.print(_agreement_table(overall, reasons))
+    _say(console, "How far raters agree (alpha is Krippendorff's, kappa Cohen's, plain or weighted):")
+    console.print(_raters_table(overall, reasons))
     for name, judge in overall["judges"].items():
-        _say(console, f"Judge {name}, {judge['num_samples']} samples, against people's mean scores and majorities:")
+        _say(
+            console, f"How far {name} agrees on {judge['num_samples']} samples with the raters' mean and majority, and"
+        )
+        _say(console, "with each of them (rho is Spearman's, tau-b Kendall's):")
         console.print(_judge_table(judge, reasons))
     for reason in reasons:
-        _say(console, f"- {reason}")
+        _say(console, f'"-": {reason}.')
     _say(console, f"\nEvery figure is in {output_dir / 'agreement.json'}.")
 
 
@@ -48,72 +55,79 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(*headers: str, texts: int = 1) -> Table:
+def _table(*headers: str) -> Table:
     table = Table(box=SIMPLE)
     for position, header in enumerate(headers):
-        table.add_column(header, justify="left" if position < texts else "right")
+        table.add_column(header, justify="right" if position else "left", no_wrap=position > 0)
     return table
 
 
+def _add_group(table: Table, label: str) -> None:
+    table.add_section()
+    table.add_row(Text(label, style="bold"))
+
+
 def _systems_table(results: dict[str, Any]) -> Table:
-    table = _table("risk type", "system", "samples", "mean score", texts=2)
+    table = _table("system", "samples", "mean score")
     for label, figures in _groups(results):
+        _add_group(table, label)
         for name, system in figures["systems"].items():
             mean = system["mean_score"]
-            table.add_row(Text(label), Text(name), str(mean["n"]), _number(mean, 2))
-            label = ""
-        table.add_section()
+            table.add_row(_indented(name), str(mean["n"]), _number(mean))
     return table
 
 
 def _pairs_table(results: dict[str, Any]) -> Table:
-    table = _table("risk type", "pair", "samples", "first wins", "tie", "second wins", texts=2)
+    table = _table("pair", "samples", "first wins %", "tie %", "second wins %")
     for label, figures in _groups(results):
+        _add_group(table, label)
         for pair in figures["pairs"]:
             shares = [_percent(pair[name]) for name in ("win", "tie", "lose")]
-            table.add_row(Text(label), Text(f"{pair['first']} - {pair['second']}"), str(pair["win"]["n"]), *shares)
-            label = ""
-        table.add_section()
+            table.add_row(_indented(f"{pair['first']} : {pair['second']}"), str(pair["win"]["n"]), *shares)
     return table
 
 
 def _groups(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [("all", results["overall"]), *results["risk_types"].items()]
+    return [("all samples", results["overall"]), *results["risk_types"].items()]
 
 
-def _agreement_table(overall: dict[str, Any], reasons: dict[str, None]) -> Table:
-    table = _table("agreement of", "statistic", "scores", "preference", "risk type", texts=2)
-    alphas = overall["alpha"]
-    for level in ("nominal", "ordinal", "interval"):
-        values = [alphas.get(f"{what}_{level}") for what in ("scores", "preference", "risk_type")]
-        table.add_row("all raters", f"Krippendorff's alpha, {level}", *(_cell(value, reasons) for value in values))
+def _raters_table(overall: dict[str, Any], reasons: dict[str, None]) -> Table:
+    table = _table("", "scores", "preference", "risk type")
+    _add_group(table, "all raters")
+    _add_statistics(table, "alpha", ("nominal", "ordinal", "interval"), overall["alpha"], reasons)
     for of_pair in overall["kappa"]:
-        _add_kappas(table, " - ".join(of_pair["raters"]), of_pair, reasons)
+        _add_group(table, " : ".join(of_pair["raters"]))
+        _add_statistics(table, "kappa", _WEIGHTS, of_pair, reasons)
     return table
 
 
 def _judge_table(judge: dict[str, Any], reasons: dict[str, None]) -> Table:
-    table = _table("agreement with", "statistic", "scores", "preference", "risk type", texts=2)
-    for statistic, name in (
-        ("Spearman's rho", "spearman"),
-        ("Kendall's tau-b", "kendall"),
-        ("Krippendorff's alpha, interval", "alpha_interval"),
-    ):
-        table.add_row("people", statistic, _cell(judge[name], reasons), "", "")
-    table.add_row("people", "judge's score minus theirs", _number(judge["score_difference"], 2), "", "")
+    table = _table("", "scores", "preference", "risk type")
+    _add_group(table, "all raters")
+    for statistic, name in (("rho", "spearman"), ("tau-b", "kendall"), ("alpha, interval", "alpha_interval")):
+        table.add_row(_indented(statistic), _cell(judge[name], reasons))
+    table.add_row(_indented("judge minus raters"), _number(judge["score_difference"]))
     for pair in judge["pairs"]:
-        names = f"{pair['first']} - {pair['second']}"
-        table.add_row("people", Text(f"same preference, {names}"), "", _percent(pair["same_preference"]), "")
+        table.add_row(
+            _indented(f"same, {pair['first']} : {pair['second']}"), "", f"{_percent(pair['same_preference'])} %"
+        )
     for of_rater in judge["kappa"]:
-        _add_kappas(table, of_rater["rater"], of_rater, reasons)
+        _add_group(table, of_rater["rater"])
+        _add_statistics(table, "kappa", _WEIGHTS, of_rater, reasons)
     return table
 
 
-def _add_kappas(table: Table, who: str, kappas: dict[str, Any], reasons: dict[str, None]) -> None:
-    for weights in ("", "_linear", "_quadratic"):
-        values = [kappas.get(f"{what}{weights}") for what in ("scores", "preference", "risk_type")]
-        statistic = f"Cohen's kappa{weights.replace('_', ', ')}"
-        table.add_row(Text(who), statistic, *(_cell(value, reasons) for value in values))
+def _add_statistics(
+    table: Table, statistic: str, kinds: tuple[str, ...], values: dict[str, Any], reasons: dict[str, None]
+) -> None:
+    for kind in kinds:
+        names = [f"{what}_{kind}" if kind else what for what in ("scores", "preference", "risk_type")]
+        label = _indented(f"{statistic}, {kind}" if kind else statistic)
+        table.add_row(label, *(_cell(values.get(name), reasons) for name in names))
+
+
+def _indented(label: str) -> Text:
+    return Text(f"  {label}")
 
 
 def _cell(estimate: dict[str, Any] | None, reasons: dict[str, None]) -> str:
@@ -126,18 +140,15 @@ def _cell(estimate: dict[str, Any] | None, reasons: dict[str, None]) -> str:
     return f"{estimate['value']:.3f}"
 
 
-def _number(estimate: dict[str, Any], digits: int) -> str:
+def _number(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return "-"
-    return f"{estimate['value']:.{digits}f}{_interval(estimate, f'.{digits}f')}"
+    interval = estimate["interval"]
+    return f"{estimate['value']:.2f}" + ("" if interval is None else f" ({interval[0]:.2f} to {interval[1]:.2f})")
 
 
 def _percent(estimate: dict[str, Any]) -> str:
-    return "-" if estimate["value"] is None else f"{estimate['value']:.1%}{_interval(estimate, '.1%')}"
-
-
-def _interval(estimate: dict[str, Any], form: str) -> str:
-    if estimate["interval"] is None:
-        return ""
+    if estimate["value"] is None:
+        return "-"
     low, high = estimate["interval"]
-    return f" ({low:{form}} to {high:{form}})"
+    return f"{100 * estimate['value']:.0f} ({100 * low:.0f}-{100 * high:.0f})"

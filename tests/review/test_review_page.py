@@ -205,6 +205,16 @@ def test_answers_stand_side_by_side_on_a_desktop_and_below_each_other_on_a_phone
     page.set_viewport_size(PHONE)
     first, second = places()
     assert first["x"] == second["x"] and first["y"] + first["height"] < second["y"]
+
+
+def test_nothing_is_wider_than_a_phone(page):
+    page.set_viewport_size(PHONE)
+    rate(page, 5, 5)
+    save(page)
+    page.get_by_role("button", name="Back").click()
+    choose(page, "Score of answer 1", "10")
+    expect(page.get_by_text("Changed, not saved")).to_be_visible()
+    expect(page.get_by_role("button", name="First unrated")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
