@@ -212,6 +212,7 @@ def test_nothing_is_wider_than_a_phone(page):
     rate(page, 5, 5)
     save(page)
     page.get_by_role("button", name="Back").click()
+    expect(chosen(page)).to_have_count(3)
     choose(page, "Score of answer 1", "10")
     expect(page.get_by_text("Changed, not saved")).to_be_visible()
     expect(page.get_by_role("button", name="First unrated")).to_be_visible()
