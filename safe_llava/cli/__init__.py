@@ -11,6 +11,7 @@ from .calibrate import calibrate
 from .convert import convert
 from .policy import policy
 from .quickstart import quickstart
+from .review import review
 
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (quickstart, convert, ask, calibrate, policy, audit):
     app.command()(command)
+app.add_typer(review, name="review")
 
 
 def _print_version(wanted: bool) -> None:

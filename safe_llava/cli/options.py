@@ -17,8 +17,14 @@ PolicyChanges = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")]
 
-
-EXTRAS = {"imagehash": "audit", "matplotlib": "plot", "ray": "ray"}
+EXTRAS = {
+    "fastapi": "review",
+    "imagehash": "audit",
+    "krippendorff": "review",
+    "matplotlib": "plot",
+    "nicegui": "review",
+    "ray": "ray",
+}
 """Modules that come with an extra of the package."""
 
 
