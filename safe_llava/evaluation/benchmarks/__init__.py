@@ -1,0 +1,1 @@
+"""The benchmarks the field uses, read from their published files."""
