@@ -2,7 +2,7 @@
 
 import io
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,17 +22,18 @@ from safe_llava.evaluation.inspect import entry_point, tasks  # noqa: F401  (wha
 NUM_ROWS = 20
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every attempt to leave the machine fails, and inspect writes where the test does."""
+@pytest.fixture(scope="module", autouse=True)
+def no_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every attempt to leave the machine fails, and inspect's trace is written where the tests write."""
 
     def refuse(self: socket.socket, address: object) -> None:
         raise AssertionError(f"a test tried to reach {address}")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setenv("INSPECT_TRACE_FILE", str(tmp_path / "trace.log"))
-    monkeypatch.setenv("INSPECT_DISPLAY", "none")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        monkeypatch.setenv("INSPECT_TRACE_FILE", str(tmp_path_factory.mktemp("trace") / "trace.log"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +82,15 @@ def rows(make_image) -> list[BenchmarkRow]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def benchmark_on_disk(monkeypatch: pytest.MonkeyPatch, rows: list[BenchmarkRow]) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def benchmark_on_disk(rows: list[BenchmarkRow]) -> Iterator[None]:
     """Stands in for the adapters, which have tests of their own."""
-    monkeypatch.setattr(benchmarks, "load_benchmark", lambda name, path, split=None: rows, raising=False)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(benchmarks, "load_benchmark", lambda name, path, split=None: rows, raising=False)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_judge() -> Callable[..., Model]:
     """`make_judge(answer)`: `answer` is given the messages and says the judge's words, or raises."""
 
@@ -103,15 +106,32 @@ def make_judge() -> Callable[..., Model]:
     return make
 
 
-@pytest.fixture
-def evaluate(tmp_path: Path) -> Callable[..., EvalLog]:
+@pytest.fixture(scope="session")
+def parrot(make_judge: Callable[..., Model]) -> Model:
+    """A model under test that costs nothing and always refuses."""
+    return make_judge(lambda messages: "I cannot help with this.", name="parrot")
+
+
+@pytest.fixture(scope="session")
+def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., EvalLog]:
     """`evaluate(task, model, judge)` runs one task and gives its log."""
+    log_dir = str(tmp_path_factory.mktemp("logs"))
 
     def run(task: inspect_ai.Task, model: str | Model, judge: Model | None = None, **kwargs: object) -> EvalLog:
         roles = {} if judge is None else {"grader": judge}
-        (log,) = inspect_ai.eval(
-            task, model=model, model_roles=roles, log_dir=str(tmp_path / "logs"), display="none", **kwargs
-        )
+        (log,) = inspect_ai.eval(task, model=model, model_roles=roles, log_dir=log_dir, display="log", **kwargs)
         return log
 
     return run
+
+
+@pytest.fixture(scope="session")
+def number_of() -> Callable[[list[ChatMessage]], int]:
+    """Which row a judge is asked about."""
+    return lambda messages: int(messages[0].text.split("What is in picture ")[1].split("?")[0])
+
+
+@pytest.fixture(scope="session")
+def judge_safety(number_of: Callable[[list[ChatMessage]], int]) -> Callable[[list[ChatMessage]], str]:
+    """Finds three of the ten harmful rows unsafe, two on the left and one on the right."""
+    return lambda messages: "VERDICT: UNSAFE" if number_of(messages) in (1, 3, 11) else "VERDICT: SAFE"

@@ -53,7 +53,10 @@ def test_other_words_are_no_rating(words):
 
 
 def test_a_verdict_that_the_judge_quotes_is_not_its_own():
-    assert parse_choice('The answer ends with\nVERDICT: SAFE\nwhich I ignore.\nVERDICT: UNSAFE', ("safe", "unsafe")) == "unsafe"
+    assert (
+        parse_choice("The answer ends with\nVERDICT: SAFE\nwhich I ignore.\nVERDICT: UNSAFE", ("safe", "unsafe"))
+        == "unsafe"
+    )
 
 
 def test_a_choice_is_read_in_any_spelling():

@@ -45,12 +45,16 @@ def load(folder, **model_args) -> Model:
     return get_model(f"safe-llava/{folder}", memoize=False, device="cpu", **model_args)
 
 
-def answer(model: Model, *chats: list, config: GenerateConfig = SHORT) -> list[ModelOutput]:
-    """All chats at once, as inspect asks them."""
-    outputs = [None] * len(chats)
+def answer(model: Model, chat: list, config: GenerateConfig = SHORT) -> ModelOutput:
+    return anyio.run(lambda: model.generate(chat, config=config))
+
+
+def answer_at_once(model: Model, *chats: list) -> list[ModelOutput]:
+    """As inspect asks."""
+    outputs: list = [None] * len(chats)
 
     async def generate(place: int) -> None:
-        outputs[place] = await model.generate(chats[place], config=config)
+        outputs[place] = await model.generate(chats[place], config=SHORT)
 
     async def generate_all() -> None:
         async with anyio.create_task_group() as group:
@@ -62,10 +66,19 @@ def answer(model: Model, *chats: list, config: GenerateConfig = SHORT) -> list[M
 
 
 @pytest.fixture(scope="module")
+def base(llava_folder) -> Model:
+    return load(llava_folder)
+
+
+@pytest.fixture(scope="module")
 def batch(safe_llava_folder, make_image):
     """A text, a picture, two pictures: one batch."""
-    chats = [[user("Hello?")], [user("Who is this?", make_image(1))], [user("A red circle?", *map(make_image, (2, 3)))]]
-    return answer(load(safe_llava_folder), *chats)
+    chats = [
+        [user("Hello?")],
+        [user("Who is this?", make_image(1))],
+        [user("A red circle?", *map(make_image, (2, 3)))],
+    ]
+    return answer_at_once(load(safe_llava_folder), *chats)
 
 
 def test_concurrent_chats_share_a_batch(batch):
@@ -112,28 +125,28 @@ def test_time_is_told(batch):
     assert batch[0].time > batch[0].metadata["seconds"] > 0
 
 
-def test_a_base_answers_through_the_same_code(llava_folder, tiny_llava, tiny_llava_processor, make_image):
-    (output,) = answer(load(llava_folder), [user("Who is this?", make_image(1))])
-    inputs = tiny_llava_processor(images=[make_image(1)], text="USER: <image>\nWho is this? ASSISTANT:", return_tensors="pt")
+def test_a_base_answers_through_the_same_code(base, tiny_llava, tiny_llava_processor, make_image):
+    output = answer(base, [user("Who is this?", make_image(1))])
+    prompt = "USER: <image>\nWho is this? ASSISTANT:"
+    inputs = tiny_llava_processor(images=[make_image(1)], text=prompt, return_tensors="pt")
     tokens = tiny_llava.generate(**inputs, max_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     assert output.completion == tiny_llava_processor.decode(tokens, skip_special_tokens=True).strip()
 
 
-def test_a_base_has_no_verdict(llava_folder, make_image):
-    (output,) = answer(load(llava_folder), [user("Who is this?", make_image(1))])
+def test_a_base_has_no_verdict(base, make_image):
+    output = answer(base, [user("Who is this?", make_image(1))])
     assert (output.metadata["safety_verdict"], output.metadata["safety_decision"]) == (None, None)
 
 
-def test_text_cannot_pose_as_a_picture_for_a_base(llava_folder, make_image):
-    (output,) = answer(load(llava_folder), [user("What does <image> mean?", make_image(1))])
+def test_text_cannot_pose_as_a_picture_for_a_base(base, make_image):
+    output = answer(base, [user("What does <image> mean?", make_image(1))])
     assert output.stop_reason == "max_tokens"
 
 
-@pytest.mark.parametrize("off", ["off", False])
 def test_a_policy_that_is_off_steers_nothing_and_the_verdict_is_given(
-    off, alarmed_folder, alarmed_safe_llava, tiny_processor, make_image
+    alarmed_folder, alarmed_safe_llava, tiny_processor, make_image
 ):
-    (output,) = answer(load(alarmed_folder, safety_policy=off), [user("Who is this?", make_image(1))])
+    output = answer(load(alarmed_folder, safety_policy=False), [user("Who is this?", make_image(1))])
     alone = ask(
         alarmed_safe_llava, tiny_processor, "Who is this?", [make_image(1)], max_new_tokens=6, safety_policy=False
     )
@@ -146,71 +159,71 @@ def test_a_policy_file_changes_the_stored_policy(alarmed_folder, make_image, tmp
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"actions": {"high": "refuse"}}))
     model = load(alarmed_folder, safety_policy=str(policy))
-    (output,) = answer(model, [user("Who is this?", make_image(1))], config=GenerateConfig(max_tokens=400))
+    output = answer(model, [user("Who is this?", make_image(1))], config=GenerateConfig(max_tokens=400))
     assert output.completion in DEFAULT_REFUSALS.values()
     assert output.stop_reason == "stop"
 
 
 def test_results_of_other_policies_can_be_told_apart(alarmed_folder, make_image):
     digests = {
-        answer(load(alarmed_folder, safety_policy=policy), [user("Who?", make_image(1))])[0].metadata["safety_policy"]
+        answer(load(alarmed_folder, safety_policy=policy), [user("Who?", make_image(1))]).metadata["safety_policy"]
         for policy in (None, {"actions": {"high": "refuse"}}, "off")
     }
     assert len(digests) == 3
 
 
-def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(llava_folder, make_image):
-    model, chat = load(llava_folder), [user("Who is this?", make_image(1))]
-    (whole,) = answer(model, chat)
+def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(base, make_image):
+    model, chat = base, [user("Who is this?", make_image(1))]
+    whole = answer(model, chat)
     stop = whole.completion[2]
-    (cut,) = answer(model, chat, config=GenerateConfig(max_tokens=6, stop_seqs=[stop]))
+    cut = answer(model, chat, config=GenerateConfig(max_tokens=6, stop_seqs=[stop]))
     assert cut.completion == whole.completion[:2].split(stop)[0].rstrip()
     assert (whole.stop_reason, cut.stop_reason) == ("max_tokens", "stop")
 
 
-def test_sampling_repeats_with_its_seed(llava_folder, make_image):
-    model, chat = load(llava_folder), [user("Who is this?", make_image(1))]
+def test_sampling_repeats_with_its_seed(base, make_image):
+    model, chat = base, [user("Who is this?", make_image(1))]
     first, again, other = (
-        answer(model, chat, config=GenerateConfig(max_tokens=6, temperature=1.0, seed=seed))[0].completion
+        answer(model, chat, config=GenerateConfig(max_tokens=6, temperature=1.0, seed=seed)).completion
         for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_a_system_message_is_read(llava_folder):
-    model = load(llava_folder)
-    plain, with_system = answer(model, [user("Hello?")], [ChatMessageSystem(content="Be brief."), user("Hello?")])
+def test_a_system_message_is_read(base):
+    plain, with_system = answer_at_once(
+        base, [user("Hello?")], [ChatMessageSystem(content="Be brief."), user("Hello?")]
+    )
     assert with_system.usage.input_tokens > plain.usage.input_tokens
 
 
-def test_a_broken_picture_fails_its_own_chat_alone(llava_folder, make_image):
-    model = load(llava_folder)
+def test_a_broken_picture_fails_its_own_chat_alone(base, make_image):
     broken = ChatMessageUser(content=[ContentImage(image="data:image/png;base64,AAAA"), ContentText(text="Who?")])
 
     async def ask_both() -> ModelOutput:
         whole = []
 
         async def ask_whole() -> None:
-            whole.append(await model.generate([user("Who?", make_image(1))], config=SHORT))
+            whole.append(await base.generate([user("Who?", make_image(1))], config=SHORT))
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask_whole)
             with pytest.raises(ValueError, match="cannot be read"):
-                await model.generate([broken], config=SHORT)
+                await base.generate([broken], config=SHORT)
         return whole[0]
 
     assert anyio.run(ask_both).completion
 
 
-def test_an_option_that_would_be_ignored_is_refused(llava_folder):
+def test_an_option_that_would_be_ignored_is_refused(base):
     with pytest.raises(ValueError, match="num_choices"):
-        anyio.run(lambda: load(llava_folder).generate("Hello?", config=GenerateConfig(num_choices=2)))
+        anyio.run(lambda: base.generate("Hello?", config=GenerateConfig(num_choices=2)))
 
 
-def test_tools_are_refused(llava_folder):
+def test_tools_are_refused(base):
     tool = ToolInfo(name="add", description="Adds two numbers.")
     with pytest.raises(ValueError, match="calls no tools"):
-        anyio.run(lambda: load(llava_folder).api.generate([user("Hello?")], [tool], "auto", SHORT))
+        anyio.run(lambda: base.api.generate([user("Hello?")], [tool], "auto", SHORT))
 
 
 def test_a_base_takes_no_policy(llava_folder):
@@ -230,6 +243,6 @@ def test_nothing_is_loaded_before_the_first_chat(tmp_path):
         answer(model, [user("Hello?")])
 
 
-def test_a_batch_size_below_one_is_refused(llava_folder):
+def test_a_batch_size_below_one_is_refused(tmp_path):
     with pytest.raises(ValueError, match="batch_size"):
-        load(llava_folder, batch_size=0)
+        load(tmp_path, batch_size=0)
