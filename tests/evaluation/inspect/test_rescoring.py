@@ -9,10 +9,18 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
 
+from inspect_ai._util.registry import registry_info
 from inspect_ai.log import EvalLog, read_eval_log
-from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage, modelapi
+from inspect_ai.model import ChatMessage, ModelAPI, ModelOutput, ModelUsage, modelapi
 
 from safe_llava.evaluation.inspect import tasks
+from safe_llava.evaluation.inspect.results import read_figures
+from safe_llava.evaluation.inspect.scorers import unsafe_answer
+
+
+def name_in_inspect(registered: object) -> str:
+    """Begins with `safe_llava/` where Python finds the package as installed, and not only in the working folder."""
+    return registry_info(registered).name
 
 
 @modelapi(name="stern")
@@ -32,6 +40,7 @@ def run_inspect(*arguments: str) -> str:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(printed):
         monkeypatch.setattr("sys.argv", ["inspect", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as stop:
             command.load()()
     assert not stop.value.code, printed.getvalue()
@@ -39,19 +48,23 @@ def run_inspect(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def rescored(evaluate, llava_folder, make_judge, judge_safety, tmp_path_factory) -> tuple[EvalLog, str]:
-    """The log after `inspect score`, and what the command printed. The model under test is gone by then."""
-    model = f"safe-llava/{llava_folder}"
+def first(evaluate, llava_folder, make_judge, judge_safety) -> EvalLog:
+    """A base's log with its first judge."""
     task = tasks.figstep(path="figstep", scorers="unsafe_answer")
-    config = GenerateConfig(max_tokens=2)
-    log = evaluate(task, model, make_judge(judge_safety), model_args={"device": "cpu"}, **config.model_dump())
+    model = f"safe-llava/{llava_folder}"
+    return evaluate(task, model, make_judge(judge_safety), model_args={"device": "cpu"}, max_tokens=2)
+
+
+@pytest.fixture(scope="module")
+def rescored(first, llava_folder, tmp_path_factory) -> tuple[EvalLog, str]:
+    """The log after `inspect score`, and what the command printed. The model under test is gone by then."""
     output = tmp_path_factory.mktemp("rescored") / "rescored.eval"
     gone = llava_folder.rename(llava_folder.with_name("gone"))
     try:
         printed = run_inspect(
             "score",
-            log.location,
-            *("--scorer", "safe_llava/unsafe_answer", "--model-role", "grader=stern/judge"),
+            first.location,
+            *("--scorer", name_in_inspect(unsafe_answer()), "--model-role", "grader=stern/judge"),
             *("--action", "append", "--output-file", str(output), "--display", "plain"),
         )
     finally:
@@ -59,21 +72,14 @@ def rescored(evaluate, llava_folder, make_judge, judge_safety, tmp_path_factory)
     return read_eval_log(str(output)), printed
 
 
-def means(log: EvalLog) -> list[float]:
-    return [score.metrics["mean"].value for score in log.results.scores if score.name == "unsafe_answer"]
-
-
 def test_the_second_judge_stands_beside_the_first(rescored):
-    assert means(rescored[0]) == [0.3, 1.0]
+    means = [figure["mean"] for figure in read_figures(rescored[0]) if figure["figure"] == "unsafe_answer"]
+    assert means == [0.3, 1.0]
 
 
 def test_each_figure_names_its_judge(rescored):
-    judged_by = [
-        [name for name in score.metrics if name.startswith("judged_by_")]
-        for score in rescored[0].results.scores
-        if score.name == "unsafe_answer_judge"
-    ]
-    assert judged_by == [["judged_by_mockllm/judge"], ["judged_by_stern/judge"]]
+    judges = [figure["judges"] for figure in read_figures(rescored[0]) if "judges" in figure]
+    assert judges == [{"mockllm/judge": 10}, {"stern/judge": 10}]
 
 
 def test_each_score_names_its_judge(rescored):
@@ -81,19 +87,19 @@ def test_each_score_names_its_judge(rescored):
     assert [score.metadata["judge"] for score in scores.values()] == ["mockllm/judge", "stern/judge"]
 
 
-def test_the_table_shows_judge_and_failure_rate(rescored):
-    assert "judge_failure_rate" in rescored[1]
+def test_the_table_shows_the_failure_rate_and_the_judge(rescored):
+    assert "judge_failure_rate_unsafe_answer" in rescored[1]
     assert "judged_by_stern/judge" in rescored[1]
 
 
 def test_the_command_line_finds_task_and_provider(llava_folder, tmp_path):
     run_inspect(
         "eval",
-        "safe_llava/xstest",
+        name_in_inspect(tasks.xstest(path="xstest")),
         *("-T", "path=xstest", "-T", "scorers=keyword_refusal_smoke", "-T", "limit=2"),
         *("--model", f"safe-llava/{llava_folder}", "-M", "device=cpu", "-M", "safety_policy=off"),
         *("--max-tokens", "2", "--log-dir", str(tmp_path), "--log-format", "json", "--display", "plain"),
     )
     (path,) = tmp_path.glob("*.json")
     log = read_eval_log(str(path))
-    assert (log.status, log.eval.task, len(log.samples)) == ("success", "safe_llava/xstest", 2)
+    assert (log.status, len(log.samples)) == ("success", 2)

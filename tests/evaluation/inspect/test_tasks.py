@@ -12,6 +12,7 @@ from inspect_ai.model import get_model
 
 from safe_llava.evaluation import benchmarks
 from safe_llava.evaluation.inspect import prompts, tasks
+from safe_llava.evaluation.inspect.results import read_figures
 from safe_llava.evaluation.inspect.samples import to_sample
 from safe_llava.pictures import UnreadablePictureError
 
@@ -30,8 +31,8 @@ TASKS = (
 )
 
 
-def figures(log) -> dict[str, dict[str, float]]:
-    return {score.name: {name: metric.value for name, metric in score.metrics.items()} for score in log.results.scores}
+def figures(log) -> dict[str, dict]:
+    return {figure["figure"]: figure for figure in read_figures(log)}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_each_benchmark_has_a_task(name):
 
 
 def test_a_judge_that_fails_on_a_tenth_changes_the_failure_rate(whole, failing):
-    rates = [figures(log)["unsafe_answer_judge"]["judge_failure_rate"] for log in (whole, failing)]
+    rates = [figures(log)["judge_failure_rate_unsafe_answer"]["mean"] for log in (whole, failing)]
     assert rates == [0.0, 0.1]
 
 
@@ -78,9 +79,8 @@ def test_a_judge_that_fails_on_a_tenth_does_not_change_what_the_others_say(whole
 
 
 def test_a_failure_is_counted_and_unscored(failing):
-    score = failing.results.scores[0]
-    assert (score.scored_samples, score.unscored_samples) == (9, 1)
-    assert figures(failing)["unsafe_answer_judge"]["judge_failures"] == 1
+    assert figures(failing)["unsafe_answer"]["scored"] == 9
+    assert figures(failing)["judge_failure_rate_unsafe_answer"]["failures"] == 1
 
 
 def test_a_failed_sample_keeps_what_went_wrong(failing):
@@ -92,16 +92,20 @@ def test_a_failed_sample_keeps_what_went_wrong(failing):
 
 def test_a_judge_that_always_fails_gives_no_figure(judged):
     shown = figures(judged(lambda messages: "Hm.", "unsafe_answer"))
-    assert shown["unsafe_answer_judge"]["judge_failure_rate"] == 1.0
-    assert all(math.isnan(value) for value in shown["unsafe_answer"].values())
+    assert shown["judge_failure_rate_unsafe_answer"]["mean"] == 1.0
+    assert [shown["unsafe_answer"][name] for name in ("mean", "lower", "upper")] == [None, None, None]
 
 
 def test_shares_have_intervals_and_groups(whole):
     shown = figures(whole)["unsafe_answer"]
-    assert shown["interval_lower"] < shown["mean"] < shown["interval_upper"]
-    assert (shown["by_subset_left"], shown["by_subset_right"]) == (0.4, 0.2)
-    assert shown["by_subset_left lower"] < 0.4 < shown["by_subset_left upper"]
-    assert shown["by_risk_type_privacy samples"] == 5
+    assert shown["lower"] < shown["mean"] < shown["upper"]
+    subsets = shown["groups"]["subset"]
+    assert (subsets["left"]["mean"], subsets["right"]["mean"]) == (0.4, 0.2)
+    assert subsets["left"]["lower"] < 0.4 < subsets["left"]["upper"]
+    assert {name: group["samples"] for name, group in shown["groups"]["risk_type"].items()} == {
+        "privacy": 5,
+        "unnamed": 5,
+    }
 
 
 def test_every_score_names_judge_prompt_split_and_harness(whole):
@@ -113,8 +117,8 @@ def test_every_score_names_judge_prompt_split_and_harness(whole):
 
 
 def test_every_result_names_judge_prompt_and_harness(whole):
-    assert figures(whole)["unsafe_answer_judge"]["judged_by_mockllm/judge"] == 10
-    assert whole.results.scores[0].metadata["prompt_version"] == prompts.SAFETY_VERSION
+    assert figures(whole)["judge_failure_rate_unsafe_answer"]["judges"] == {"mockllm/judge": 10}
+    assert figures(whole)["unsafe_answer"]["prompt_version"] == prompts.SAFETY_VERSION
     assert whole.eval.metadata["judge_prompt_versions"] == {"unsafe_answer": prompts.SAFETY_VERSION}
     assert whole.eval.metadata["harness"].keys() == {"safe_llava", "inspect_ai", "torch", "transformers"}
     assert whole.eval.model_roles["grader"].model == "mockllm/judge"
@@ -131,11 +135,11 @@ def test_ratings_are_asked_by_risk_type_and_for_harmful_rows_alone(judged, numbe
     assert sorted(asked) == list(range(1, 20, 2))
     assert prompts.RATING_CRITERIA["privacy"] in asked[1]
     assert prompts.RATING_CRITERIA[None] in asked[3]
-    assert (shown["mean"], shown["rating_by_risk_type_privacy"], shown["rating_by_risk_type_unnamed"]) == (
-        5.0,
-        8.0,
-        2.0,
-    )
+    assert shown["mean"] == 5.0
+    assert {name: group["mean"] for name, group in shown["groups"]["risk_type"].items()} == {
+        "privacy": 8.0,
+        "unnamed": 2.0,
+    }
 
 
 def test_refusals_are_of_three_kinds_and_told_apart_by_harm(judged, number_of):
@@ -149,8 +153,8 @@ def test_refusals_are_of_three_kinds_and_told_apart_by_harm(judged, number_of):
         0.15,
         0.5,
     ]
-    assert shown["full_refusal"]["by_harm_harmful"] == 1.0
-    assert shown["partial_refusal"]["by_harm_harmless"] == 0.3
+    assert shown["full_refusal"]["groups"]["harm"]["harmful"]["mean"] == 1.0
+    assert shown["partial_refusal"]["groups"]["harm"]["harmless"]["mean"] == 0.3
 
 
 def test_keywords_need_no_judge_and_say_that_they_are_a_smoke_figure(evaluate, parrot):
@@ -160,8 +164,9 @@ def test_keywords_need_no_judge_and_say_that_they_are_a_smoke_figure(evaluate, p
 
 def test_without_a_judge_the_evaluation_stops_and_says_what_to_name(evaluate, parrot):
     log = evaluate(tasks.figstep(path="figstep", scorers="unsafe_answer"), parrot)
-    assert log.status == "error"
     assert "--model-role grader=" in log.error.message
+    with pytest.raises(ValueError, match="no finished evaluation"):
+        read_figures(log)
 
 
 def test_a_limit_draws_the_same_rows_over_all_subsets():
