@@ -6,15 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 MAX_PIXELS = 89_478_485
 """Largest picture that is decoded, in pixels: where Pillow starts to warn of decompression bombs."""
 
 
+# Those that Pillow decodes by itself: no PostScript, which it hands to Ghostscript, and no containers that hold
+# pictures among other things.
+_FORMATS = (
+    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000"),
+    *("PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TIFF", "WEBP"),
+)
+# These have no mark to be known by, and are read only where the name says so.
+_FORMATS_BY_NAME = {".tga": "TGA", ".xbm": "XBM"}
+
+
 class UnreadablePictureError(ValueError):
-    """A picture that cannot be decoded, is cut off, or is too large to be decoded safely."""
+    """
+    A picture that cannot be decoded.
+
+    Args:
+        message (`str`): what is wrong, with the picture's name.
+        kind (`str`): "missing", "not a picture", "too large", "cut off" or "broken".
+    """
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -47,19 +67,37 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
         UnreadablePictureError: if it is no picture, cut off, or larger than `max_pixels`.
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    name = "the picture" if isinstance(source, bytes) else f"the picture {os.fspath(source)}"
+    path = None if isinstance(source, bytes) else Path(source)
+    name = "the picture" if path is None else f"the picture {path}"
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_formats(path)) as image:
             if image.width * image.height > max_pixels:
                 raise UnreadablePictureError(
-                    f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded"
+                    f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded", "too large"
                 )
-            notes = _notes(image, None if isinstance(source, bytes) else Path(source))
+            notes = _notes(image, path)
             return Picture(to_rgb(ImageOps.exif_transpose(image)), notes)
     except UnreadablePictureError:
         raise
+    except UnidentifiedImageError as error:
+        # Pillow's own message holds a memory address, which is another in every run.
+        raise UnreadablePictureError(f"{name} is in no picture format that is read", "not a picture") from error
     except Exception as error:  # Pillow's decoders raise whatever type fits their format.
-        raise UnreadablePictureError(f"{name} cannot be read: {error}") from error
+        raise UnreadablePictureError(f"{name} cannot be read: {error}", _kind(error)) from error
+
+
+def is_picture_name(path: str | os.PathLike) -> bool:
+    """Whether a file is named like a picture."""
+    return Image.registered_extensions().get(Path(path).suffix.lower()) in _formats(Path(path))
+
+
+def is_picture(path: str | os.PathLike) -> bool:
+    """Whether a file begins as a picture does, whatever its name."""
+    try:
+        with Image.open(path, formats=_formats(Path(path))):
+            return True
+    except Exception:  # As above.
+        return False
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -81,3 +119,16 @@ def _notes(image: Image.Image, path: Path | None) -> tuple[str, ...]:
         if named is not None and named != image.format and {named, image.format} != {"JPEG", "MPO"}:
             notes.append(f"named {path.suffix} but {image.format}")
     return tuple(notes)
+
+
+def _formats(path: Path | None) -> tuple[str, ...]:
+    named = None if path is None else _FORMATS_BY_NAME.get(path.suffix.lower())
+    return _FORMATS if named is None else (*_FORMATS, named)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "missing"
+    if isinstance(error, Image.DecompressionBombError):
+        return "too large"
+    return "cut off" if "truncated" in str(error) else "broken"

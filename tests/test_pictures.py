@@ -75,15 +75,30 @@ def test_a_sound_picture_has_no_notes(tmp_path):
 def test_a_picture_that_is_cut_off_is_refused(format):
     noise = Image.effect_noise((64, 64), 80).convert("RGB")
     whole = encoded(noise, format)
-    with pytest.raises(UnreadablePictureError):
+    with pytest.raises(UnreadablePictureError) as caught:
         read_picture(whole[: len(whole) // 2])
+    assert caught.value.kind == "cut off"
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not a picture")
-    with pytest.raises(UnreadablePictureError, match="notes"):
+    with pytest.raises(UnreadablePictureError, match="notes") as caught:
         read_picture(path)
+    assert caught.value.kind == "not a picture"
+
+
+def test_postscript_is_not_run(tmp_path):
+    path = tmp_path / "drawing.eps"
+    Image.new("RGB", (16, 16), RED).save(path)
+    with pytest.raises(UnreadablePictureError, match="drawing.eps"):
+        read_picture(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(UnreadablePictureError) as caught:
+        read_picture(tmp_path / "nothing.png")
+    assert caught.value.kind == "missing"
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix
 
-from ..evaluation.metrics import wilson_interval
+from ..evaluation.metrics import area_under_roc, average_precision, wilson_interval
 from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from .fit import Calibration, Outcome
-from .temperature import expected_calibration_error
+from .temperature import expected_calibration_error, top_label
 
 
 OUTCOMES = ("before", "after", "cross_fitted")
@@ -61,11 +61,6 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
     return figures
 
 
-def top_label(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence in the most probable class of each row, and whether it is the true one."""
-    return probs.max(axis=1), probs.argmax(axis=1) == labels
-
-
 def one_versus_rest(outcome: Outcome, index: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Probability of one type for each row, and whether it is the true one."""
     return outcome.type_probs[:, index], labels == index
@@ -100,7 +95,6 @@ def _type_figures(calibration: Calibration, index: int, risky: np.ndarray) -> di
     name, labels = RISK_TYPES[index], calibration.rows.type
     pairs = {key: one_versus_rest(getattr(calibration, key), index, labels) for key in OUTCOMES}
     probs, is_type = pairs["after"]
-    has_both = 0 < is_type.sum() < len(is_type)
     return {
         "rows": int(is_type.sum()),
         "enabled": calibration.policy.types[name]["enabled"],
@@ -110,8 +104,8 @@ def _type_figures(calibration: Calibration, index: int, risky: np.ndarray) -> di
             "after": calibration.policy.types[name]["threshold"],
         },
         "recall": _flagged_shares(calibration, risky),
-        "auroc": float(roc_auc_score(is_type, probs)) if has_both else None,
-        "auprc": float(average_precision_score(is_type, probs)) if has_both else None,
+        "auroc": area_under_roc(is_type, probs),
+        "auprc": average_precision(is_type, probs),
         "ece": {key: expected_calibration_error(*pair) for key, pair in pairs.items()},
     }
 

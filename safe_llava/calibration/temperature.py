@@ -40,6 +40,11 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
     return round(math.exp(result.x), 4)
 
 
+def top_label(probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence in the most probable class of each row, and whether it is the true one."""
+    return probs.max(axis=1), probs.argmax(axis=1) == labels
+
+
 def reliability(confidence: np.ndarray, is_right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     What a reliability diagram shows.

@@ -6,6 +6,7 @@ import typer
 
 from ..version import __version__
 from .ask import ask
+from .audit import audit
 from .calibrate import calibrate
 from .convert import convert
 from .policy import policy
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which pictures are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, policy):
+for command in (quickstart, convert, ask, calibrate, policy, audit):
     app.command()(command)
 
 

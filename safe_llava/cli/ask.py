@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Device, DType, Model, reported
+from .options import Device, DType, Model, PolicyChanges, read_policy_changes, reported
 
 
 def ask(
@@ -15,10 +15,7 @@ def ask(
     image: Annotated[
         list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A picture; may be given several times.")
     ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
-    ] = None,
+    policy: PolicyChanges = None,
     evidence: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Picture to write: the places and words behind the verdict.")
     ] = None,
@@ -39,12 +36,10 @@ def ask(
         pictures = [read_picture(path).image for path in image or []]
         if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
             raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
-        if policy is not None:
-            SafetyPolicy.from_json_file(policy)
+        changes = read_policy_changes(policy)
         loaded, processor = load_safe_llava(model, device, dtype.value)
-        if policy is not None:
+        if changes is not None:
             stored = loaded.safety_policy or SafetyPolicy()
-            changes = json.loads(policy.read_text(encoding="utf-8"))
             loaded.set_safety_policy(stored.updated(changes), processor)
         answer = ask_model(loaded, processor, question, pictures, evidence is not None, max_new_tokens=max_new_tokens)
         if evidence is not None and answer.evidence is not None:

@@ -1,15 +1,25 @@
 """What commands have in common: options, and how bad input is reported."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id.")]
+PolicyChanges = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
+]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the first accelerator by default.")]
+
+
+EXTRAS = {"imagehash": "audit", "matplotlib": "plot", "ray": "ray"}
+"""Modules that come with an extra of the package."""
 
 
 class DType(str, Enum):
@@ -19,15 +29,26 @@ class DType(str, Enum):
     float16 = "float16"
 
 
+def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
+    """The fields that a JSON file changes in a policy, checked."""
+    if path is None:
+        return None
+    from ..safety_policy import SafetyPolicy
+
+    SafetyPolicy.from_json_file(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Bad input and bad files end in one line and exit code 1, not in a traceback."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if error.name not in EXTRAS:
             raise
-        typer.secho("Error: matplotlib is missing. Install it: pip install 'safe-llava[plot]'", fg="red", err=True)
+        hint = f"Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        typer.secho(f"Error: {error.name} is missing. {hint}", fg="red", err=True)
         raise typer.Exit(1) from None
     except (OSError, ValueError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)

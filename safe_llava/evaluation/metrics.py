@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, Image, List
 from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from ..miniature.answers import Manner, is_safe, read_manner
 
@@ -47,10 +47,20 @@ def bootstrap_interval(truth: Sequence[int], predicted: Sequence[int], seed: int
     return [float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)]
 
 
-def macro_f1(truth: Sequence[int], predicted: Sequence[int]) -> float:
+def macro_f1(truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray) -> float:
     """Mean of the F1 of each type that occurs in `truth`."""
     labels = sorted(set(map(int, truth)))
     return float(f1_score(truth, predicted, average="macro", labels=labels, zero_division=0.0))
+
+
+def area_under_roc(is_true: np.ndarray, probs: np.ndarray) -> float | None:
+    """How well `probs` ranks what is true above what is not, 0.5 being chance; `None` where all rows are of a kind."""
+    return float(roc_auc_score(is_true, probs)) if 0 < is_true.sum() < len(is_true) else None
+
+
+def average_precision(is_true: np.ndarray, probs: np.ndarray) -> float | None:
+    """Area under the precision-recall curve, the share that is true being chance; `None` as above."""
+    return float(average_precision_score(is_true, probs)) if 0 < is_true.sum() < len(is_true) else None
 
 
 def row_flags(row: dict[str, Any], answer: str) -> dict[str, bool]:

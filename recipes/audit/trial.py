@@ -1,0 +1,188 @@
+"""
+Puts `safe-llava audit` on trial: synthetic pictures, one in a hundred broken, killed at random, shared by processes.
+
+    python recipes/audit/trial.py --model quickstart/model --output-dir trial
+
+Every audit must end with the table of an unbroken run of one process, whatever was done to it. Prints what it found,
+and how much faster two processes are than one, measured in turns.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from safe_llava.audit.table import read_verdicts
+from safe_llava.miniature.dataset import build_dataset
+
+
+NUM_SCENES = 500
+"""Scenes that are drawn; every picture is one of them at a size of its own."""
+BROKEN = ("empty", "text", "cut off")
+ODD = ("CMYK", "palette", "16 bit", "animated", "wrong name")
+
+
+def main(
+    model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint.")],
+    output_dir: Annotated[Path, typer.Option(help="Gets the pictures, the audits and trial.json.")],
+    pictures: Annotated[int, typer.Option(min=100)] = 20_000,
+    kills: Annotated[int, typer.Option(min=0, help="Times that each audit is killed.")] = 5,
+    rounds: Annotated[int, typer.Option(min=0, help="Turns of one process and two, for the ratio.")] = 3,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Run the trial; exit with 1 if a table differs."""
+    folder = output_dir / "pictures"
+    if not folder.exists():
+        draw_pictures(folder, pictures, seed)
+    numbers = random.Random(seed)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    unbroken = output_dir / "unbroken"
+    for turn in range(max(rounds, 1)):
+        for processes in seconds if rounds else (1,):
+            audit_dir = unbroken if turn == 0 and processes == 1 else output_dir / "timed"
+            shutil.rmtree(audit_dir, ignore_errors=True)
+            audit(model, folder, audit_dir, processes)
+            seconds[processes].append(json.loads((audit_dir / "summary.json").read_text())["cost"]["seconds"])
+    expected = read_verdicts(unbroken / "verdicts")
+    is_same: dict[int, bool] = {}
+    for processes in (1, 2, 4):
+        audit_dir = output_dir / f"killed-{processes}"
+        shutil.rmtree(audit_dir, ignore_errors=True)
+        for _ in range(kills):
+            audit(model, folder, audit_dir, processes, numbers.uniform(0.1, 0.9) * seconds[1][0] / (kills + 1))
+        audit(model, folder, audit_dir, processes)
+        is_same[processes] = read_verdicts(audit_dir / "verdicts").equals(expected)
+    summary = json.loads((unbroken / "summary.json").read_text())
+    report(output_dir / "trial.json", summary, seconds, is_same, kills)
+    if not all(is_same.values()):
+        raise typer.Exit(1)
+
+
+def draw_pictures(folder: Path, size: int, seed: int) -> None:
+    """JPEGs of 200 to 600 pixels; of a hundred one is broken, and one is odd but can be read."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    rows = build_dataset("test", NUM_SCENES, seed)
+    scenes = [row["images"][0].convert("RGB") for row in rows if row["images"]]
+    numbers = random.Random(seed)
+    for number in tqdm(range(size), desc="Drawing"):
+        path = partial / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = numbers.randint(200, 600)
+        picture = scenes[number % len(scenes)].resize((side, side), Image.Resampling.BICUBIC)
+        if number % 100 == 50:
+            save_broken(picture, path, BROKEN[number // 100 % len(BROKEN)])
+        elif number % 100 == 51:
+            save_odd(picture, path, ODD[number // 100 % len(ODD)])
+        else:
+            picture.save(path, quality=90)
+    partial.rename(folder)
+
+
+def save_broken(picture: Image.Image, path: Path, how: str) -> None:
+    if how == "cut off":
+        picture.save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.write_text("" if how == "empty" else "not a picture")
+
+
+def save_odd(picture: Image.Image, path: Path, how: str) -> None:
+    if how == "CMYK":
+        picture.convert("CMYK").save(path)
+    elif how == "palette":
+        picture.quantize(16).save(path.with_suffix(".png"))
+    elif how == "16 bit":
+        picture.convert("I;16").save(path.with_suffix(".png"))
+    elif how == "animated":
+        picture.save(path.with_suffix(".gif"), save_all=True, append_images=[picture.rotate(90)])
+    else:
+        picture.save(path, format="PNG")
+
+
+def audit(model: str, folder: Path, audit_dir: Path, processes: int, kill_after: float | None = None) -> None:
+    """
+    Audits with so many processes. With `kill_after` all of them are killed so many seconds after the first part was
+    written, or after they went on with what was there.
+    """
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "safe_llava", "audit", str(folder)]
+    command += ["--model", model, "--output-dir", str(audit_dir), "--shard-size", "256", "--device", "cpu"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
+    )
+    if kill_after is None:
+        code = process.wait()
+        if code not in (0, 3):
+            raise subprocess.CalledProcessError(code, command)
+        return
+    before = count_parts(audit_dir)
+    while count_parts(audit_dir) == before and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(kill_after)
+    kill_tree(process)
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    """torchrun puts its workers into sessions of their own."""
+    listing = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    parents = [tuple(map(int, line.split())) for line in listing.splitlines()[1:]]
+    doomed = [process.pid]
+    for parent in doomed:
+        doomed += [pid for pid, ppid in parents if ppid == parent]
+    for pid in doomed:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    process.wait()
+
+
+def count_parts(audit_dir: Path) -> int:
+    return len(list((audit_dir / "verdicts").glob("shard-*")))
+
+
+def report(
+    path: Path, summary: dict[str, Any], seconds: dict[int, list[float]], is_same: dict[int, bool], kills: int
+) -> None:
+    ratios = [one / two for one, two in zip(seconds[1], seconds[2])]
+    results = {
+        "data": "synthetic scenes, safe_llava.miniature",
+        "cores": os.cpu_count(),
+        "rows": summary["rows"],
+        "unreadable": summary["unreadable"],
+        "kills": kills,
+        "same_table": is_same,
+        "seconds": seconds,
+        "ratios": ratios,
+        "decode_share": summary["cost"]["decode_share"],
+        "pictures_per_second": summary["cost"]["pictures_per_second"],
+    }
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    table = Table(title=f"{summary['rows']} synthetic pictures, {summary['unreadable']} unreadable")
+    table.add_column("")
+    table.add_column("found", justify="right")
+    for processes, same in is_same.items():
+        table.add_row(f"killed {kills} times, {processes} processes", "same table" if same else "ANOTHER TABLE")
+    if ratios:
+        ratio = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
+        table.add_row("two processes are faster than one", ratio)
+    table.add_row("decoding, share of the work", f"{summary['cost']['decode_share']:.0%}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,66 @@
+"""The shapes that the benchmarks run at: the miniature, one that fits two cores, and LLaVA-1.5-7B. Random weights."""
+
+from typing import Any
+
+import torch
+from transformers import LlavaConfig, PreTrainedModel
+
+from safe_llava import SafeLlavaConfig
+from safe_llava.miniature import CHECKPOINT
+
+
+SHAPES = ("miniature", "mid", "llava-1.5-7b")
+
+
+def base_config(shape: str) -> LlavaConfig:
+    """The stock LLaVA of a shape."""
+    if shape == "miniature":
+        return LlavaConfig.from_pretrained(CHECKPOINT)
+    if shape == "mid":
+        return _config(224, vision=_sizes(512, 2048, 12, 8), text=_sizes(1024, 2816, 16, 16))
+    if shape == "llava-1.5-7b":
+        return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(4096, 11008, 32, 32))
+    raise ValueError(f"No shape {shape!r}; there are {', '.join(SHAPES)}.")
+
+
+def safe_config(base: LlavaConfig) -> SafeLlavaConfig:
+    """The SafeLLaVA of a stock LLaVA: 64 safety tokens, and as many visual tokens of the head as there are patches."""
+    fields = {name: value for name, value in base.to_dict().items() if name not in ("model_type", "architectures")}
+    num_patches = (base.vision_config.image_size // base.vision_config.patch_size) ** 2
+    return SafeLlavaConfig(**fields, num_safety_visual_tokens=num_patches)
+
+
+def build(model_class: type[PreTrainedModel], config: Any, device: str, dtype: torch.dtype) -> PreTrainedModel:
+    """A model with random weights, seed 0."""
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return model_class(config).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _sizes(width: int, inner: int, layers: int, heads: int) -> dict[str, int]:
+    return {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+
+
+def _config(image_size: int, vision: dict[str, int], text: dict[str, int]) -> LlavaConfig:
+    return LlavaConfig(
+        vision_config={
+            "model_type": "clip_vision_model",
+            "image_size": image_size,
+            "patch_size": 14,
+            "projection_dim": 768,
+            **vision,
+        },
+        text_config={"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096, **text},
+        image_token_id=32000,
+        image_seq_length=(image_size // 14) ** 2,
+    )

@@ -1,0 +1,155 @@
+"""The guard at work: rows are decoded in threads, then judged in batches."""
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate.utils import find_executable_batch_size
+from PIL import Image
+from transformers import AutoProcessor
+
+from ..ask import read_config
+from ..guard_safe_llava import SafeLlavaForSafetyClassification
+from ..pictures import UnreadablePictureError, read_picture
+from ..pipeline_safe_llava import NEUTRAL_QUESTION
+from ..safety_policy import SafetyPolicy
+from ..safety_verdict import SafetyVerdict
+from .rows import AuditRow
+from .table import LEVEL_COLUMNS, TYPE_COLUMNS
+
+
+LARGEST_BATCH = {"cpu": 32}
+"""Rows judged at once where memory allows; a CPU gains nothing by more."""
+LARGEST_BATCH_ON_ACCELERATORS = 256
+
+
+@dataclass(frozen=True)
+class PreparedRow:
+    """
+    A row that is ready to be judged, or the reason why it cannot be.
+
+    Args:
+        row (`AuditRow`): the row.
+        pixel_values (`list[torch.FloatTensor]`): its pictures, each of shape `(num_channels, height, width)`.
+        facts (`dict`): what the verdict table says of the row beside the verdict: `width`, `height`, `notes`, ...
+        reason (`str`, *optional*): why it cannot be judged.
+        seconds (`float`): processor time that decoding took.
+    """
+
+    row: AuditRow
+    pixel_values: list[torch.Tensor] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    seconds: float = 0.0
+
+
+class Judge:
+    """
+    A guard with its processor and policy.
+
+    Args:
+        model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
+        policy (`dict`, *optional*): fields to change in the stored policy.
+        device (`str`, *optional*, defaults to `"cpu"`): where to judge.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
+
+    Raises:
+        ValueError: if there is no SafeLLaVA at `model`, or the policy is invalid.
+    """
+
+    def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
+        read_config(model)
+        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).to(device).eval()
+        self.processor = AutoProcessor.from_pretrained(model)
+        self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
+        self.model_version = _fingerprint(self.model, self.processor)
+        self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
+
+    def prepare(self, row: AuditRow) -> PreparedRow:
+        """Decodes the pictures of a row. Safe to call from several threads."""
+        # Not imported above, for it is an extra that only audits need.
+        from imagehash import phash
+
+        start = time.thread_time()
+        if row.problem is not None:
+            return PreparedRow(row, reason=row.problem)
+        try:
+            pictures = [read_picture(picture) for picture in row.pictures]
+            pixel_values = [
+                self.processor.image_processor(picture.image, return_tensors="pt")["pixel_values"][0]
+                for picture in pictures
+            ]
+        except UnreadablePictureError as error:
+            return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
+        facts: dict[str, Any] = {"notes": [note for picture in pictures for note in picture.notes]}
+        if pictures:
+            first = pictures[0].image
+            facts |= {"width": first.width, "height": first.height, "image_hash": str(phash(first))}
+        return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
+
+    def judge(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
+        """
+        Judges rows together, or in halves where memory does not suffice.
+
+        Returns:
+            `list[dict]`: for each row the columns of the verdict table that hold the verdict and the decision.
+        """
+        try:
+            verdict = self._assess(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            half = len(batch) // 2
+            return self.judge(batch[:half]) + self.judge(batch[half:])
+        decisions = self.model.decide(verdict, self.policy)
+        return [
+            {"level": row["level"], "type": row["type"], "trusted": row["trusted"]}
+            | {"action": decision.action, "types": list(decision.types)}
+            | dict(zip(LEVEL_COLUMNS, row["level_probs"].values()))
+            | dict(zip(TYPE_COLUMNS, row["type_probs"].values()))
+            for row, decision in zip(verdict.to_list(), decisions)
+        ]
+
+    def find_batch_size(self) -> int:
+        """The largest batch, of pictures with a neutral question, that memory holds."""
+        largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
+        blank = self.processor.image_processor(Image.new("RGB", (8, 8)), return_tensors="pt")["pixel_values"][0]
+
+        def try_batch(batch_size: int) -> int:
+            self._assess([PreparedRow(AuditRow(""), [blank])] * batch_size)
+            return batch_size
+
+        return find_executable_batch_size(try_batch, starting_batch_size=largest)()
+
+    def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
+        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.pixel_values)) for prepared in batch]
+        prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        pixel_values = [picture for prepared in batch for picture in prepared.pixel_values]
+        inputs: dict[str, Any] = {}
+        if pixel_values:
+            inputs["pixel_values"] = torch.stack(pixel_values)
+            # Users' texts hold no such token any more: the processor's chat template has seen to that.
+            placeholders = self.processor.replace_image_token(inputs, 0)
+            prompts = [prompt.replace(self.processor.image_token, placeholders) for prompt in prompts]
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+        inputs |= self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
+        names = ("input_ids", "attention_mask", "pixel_values")
+        return self.model.assess(**{name: inputs[name] for name in names if name in inputs}, safety_policy=self.policy)
+
+
+def _chat(text: str, num_pictures: int) -> list[dict[str, Any]]:
+    pictures: list[dict[str, Any]] = [{"type": "image"}] * num_pictures
+    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
+
+
+def _fingerprint(model: SafeLlavaForSafetyClassification, processor: Any) -> str:
+    """Changes with every weight that a verdict rests on, with its type and with the preprocessing."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(processor.image_processor.to_json_string().encode())
+    digest.update(str(processor.chat_template).encode())
+    return digest.hexdigest()[:12]

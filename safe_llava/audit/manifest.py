@@ -1,0 +1,92 @@
+"""
+Folders and JSON files as a manifest: a parquet file that lists every row, in row groups that are the audit's shards.
+
+It is written once, when the audit begins, so that every process and every later start sees the same rows in the same
+order, whatever happens to the folder meanwhile.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..pictures import is_picture, is_picture_name
+from .atomic import atomic_path
+from .rows import AuditRow, printable_key
+
+
+# Paths are bytes, for a file name need not be valid UTF-8.
+_SCHEMA = pa.schema(
+    [("key", pa.string()), ("pictures", pa.list_(pa.binary())), ("text", pa.string()), ("problem", pa.string())]
+)
+
+
+class ManifestSource:
+    """
+    The rows of a manifest.
+
+    Args:
+        path (`Path`): the parquet file that [`write_manifest`] wrote.
+    """
+
+    def __init__(self, path: Path):
+        self._file = pq.ParquetFile(path)
+        self.num_shards: int = self._file.num_row_groups
+        self.num_rows: int | None = self._file.metadata.num_rows
+
+    def shard_rows(self, shard: int) -> int:
+        return self._file.metadata.row_group(shard).num_rows
+
+    def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
+        for row in self._file.read_row_group(shard).slice(start).to_pylist():
+            pictures = tuple(Path(os.fsdecode(picture)) for picture in row["pictures"])
+            yield AuditRow(row["key"], pictures, row["text"], row["problem"])
+
+
+def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> None:
+    """
+    Writes the manifest of a source, whole or not at all.
+
+    Args:
+        rows (`Iterable[AuditRow]`): all rows; their pictures are files.
+        path (`Path`): where it goes.
+        shard_size (`int`): rows of a shard.
+    """
+    with atomic_path(path) as partial, pq.ParquetWriter(partial, _SCHEMA) as writer:
+        waiting: list[dict] = []
+        for row in rows:
+            pictures = [os.fsencode(picture) for picture in row.pictures]
+            waiting.append({"key": row.key, "pictures": pictures, "text": row.text, "problem": row.problem})
+            if len(waiting) == shard_size:
+                writer.write_table(pa.Table.from_pylist(waiting, _SCHEMA))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.Table.from_pylist(waiting, _SCHEMA))
+
+
+def list_folder(folder: Path, passed_over: Counter[str]) -> Iterator[AuditRow]:
+    """
+    Every picture below a folder, in the order of their names; the key is the path from the folder.
+
+    A file is taken for a picture by its name, or, where the name says otherwise, because it begins like one. Links to
+    files are followed, links to folders are not.
+
+    Args:
+        folder (`Path`): the folder.
+        passed_over (`Counter[str]`): gets, by suffix, the number of files that are no pictures.
+    """
+    for directory, subfolders, names in os.walk(folder, onerror=_raise):
+        subfolders.sort()
+        for name in sorted(names):
+            path = Path(directory, name)
+            if is_picture_name(path) or is_picture(path):
+                yield AuditRow(printable_key(path.relative_to(folder).as_posix()), (path.absolute(),))
+            else:
+                passed_over[path.suffix.lower() or "no suffix"] += 1
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,79 @@
+"""The audit on a Ray cluster: an actor pool of guards that take shards from a Ray dataset (extra `ray`)."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from .engine import audit_shards
+from .judge import Judge
+from .plan import Plan
+from .sources import open_source
+from .table import read_progress
+
+
+class ShardActor:
+    """
+    A guard that judges one shard after the other, and writes the parts itself: what an actor has finished stays
+    finished, whatever becomes of the cluster.
+    """
+
+    def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
+        from .run import default_device
+
+        self.output_dir = Path(output_dir)
+        self.plan = Plan.read(self.output_dir / "plan.json")
+        self.judge = Judge(self.plan.model, self.plan.policy, device or default_device(0), dtype)
+        self.source = open_source(self.plan.spec, self.output_dir / "manifest.parquet", self.plan.settings.part_size)
+        self.workers, self.skip_broken, self.actors = workers, skip_broken, actors
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        folder = self.output_dir / "verdicts"
+        _, begun = read_progress(folder)
+        broken = audit_shards(
+            self.judge,
+            self.source,
+            batch["id"].tolist(),
+            begun,
+            folder,
+            self.plan.settings,
+            self.workers,
+            self.skip_broken,
+            lambda prepared: None,
+            self.actors,
+        )
+        return {"broken": broken}
+
+
+def audit_with_ray(
+    output_dir: Path,
+    shards: list[int],
+    num_actors: int,
+    device: str | None,
+    dtype: str,
+    workers: int,
+    skip_broken_shards: bool,
+) -> list[str]:
+    """
+    Judges shards of a planned audit in an actor pool. `output_dir`, source and model must be there on every node.
+
+    Returns:
+        What is wrong with the shards that could not be read to their end.
+    """
+    if not shards:
+        return []
+    ray.init(ignore_reinit_error=True)
+    # Actors that reserve every logical CPU starve the tasks that feed them, and Ray waits for ever without a word.
+    num_cpus = min(1.0, (ray.cluster_resources()["CPU"] - 1) / num_actors) or 0.1
+    num_gpus = min(1.0, ray.cluster_resources().get("GPU", 0) / num_actors)
+    # A shard a block: else the first actor gets them all.
+    dataset = ray.data.from_items([{"id": shard} for shard in shards], override_num_blocks=len(shards))
+    results = dataset.map_batches(
+        ShardActor,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=num_actors),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        fn_constructor_args=(str(output_dir.absolute()), device, dtype, workers, skip_broken_shards, num_actors),
+    )
+    return [row["broken"] for row in results.iter_rows()]

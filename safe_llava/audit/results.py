@@ -1,0 +1,138 @@
+"""What an audit leaves behind beside the verdict table: a summary, lists of keys to keep and to drop, a report."""
+
+import importlib.metadata
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..pictures import UnreadablePictureError, read_picture
+from ..version import __version__
+from .atomic import atomic_path
+from .plan import Plan
+from .report import write_report
+from .sources import Source
+from .table import PartName, part_paths, read_costs, read_num_rows, read_verdicts
+
+
+PACKAGES = ("transformers", "torch", "datasets", "pillow")
+THUMBNAIL_SIZE = 256
+"""Longest side of a thumbnail in the report, in pixels."""
+
+
+def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any]:
+    """
+    Writes `summary.json`, `keep.txt`, `drop.txt` and `report.html` for a finished verdict table.
+
+    `keep.txt` has the keys of the rows that the policy answers without a hint, `drop.txt` all others: those that it
+    flags, and those that could not be read. A key that stands for several rows is kept only if all of them are.
+
+    Returns:
+        `dict`: the summary.
+    """
+    folder = output_dir / "verdicts"
+    table = read_verdicts(folder)
+    is_kept = pc.fill_null(pc.equal(table["action"], "answer"), False)
+    dropped = pc.unique(table.filter(pc.invert(is_kept))["key"])
+    kept = table.filter(is_kept)["key"]
+    kept = kept.filter(pc.invert(pc.is_in(kept, dropped)))
+    _write_lines(output_dir / "keep.txt", kept)
+    _write_lines(output_dir / "drop.txt", dropped)
+    summary = _summarize(plan, table, folder) | {"keep": len(kept), "drop": len(dropped)}
+    with atomic_path(output_dir / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(output_dir / "report.html") as partial:
+        write_report(partial, table, summary, lambda keys: _read_thumbnails(folder, table, source, keys))
+    return summary
+
+
+def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
+    judged = table.filter(pc.equal(table["status"], "judged"))
+    flagged = judged.filter(pc.not_equal(judged["action"], "answer"))
+    reasons = Counter(reason.split(":")[0] for reason in table["reason"].drop_null().to_pylist())
+    return {
+        "source": plan.spec.source,
+        "model": plan.model,
+        "model_version": plan.model_version,
+        "policy_version": plan.policy_version,
+        "rows": len(table),
+        "judged": len(judged),
+        "unreadable": len(table) - len(judged),
+        "untrusted": pc.sum(pc.invert(judged["trusted"])).as_py() or 0,
+        "flagged": len(flagged),
+        "duplicate_keys": len(table) - pc.count_distinct(table["key"]).as_py(),
+        "actions": _counts(judged["action"]),
+        "levels": _counts(judged["level"]),
+        "types": _counts(pc.list_flatten(flagged["types"])),
+        "unreadable_reasons": dict(reasons.most_common()),
+        "files_passed_over": plan.files_passed_over,
+        "cost": _cost(read_costs(folder)),
+        "versions": {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
+    }
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return dict(Counter(column.to_pylist()).most_common())
+
+
+def _cost(parts: list[dict[str, float]]) -> dict[str, float]:
+    """Seconds in which any process worked are counted once, and those in which none did are not."""
+    seconds, end = 0.0, float("-inf")
+    for part in sorted(parts, key=lambda part: part["started"]):
+        seconds += max(0.0, part["finished"] - max(part["started"], end))
+        end = max(end, part["finished"])
+    decode, judge = (sum(part[name] for part in parts) for name in ("decode_seconds", "judge_seconds"))
+    pictures = sum(part["pictures"] for part in parts)
+    return {
+        "pictures": pictures,
+        "seconds": round(seconds, 3),
+        "pictures_per_second": round(pictures / max(seconds, 1e-9), 2),
+        "decode_seconds": round(decode, 3),
+        "judge_seconds": round(judge, 3),
+        "decode_share": round(decode / max(decode + judge, 1e-9), 4),
+        "processes": max(part["processes"] for part in parts),
+    }
+
+
+def _write_lines(path: Path, keys: pa.ChunkedArray | pa.Array) -> None:
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
+        for key in keys:
+            file.write(f"{key}\n")
+
+
+def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[str]) -> dict[str, bytes]:
+    """Thumbnails of the rows with these keys, read from the source again; without those that cannot be read now."""
+    places = [(PartName.parse(path), rows) for path, rows in zip(part_paths(folder), read_num_rows(folder))]
+    wanted = pc.index_in(pa.array(keys), table["key"]).drop_null().to_pylist()
+    thumbnails = {}
+    for position in wanted:
+        shard, start = _locate(places, position)
+        row = next(source.rows(shard, start))
+        try:
+            thumbnails[row.key] = _thumbnail(row.pictures[0])
+        except (UnreadablePictureError, IndexError):
+            continue
+    return thumbnails
+
+
+def _locate(places: list[tuple[PartName, int]], position: int) -> tuple[int, int]:
+    """The shard of a row of the table, and the row's place in it."""
+    start: Counter[int] = Counter()
+    for name, num_rows in places:
+        if position < num_rows:
+            return name.shard, start[name.shard] + position
+        position -= num_rows
+        start[name.shard] += num_rows
+    raise IndexError(position)
+
+
+def _thumbnail(picture: Path | bytes) -> bytes:
+    image = read_picture(picture).image
+    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
+    file = io.BytesIO()
+    image.save(file, format="JPEG", quality=80)
+    return file.getvalue()

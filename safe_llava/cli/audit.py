@@ -1,0 +1,123 @@
+"""`safe-llava audit`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Device, DType, PolicyChanges, read_policy_changes, reported
+
+
+EXIT_CODE_UNREADABLE = 3
+
+
+def audit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder of pictures; .json or .jsonl with conversations; parquet, arrow or webdataset files; Hub id.",
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
+    output_dir: Annotated[
+        Path, typer.Option(file_okay=False, help="Gets verdicts, summary.json, keep.txt, drop.txt and report.html.")
+    ],
+    image_folder: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder of the pictures that JSON names; default: the file's.")
+    ] = None,
+    image_column: Annotated[
+        list[str] | None, typer.Option(help="Column of pictures; may be given several times. Default: all of them.")
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the question. Default: conversations or messages, else none.")
+    ] = None,
+    key_column: Annotated[
+        str | None, typer.Option(help="Column of the rows' names. Default: id, __key__ or number.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
+    config_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
+    streaming: Annotated[bool, typer.Option("--streaming", help="Read while judging; no download first.")] = False,
+    policy: PolicyChanges = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Rows judged at once; default: what memory holds.")
+    ] = None,
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Rows of a table file: what a killed run loses at most.")
+    ] = 1024,
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads; default: this process' cores.")] = None,
+    skip_broken_shards: Annotated[
+        bool, typer.Option("--skip-broken-shards", help="Finish files that break off with what they hold.")
+    ] = False,
+    ray_actors: Annotated[
+        int | None, typer.Option(min=1, help="Judge in so many Ray actors, on the cluster or on this machine.")
+    ] = None,
+    device: Device = None,
+    dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
+) -> None:
+    """
+    Judge every picture of a dataset; go on where a killed run was. Under torchrun every process takes its share.
+
+    Exit code 0: all rows were judged; 3: finished, but some rows could not be read (under torchrun 0, since a launcher
+    would start again); 1: an error, or parts of the source are unfinished.
+    """
+    with reported():
+        from ..audit.run import run_audit
+        from ..audit.sources import SourceSpec
+
+        spec = SourceSpec(
+            source,
+            None if image_folder is None else str(image_folder),
+            tuple(image_column or ()),
+            text_column,
+            key_column,
+            split,
+            config_name,
+            streaming,
+        )
+        outcome = run_audit(
+            spec,
+            model,
+            output_dir,
+            policy=read_policy_changes(policy),
+            device=device,
+            dtype=dtype.value,
+            batch_size=batch_size,
+            shard_size=shard_size,
+            workers=workers,
+            skip_broken_shards=skip_broken_shards,
+            ray_actors=ray_actors,
+        )
+        if outcome.broken_shards:
+            problems = "\n".join(f"  {problem}" for problem in outcome.broken_shards)
+            raise ValueError(
+                f"{len(outcome.broken_shards)} shards of {source} could not be read to their end:\n{problems}\n"
+                "Run again to try them again, or with --skip-broken-shards to take what they hold."
+            )
+    if outcome.summary is None:
+        typer.echo("This process' share is finished; another process is still at work.")
+        return
+    typer.echo(_in_words(outcome.summary, output_dir))
+    if outcome.summary["unreadable"] and "RANK" not in os.environ:
+        raise typer.Exit(EXIT_CODE_UNREADABLE)
+
+
+def _in_words(summary: dict, output_dir: Path) -> str:
+    cost = summary["cost"]
+    untrusted = f", {summary['untrusted']} of them for want of a trusted verdict" if summary["untrusted"] else ""
+    lines = [
+        f"rows        {summary['rows']}: {summary['keep']} to keep, {summary['drop']} to drop",
+        f"flagged     {summary['flagged']} by the policy{untrusted}",
+        f"unreadable  {summary['unreadable']} {_listed(summary['unreadable_reasons'])}",
+        f"levels      {_listed(summary['levels'])}",
+        f"types       {_listed(summary['types'])}",
+        f"speed       {cost['pictures_per_second']:.0f} pictures/s; {cost['decode_share']:.0%} of it decoding",
+    ]
+    if summary["files_passed_over"]:
+        lines.insert(1, f"passed over {_listed(summary['files_passed_over'])}: no pictures")
+    return "\n".join([*lines, f"Look at {output_dir / 'report.html'}. The table is in {output_dir / 'verdicts'}."])
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"

@@ -1,0 +1,77 @@
+"""A folder of one's own pictures, by sub-folders that are named after risk types.
+
+<folder>/privacy/*.jpg        any of the six risk types, spelled as [`~safe_llava.data.parse_safety_type`] takes it
+<folder>/safe/*.png           harmless pictures, to be helped with
+<folder>/question.txt         the question to ask about every picture, and likewise in a sub-folder for its own;
+                              a neutral one is asked where there is none
+"""
+
+from pathlib import Path
+
+from ...data.labels import parse_safety_type
+from ...safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
+from .picture_files import SUFFIXES, PictureFiles
+from .records import InvalidBenchmarkError, Record, check_split
+from .row import BenchmarkRow
+
+
+NEUTRAL_QUESTION = "Describe this picture."
+QUESTION_FILE = "question.txt"
+
+
+def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]:
+    """
+    Loads a folder of pictures; `subset` is the type and `id` the picture's path in the folder.
+
+    Args:
+        path (`Path`): the folder.
+        split (`str`, *optional*): must be left out.
+    """
+    check_split("risk_folder", split, ())
+    items = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [item for item in items if item.is_dir() and not item.name.startswith(".")]
+    if not folders:
+        raise InvalidBenchmarkError(f"{path} has no sub-folder named after a risk type, such as {path / 'privacy'}.")
+    question = _read_question(path, NEUTRAL_QUESTION)
+    pictures = PictureFiles(path)
+    rows = []
+    for folder in folders:
+        try:
+            kind = parse_safety_type(folder.name)
+        except ValueError as error:
+            raise InvalidBenchmarkError(f"The sub-folder {folder} is not named after a risk type: {error}.") from error
+        name = SAFETY_TYPES[kind]
+        for file in _list_pictures(folder):
+            spelled = file.relative_to(path).as_posix()
+            rows.append(
+                BenchmarkRow(
+                    id=spelled,
+                    question=_read_question(folder, question),
+                    images=(pictures.find(Record(str(file), {}), spelled),),
+                    is_harmful=kind != SAFE_TYPE_ID,
+                    subset=name,
+                    risk_type=None if kind == SAFE_TYPE_ID else name,
+                )
+            )
+    pictures.require_all()
+    return rows
+
+
+def _list_pictures(folder: Path) -> list[Path]:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if others := [str(file) for file in files if file not in pictures and file != folder / QUESTION_FILE]:
+        raise InvalidBenchmarkError(f"{folder} must hold pictures and {QUESTION_FILE} alone, but has {others}.")
+    if not pictures:
+        raise InvalidBenchmarkError(f"{folder} has no picture.")
+    return pictures
+
+
+def _read_question(folder: Path, default: str) -> str:
+    file = folder / QUESTION_FILE
+    if not file.is_file():
+        return default
+    question = file.read_text(encoding="utf-8-sig").strip()
+    if not question:
+        raise InvalidBenchmarkError(f"{file} is empty; write a question or remove it.")
+    return question

@@ -1,0 +1,179 @@
+"""How well probabilities of risk levels and risk types agree with labels: accuracy, ranking and calibration."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from ..calibration.temperature import expected_calibration_error, top_label
+from ..data.labels import label_disagreement
+from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from .metrics import area_under_roc, average_precision, macro_f1
+
+
+DEFAULT_RESAMPLES = 500
+LEAST_DEFINED = 0.95
+"""Share of the resamples in which a figure must be defined for its interval to be given."""
+
+
+def score_classifier(
+    level_probs: np.ndarray,
+    type_probs: np.ndarray,
+    safety_level: np.ndarray,
+    safety_type: np.ndarray,
+    num_resamples: int = DEFAULT_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """
+    Scores probabilities against labels.
+
+    Args:
+        level_probs (`np.ndarray` of shape `(num_rows, 4)`): probabilities of the risk levels.
+        type_probs (`np.ndarray` of shape `(num_rows, 7)`): probabilities of the risk types.
+        safety_level (`np.ndarray` of shape `(num_rows,)`): true levels, 0 to 3.
+        safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6.
+        num_resamples (`int`, *optional*, defaults to 500): resamples of the rows for the intervals; 0 gives none.
+        seed (`int`, *optional*, defaults to 0): of the resamples.
+
+    Returns:
+        A dictionary that JSON can hold:
+
+        - `rows`, `num_resamples`, `seed`;
+        - `level` and `type`: `accuracy`, `macro_f1` (over the classes that occur) and `ece`, the calibration error of
+          the most probable class;
+        - `risky`, whether there is any risk (one minus the probability of level "none"): `rows` that are,
+          `accuracy` of the most probable level, `auroc`, `auprc` and `ece`;
+        - `types`, each risk type against all other rows: `rows` of it, `auroc`, `auprc` and `ece`.
+
+        Each figure is a dictionary of its `value` and its `interval`, the 95 % percentile-bootstrap interval over
+        rows. Both are `None` where they are not defined, and `reason` says why. Resampled rows are less even than the
+        rows themselves, so with few of them an `ece` may lie below its interval.
+
+    Raises:
+        ValueError: if shapes, probabilities or labels are not as described.
+
+    Example:
+
+    ```python
+    >>> scores = score_classifier(level_probs, type_probs, safety_level, safety_type)
+    >>> scores["types"]["privacy"]["auroc"]
+    {'value': 0.93, 'interval': [0.89, 0.96]}
+    >>> scores["types"]["politics"]["auroc"]
+    {'value': None, 'interval': None, 'reason': 'none of the 400 rows is politics, so there is nothing to rank'}
+    ```"""
+    columns = _check_rows(level_probs, type_probs, safety_level, safety_type)
+    values = _figures(*columns)
+    intervals = _bootstrap(columns, num_resamples, seed) if num_resamples else {}
+    risky, risk_types = columns[2] > 0, columns[3]
+    counts = {"risky": risky.sum(), **{name: (risk_types == index).sum() for index, name in enumerate(RISK_TYPES)}}
+    num_rows = len(risky)
+
+    def group(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"rows": int(counts[name])} if name in counts else {}
+        for (owner, figure), value in values.items():
+            if owner == name:
+                found[figure] = _describe(value, intervals.get((owner, figure)), name, counts.get(name, 0), num_rows)
+        return found
+
+    return {
+        "rows": num_rows,
+        "num_resamples": num_resamples,
+        "seed": seed,
+        **{name: group(name) for name in ("level", "type", "risky")},
+        "types": {name: group(name) for name in RISK_TYPES},
+    }
+
+
+def _figures(
+    level_probs: np.ndarray, type_probs: np.ndarray, level: np.ndarray, risk_type: np.ndarray
+) -> dict[tuple[str, str], float | None]:
+    """Every figure by its group and its name; `None` where it is not defined."""
+    figures: dict[tuple[str, str], float | None] = {}
+    for name, probs, labels in (("level", level_probs, level), ("type", type_probs, risk_type)):
+        confidence, is_right = top_label(probs, labels)
+        figures[name, "accuracy"] = float(is_right.mean())
+        figures[name, "macro_f1"] = macro_f1(labels, probs.argmax(axis=1))
+        figures[name, "ece"] = expected_calibration_error(confidence, is_right)
+    is_risky = level > 0
+    figures["risky", "accuracy"] = float(((level_probs.argmax(axis=1) > 0) == is_risky).mean())
+    one_against_rest = {name: (type_probs[:, i], risk_type == i) for i, name in enumerate(RISK_TYPES)}
+    for name, (probs, is_true) in {"risky": (1 - level_probs[:, 0], is_risky), **one_against_rest}.items():
+        figures[name, "auroc"] = area_under_roc(is_true, probs)
+        figures[name, "auprc"] = average_precision(is_true, probs)
+        figures[name, "ece"] = expected_calibration_error(probs, is_true)
+    return figures
+
+
+def _bootstrap(
+    columns: tuple[np.ndarray, ...], num_resamples: int, seed: int
+) -> dict[tuple[str, str], tuple[list[float] | None, int]]:
+    """For each figure its interval, and in how many resamples it was defined; all figures share the resamples."""
+
+    def statistic(rows: np.ndarray) -> np.ndarray:
+        return np.array(list(_figures(*(column[rows] for column in columns)).values()), dtype=float)
+
+    with warnings.catch_warnings():
+        # Resamples without a class are told apart below.
+        warnings.simplefilter("ignore")
+        resampled = bootstrap(
+            (np.arange(len(columns[0])),),
+            statistic,
+            vectorized=False,
+            n_resamples=num_resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+    intervals = {}
+    for key, values in zip(_figures(*columns), resampled.bootstrap_distribution):
+        defined = values[~np.isnan(values)]
+        is_given = len(defined) >= LEAST_DEFINED * num_resamples
+        intervals[key] = (np.percentile(defined, [2.5, 97.5]).tolist() if is_given else None, len(defined))
+    return intervals
+
+
+def _describe(
+    value: float | None, interval: tuple[list[float] | None, int] | None, name: str, count: int, num_rows: int
+) -> dict[str, Any]:
+    if value is None:
+        share = "none of the {} rows is {}" if not count else "all {} rows are {}"
+        reason = f"{share.format(num_rows, name)}, so there is nothing to rank"
+        return {"value": None, "interval": None, "reason": reason}
+    if interval is None:
+        return {"value": value, "interval": None, "reason": "no resamples were asked for"}
+    if interval[0] is None:
+        reason = f"with so few rows of either kind the figure is defined in only {interval[1]} resamples"
+        return {"value": value, "interval": None, "reason": reason}
+    return {"value": value, "interval": interval[0]}
+
+
+def _check_rows(
+    level_probs: np.ndarray, type_probs: np.ndarray, level: np.ndarray, risk_type: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    level, risk_type = np.asarray(level), np.asarray(risk_type)
+    checked = []
+    for name, given, labels, classes in (
+        ("level", level_probs, level, SAFETY_LEVELS),
+        ("type", type_probs, risk_type, SAFETY_TYPES),
+    ):
+        probs = np.asarray(given, dtype=np.float64)
+        if probs.shape != (len(level), len(classes)) or labels.shape != (len(level),):
+            raise ValueError(
+                f"`{name}_probs` and `safety_{name}` must have the shapes ({len(level)}, {len(classes)}) and "
+                f"({len(level)},), got {probs.shape} and {labels.shape}."
+            )
+        is_sound = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) < 1e-3)
+        if not is_sound.all():
+            raise ValueError(
+                f"Row {int(np.argmin(is_sound)) + 1}: `{name}_probs` must be probabilities that sum to 1, got "
+                f"{probs[np.argmin(is_sound)].tolist()}."
+            )
+        if not np.isin(labels, range(len(classes))).all():
+            raise ValueError(f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}; leave others out.")
+        checked.append(probs)
+    for number, pair in enumerate(zip(level.tolist(), risk_type.tolist()), start=1):
+        if problem := label_disagreement(*pair):
+            raise ValueError(f"Row {number}: {problem}.")
+    if len(level) < 2:
+        raise ValueError(f"At least 2 labelled rows are needed, got {len(level)}.")
+    return checked[0], checked[1], level, risk_type

@@ -1,0 +1,85 @@
+"""`safe-llava audit`: what it leaves, what it says, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from safe_llava.audit.table import part_paths, read_verdicts
+from safe_llava.cli import app
+
+
+@pytest.fixture
+def run(guard_checkpoint, tmp_path):
+    def run(source: object, *more: object) -> Result:
+        arguments = ["audit", source, "--model", guard_checkpoint, "--output-dir", tmp_path / "audit", *more]
+        return CliRunner().invoke(app, [str(argument) for argument in (*arguments, "--device", "cpu")])
+
+    return run
+
+
+def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, picture_folder):
+    result = run(picture_folder)
+    assert result.exit_code == 3
+    assert "unreadable  3 2 not a picture, 1 cut off" in result.output
+
+
+def test_a_sound_folder_ends_with_zero(run, make_image, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    make_image(0).save(tmp_path / "pictures" / "a.png")
+    assert run(tmp_path / "pictures").exit_code == 0
+
+
+def test_a_launcher_is_not_made_to_start_again(run, picture_folder, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    assert run(picture_folder).exit_code == 0
+
+
+def test_everything_promised_is_there(run, picture_folder, tmp_path):
+    run(picture_folder)
+    names = {path.name for path in (tmp_path / "audit").iterdir()}
+    assert {"verdicts", "summary.json", "keep.txt", "drop.txt", "report.html"} <= names
+    assert not list((tmp_path / "audit").rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    "source, more, message",
+    [
+        ("nowhere", (), "nowhere"),
+        (".", ("--policy", "policy.json"), "policy.json"),
+    ],
+)
+def test_bad_input_ends_in_one_line(run, source, more, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("policy.json").write_text("{")
+    result = run(source, *more)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output and message in result.output
+
+
+def test_a_killed_run_goes_on_where_it_was(guard_checkpoint, make_image, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(400):
+        make_image(number).save(folder / f"{number:03}.png")
+    options = ["--model", guard_checkpoint, "--output-dir", tmp_path / "audit", "--device", "cpu", "--shard-size", "8"]
+    command = [sys.executable, "-m", "safe_llava", "audit", folder, *options]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, start_new_session=True)
+    while len(part_paths(tmp_path / "audit" / "verdicts")) < 5 and process.poll() is None:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finished = len(part_paths(tmp_path / "audit" / "verdicts"))
+    assert 5 <= finished < 50
+
+    result = CliRunner().invoke(app, [str(argument) for argument in command[3:]])
+    assert result.exit_code == 0
+    keys = read_verdicts(tmp_path / "audit" / "verdicts")["key"].to_pylist()
+    assert keys == [f"{number:03}.png" for number in range(400)]
+    assert json.loads((tmp_path / "audit" / "summary.json").read_text())["rows"] == 400

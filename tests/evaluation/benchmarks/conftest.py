@@ -1,0 +1,80 @@
+"""Writers of small, harmless files in the schemas of the benchmarks."""
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def picture() -> Callable[..., bytes]:
+    """`picture("PNG")` is an encoded picture of four pixels."""
+
+    def encode(form: str = "PNG", colour: str = "green") -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (2, 2), colour).save(buffer, form)
+        return buffer.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def write_pictures(picture) -> Callable[..., None]:
+    """`write_pictures(folder, "a/1.png", "2.jpg")` writes a picture of the named format to each path."""
+
+    def write(folder: Path, *names: str) -> None:
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture({"jpg": "JPEG", "webp": "WEBP"}.get(path.suffix[1:].lower(), "PNG")))
+
+    return write
+
+
+@pytest.fixture
+def write_archive(picture) -> Callable[..., None]:
+    """`write_archive(path, "test/1.png")` packs a picture under each name, as zip or tar by the path's suffix."""
+
+    def write(path: Path, *names: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".tar":
+            with tarfile.open(path, "w") as archive:
+                for name in names:
+                    member = tarfile.TarInfo(name)
+                    member.size = len(picture())
+                    archive.addfile(member, io.BytesIO(picture()))
+        else:
+            with zipfile.ZipFile(path, "w") as archive:
+                for name in names:
+                    archive.writestr(name, picture())
+
+    return write
+
+
+@pytest.fixture
+def write_json() -> Callable[[Path, Any], None]:
+    def write(path: Path, value: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = "\n".join(map(json.dumps, value)) if path.suffix == ".jsonl" else json.dumps(value, indent=2)
+        path.write_text(lines, encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture
+def write_csv() -> Callable[..., None]:
+    def write(path: Path, *rows: dict[str, Any], encoding: str = "utf-8") -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding=encoding, newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    return write
