@@ -9,7 +9,7 @@ from pathlib import Path
 
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ...pictures import UnreadablePictureError, read_picture
 from ..benchmarks.row import BenchmarkRow
@@ -26,12 +26,12 @@ def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
     Pictures in files are left there; inspect reads them when the sample runs.
 
     Raises:
-        UnreadablePictureError: if a picture is none, with the row's id.
+        ValueError: if a picture is none, with the row's id.
     """
     try:
         pictures = [ContentImage(image=_to_reference(picture)) for picture in row.images]
     except (OSError, UnreadablePictureError) as error:
-        raise UnreadablePictureError(f"Row {row.id!r} has a picture that cannot be read: {error}") from error
+        raise ValueError(f"Row {row.id!r} has a picture that cannot be read: {error}") from error
     content: list[Content] = [*pictures, ContentText(text=row.question)]
     return Sample(
         id=row.id,
@@ -66,9 +66,11 @@ def digest_rows(rows: Sequence[BenchmarkRow]) -> str:
 
 def _to_reference(picture: bytes | Path) -> str:
     """A file whose name tells its format, or else a data URI."""
-    with Image.open(picture if isinstance(picture, Path) else io.BytesIO(picture)) as opened:
-        file_format = opened.format or ""
-    if file_format not in JUDGED_FORMATS:
+    try:
+        file = picture if isinstance(picture, Path) else io.BytesIO(picture)
+        with Image.open(file, formats=JUDGED_FORMATS) as opened:
+            file_format = str(opened.format)
+    except UnidentifiedImageError:
         buffer = io.BytesIO()
         read_picture(picture).image.save(buffer, format="PNG")
         return _to_data_uri(buffer.getvalue(), "PNG")

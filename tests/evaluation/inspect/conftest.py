@@ -1,24 +1,26 @@
 """A benchmark of a few harmless rows, checkpoints of the tiny models on the disk, and judges that answer by rote."""
 
+from __future__ import annotations
+
 import io
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-
-pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
-
-import inspect_ai
-from inspect_ai.log import EvalLog
-from inspect_ai.model import ChatMessage, Model, ModelOutput, ModelUsage, get_model
-
 from safe_llava.evaluation import benchmarks
-from safe_llava.evaluation.benchmarks.row import BenchmarkRow
-from safe_llava.evaluation.inspect import entry_point, tasks  # noqa: F401  (what the entry point loads)
+from safe_llava.evaluation.benchmarks import BenchmarkRow
 
 
+if TYPE_CHECKING:
+    from inspect_ai import Task
+    from inspect_ai.log import EvalLog
+    from inspect_ai.model import ChatMessage, Model, ModelOutput
+
+
+# inspect-ai needs Python 3.11, so it is imported inside; each test file skips itself where it is missing.
 NUM_ROWS = 20
 
 
@@ -93,6 +95,7 @@ def benchmark_on_disk(rows: list[BenchmarkRow]) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def make_judge() -> Callable[..., Model]:
     """`make_judge(answer)`: `answer` is given the messages and says the judge's words, or raises."""
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
     def make(answer: Callable[[list[ChatMessage]], str], name: str = "judge", stop_reason: str = "stop") -> Model:
         def reply(messages: list[ChatMessage], *args: object) -> ModelOutput:
@@ -115,9 +118,13 @@ def parrot(make_judge: Callable[..., Model]) -> Model:
 @pytest.fixture(scope="session")
 def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., EvalLog]:
     """`evaluate(task, model, judge)` runs one task and gives its log."""
+    import inspect_ai
+
+    from safe_llava.evaluation.inspect import entry_point  # noqa: F401  (what inspect loads where we are installed)
+
     log_dir = str(tmp_path_factory.mktemp("logs"))
 
-    def run(task: inspect_ai.Task, model: str | Model, judge: Model | None = None, **kwargs: object) -> EvalLog:
+    def run(task: Task, model: str | Model, judge: Model | None = None, **kwargs: object) -> EvalLog:
         roles = {} if judge is None else {"grader": judge}
         (log,) = inspect_ai.eval(task, model=model, model_roles=roles, log_dir=log_dir, display="log", **kwargs)
         return log

@@ -24,6 +24,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolInfo
 
 from safe_llava.ask import ask
+from safe_llava.evaluation.inspect import entry_point  # noqa: F401  (what inspect loads where we are installed)
 from safe_llava.safety_hints import DEFAULT_REFUSALS
 from safe_llava.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
@@ -208,7 +209,7 @@ def test_a_broken_picture_fails_its_own_chat_alone(base, make_image):
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask_whole)
-            with pytest.raises(ValueError, match="cannot be read"):
+            with pytest.raises(ValueError, match="no picture format"):
                 await base.generate([broken], config=SHORT)
         return whole[0]
 
