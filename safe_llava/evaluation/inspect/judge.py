@@ -124,7 +124,7 @@ def _pictures_of(state: TaskState) -> list[ContentImage]:
 def _judged(judge: Model, verdict: Any, failure: Failure | None, text: str) -> Judgement:
     metadata = {
         "judge": str(judge),
-        "judge_config": judge.config.model_dump(exclude_none=True),
+        "judge_config": judge.config.model_dump(exclude_none=True, exclude={"extra_headers"}),  # they may hold keys
         "judge_failure": failure,
         "harness": f"safe-llava {__version__}",
     }

@@ -1,5 +1,6 @@
 """Requests that wait together are answered together."""
 
+import time
 from collections.abc import Sequence
 
 import anyio
@@ -73,3 +74,23 @@ def test_a_cancelled_request_is_not_answered():
 
     anyio.run(cancel_one)
     assert recorder.batches == [[2]]
+
+
+def test_requests_whose_leader_is_cancelled_are_answered_all_the_same():
+    async def cancel_leader() -> list[int]:
+        batcher = Batcher(lambda requests, key: time.sleep(0.3) or [2 * request for request in requests], batch_size=2)
+        replies: list[int] = []
+
+        async def lead() -> None:
+            with anyio.move_on_after(0.1):
+                await batcher(1, "same")
+
+        async def follow() -> None:
+            replies.append(await batcher(2, "same"))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(lead)
+            group.start_soon(follow)
+        return replies
+
+    assert anyio.run(cancel_leader) == [4]

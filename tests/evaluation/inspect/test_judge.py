@@ -79,6 +79,12 @@ def test_the_judge_and_its_settings_stand_in_the_metadata(make_judge):
     assert metadata["judge_config"]["temperature"] == 0.0
 
 
+def test_headers_of_the_judge_do_not_stand_in_the_metadata(make_judge):
+    grader = make_judge(lambda messages: "RATING: 3")
+    grader.config.extra_headers = {"Authorization": "Bearer secret"}
+    assert "secret" not in str(judge(grader).metadata)
+
+
 def raise_timeout(messages):
     raise TimeoutError("300 s are over")
 
