@@ -25,6 +25,10 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 IMAGE_SIZE, PATCH_SIZE = 30, 6
 NUM_PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
 NUM_SAFETY_TOKENS = 4

@@ -91,7 +91,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path):
 def test_postscript_is_not_run(tmp_path):
     path = tmp_path / "drawing.eps"
     Image.new("RGB", (16, 16), RED).save(path)
-    with pytest.raises(UnreadablePictureError, match="drawing.eps"):
+    with pytest.raises(UnreadablePictureError, match=r"drawing\.eps"):
         read_picture(path)
 
 

@@ -14,6 +14,9 @@ from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.quickstart import run_quickstart
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quickstart")

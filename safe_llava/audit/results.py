@@ -15,6 +15,7 @@ from ..version import __version__
 from .atomic import atomic_path
 from .plan import Plan
 from .report import write_report
+from .samples import find_flagged, find_passed
 from .sources import Source
 from .table import PartName, part_paths, read_costs, read_num_rows, read_verdicts
 
@@ -29,14 +30,15 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
     Writes `summary.json`, `keep.txt`, `drop.txt` and `report.html` for a finished verdict table.
 
     `keep.txt` has the keys of the rows that the policy answers without a hint, `drop.txt` all others: those that it
-    flags, and those that could not be read. A key that stands for several rows is kept only if all of them are.
+    flags, those whose verdict is not to be trusted, and those that could not be read. A key that stands for several
+    rows is kept only if all of them are.
 
     Returns:
         `dict`: the summary.
     """
     folder = output_dir / "verdicts"
     table = read_verdicts(folder)
-    is_kept = pc.fill_null(pc.equal(table["action"], "answer"), False)
+    is_kept = pa.array(find_passed(table))
     dropped = pc.unique(table.filter(pc.invert(is_kept))["key"])
     kept = table.filter(is_kept)["key"]
     kept = kept.filter(pc.invert(pc.is_in(kept, dropped)))
@@ -52,8 +54,8 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
 
 def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
     judged = table.filter(pc.equal(table["status"], "judged"))
-    flagged = judged.filter(pc.not_equal(judged["action"], "answer"))
-    reasons = Counter(reason.split(":")[0] for reason in table["reason"].drop_null().to_pylist())
+    flagged = table.filter(pa.array(find_flagged(table)))
+    reasons = pc.list_element(pc.split_pattern(table["reason"].drop_null(), ":", max_splits=1), 0)
     return {
         "source": plan.spec.source,
         "model": plan.model,
@@ -68,15 +70,16 @@ def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
         "actions": _counts(judged["action"]),
         "levels": _counts(judged["level"]),
         "types": _counts(pc.list_flatten(flagged["types"])),
-        "unreadable_reasons": dict(reasons.most_common()),
+        "unreadable_reasons": _counts(reasons),
         "files_passed_over": plan.files_passed_over,
         "cost": _cost(read_costs(folder)),
         "versions": {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
     }
 
 
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    return dict(Counter(column.to_pylist()).most_common())
+def _counts(column: pa.ChunkedArray | pa.Array) -> dict[str, int]:
+    counts = {item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _cost(parts: list[dict[str, float]]) -> dict[str, float]:

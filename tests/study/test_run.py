@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 
+pytestmark = pytest.mark.slow
+
+
 def run(script: list[str], *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([*script, *arguments], capture_output=True, text=True)
 
