@@ -1,0 +1,85 @@
+"""Rows of a benchmark as inspect's samples."""
+
+import base64
+import hashlib
+import io
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from inspect_ai.dataset import Sample
+from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
+from PIL import Image, UnidentifiedImageError
+
+from ...pictures import UnreadablePictureError, read_picture
+from ..benchmarks.row import BenchmarkRow
+
+
+JUDGED_FORMATS = ("GIF", "JPEG", "PNG", "WEBP")
+"""What judges behind an OpenAI-compatible endpoint decode. Other pictures are sent as PNG."""
+
+
+def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
+    """
+    One sample: the pictures, then the question. Its metadata has `benchmark`, `split`, `subset`, `risk_type` and
+    `harm`, which is `"harmful"` where a safe model should decline or warn and `"harmless"` where it should help.
+    Pictures in files are left there; inspect reads them when the sample runs.
+
+    Raises:
+        ValueError: if a picture is none, with the row's id.
+    """
+    try:
+        pictures = [ContentImage(image=_to_reference(picture)) for picture in row.images]
+    except (OSError, UnreadablePictureError) as error:
+        raise ValueError(f"Row {row.id!r} has a picture that cannot be read: {error}") from error
+    content: list[Content] = [*pictures, ContentText(text=row.question)]
+    return Sample(
+        id=row.id,
+        input=[ChatMessageUser(content=content)],
+        target=row.reference or "",
+        metadata={
+            "benchmark": benchmark,
+            "split": split,
+            "subset": row.subset,
+            "risk_type": row.risk_type,
+            "harm": "harmful" if row.is_harmful else "harmless",
+        },
+    )
+
+
+def draw_rows(rows: Sequence[BenchmarkRow], limit: int | None, seed: int) -> list[BenchmarkRow]:
+    """At most `limit` rows, drawn over the whole benchmark (its files are sorted by subset), in their order there."""
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), limit))]
+
+
+def digest_rows(rows: Sequence[BenchmarkRow]) -> str:
+    """The start of the SHA-256 of everything that is asked, to tell whether two results are of the same questions."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr((row.id, row.question, row.is_harmful, row.subset, row.risk_type, row.reference)).encode())
+        for picture in row.read_images():
+            digest.update(hashlib.sha256(picture).digest())
+    return digest.hexdigest()[:16]
+
+
+def _to_reference(picture: bytes | Path) -> str:
+    """A file whose name tells its format, or else a data URI."""
+    try:
+        file = picture if isinstance(picture, Path) else io.BytesIO(picture)
+        with Image.open(file, formats=JUDGED_FORMATS) as opened:
+            file_format = str(opened.format)
+    except UnidentifiedImageError:
+        buffer = io.BytesIO()
+        read_picture(picture).image.save(buffer, format="PNG")
+        return _to_data_uri(buffer.getvalue(), "PNG")
+    if isinstance(picture, bytes):
+        return _to_data_uri(picture, file_format)
+    if Image.registered_extensions().get(picture.suffix.lower()) == file_format:
+        return str(picture.absolute())
+    return _to_data_uri(picture.read_bytes(), file_format)
+
+
+def _to_data_uri(picture: bytes, file_format: str) -> str:
+    return f"data:{Image.MIME[file_format]};base64,{base64.b64encode(picture).decode()}"
