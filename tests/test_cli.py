@@ -150,7 +150,7 @@ class TestFailures:
 
     def test_an_unreadable_picture(self, checkpoint, tmp_path):
         (tmp_path / "text.png").write_text("no picture")
-        self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "cannot be read")
+        self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "picture format")
 
     def test_a_picture_that_was_cut_off(self, checkpoint, picture):
         picture.write_bytes(picture.read_bytes()[:-500])

@@ -5,6 +5,7 @@ from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 
 import pytest
+import rich
 
 
 pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
@@ -40,7 +41,7 @@ def run_inspect(*arguments: str) -> str:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(printed):
         monkeypatch.setattr("sys.argv", ["inspect", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(rich.get_console(), "width", 200)
         with pytest.raises(SystemExit) as stop:
             command.load()()
     assert not stop.value.code, printed.getvalue()
