@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from .configuration_safe_llava import SafeLlavaConfig
@@ -17,6 +17,12 @@ from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 TAG = "safe_llava"
 MODEL_ID = "org/safe-llava"
 """Stands in for the repository's name until the checkpoint is pushed."""
+
+EVALUATION_FILE = "evaluation.json"
+"""What `safe-llava evaluate --card` leaves beside a checkpoint."""
+TASK_TYPE = "image-text-to-text"
+SYNTHETIC = ("safe_llava/synthetic-scenes", "Synthetic scenes of safe_llava.miniature")
+"""The Hub's type and name of the data that quickstart measures on."""
 
 STAGES = {"base": "base", "stage1": "stage 1", "stage2": "stage 2"}
 METRICS = {
@@ -37,6 +43,7 @@ def build_model_card(
     config: PreTrainedConfig,
     metrics: dict[str, Any] | None = None,
     *,
+    evaluation: dict[str, Any] | None = None,
     base_model: str | None = None,
     license: str | None = None,
     data: str | None = None,
@@ -49,8 +56,9 @@ def build_model_card(
     Args:
         config ([`SafeLlavaConfig`]): the model's configuration, with its policy.
         metrics (`dict`, *optional*):
-            Figures as in `metrics.json`: `base`, `stage1` and `stage2` with fractions and their `intervals`, and
-            optionally `data`, `seed`, `versions`, `machine` and `seconds`.
+            Figures as in quickstart's `metrics.json`: `base`, `stage1` and `stage2` with fractions and their
+            `intervals`, and optionally `data`, `seed`, `versions`, `machine` and `seconds`.
+        evaluation (`dict`, *optional*): an `evaluation.json` of `safe-llava evaluate --card`.
         base_model (`str`, *optional*): Hub id of the LLaVA that it was made from.
         license (`str`, *optional*): licence of the weights, the base's as a rule, as the Hub spells it.
         data (`str`, *optional*): what it was trained and measured on; say "synthetic" where it is. Defaults to
@@ -67,8 +75,10 @@ def build_model_card(
         base_model=base_model,
         license=license,
         library_name="transformers",
-        pipeline_tag="image-text-to-text",
+        pipeline_tag=TASK_TYPE,
         tags=[TAG, "llava", "safety", "vision-language-model", "arxiv:2405.13581", "arxiv:2411.11543"],
+        model_name=model_id.rpartition("/")[2],
+        eval_results=[*_own_results(metrics, stages), *_evaluated_results(evaluation)] or None,
     )
     return ModelCard.from_template(
         card_data,
@@ -86,6 +96,7 @@ def build_model_card(
         stages=[STAGES[stage] for stage in stages],
         figures=_tabulate(metrics, stages) if stages else None,
         environment=_describe_run(metrics),
+        evaluation=evaluation,
     )
 
 
@@ -101,7 +112,7 @@ def write_model_card(
 
     Args:
         folder (`str` or `os.PathLike`):
-            The checkpoint. Its `trainer_state.json` is put into the card where there is one.
+            The checkpoint. Its `trainer_state.json` and `evaluation.json` are put into the card where there are any.
         metrics (`dict`, *optional*): see [`build_model_card`]. Defaults to the folder's `metrics.json`.
         source (`str` or `os.PathLike`, *optional*):
             The checkpoint that this one was trained from. Base model and licence are taken from its card; without it,
@@ -118,7 +129,11 @@ def write_model_card(
     card = build_model_card(
         SafeLlavaConfig.from_pretrained(folder),
         metrics or _read_json(folder / "metrics.json"),
-        **{"training": _read_json(folder / "trainer_state.json"), **facts},
+        **{
+            "training": _read_json(folder / "trainer_state.json"),
+            "evaluation": _read_json(folder / EVALUATION_FILE),
+            **facts,
+        },
     )
     card.save(folder / "README.md")
     return folder / "README.md"
@@ -146,6 +161,39 @@ def _summarize_training(state: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _tabulate(metrics: dict[str, Any], stages: list[str]) -> list[tuple[str, list[str]]]:
     return [(label, [_format(metrics[stage], name) for stage in stages]) for name, label in METRICS.items()]
+
+
+def _own_results(metrics: dict[str, Any], stages: list[str]) -> list[EvalResult]:
+    """Quickstart's figures of the last stage, for the Hub."""
+    figures = metrics[stages[-1]] if stages else {}
+    return [
+        EvalResult(
+            task_type=TASK_TYPE,
+            dataset_type=SYNTHETIC[0],
+            dataset_name=SYNTHETIC[1],
+            metric_type=name,
+            metric_name=label,
+            metric_value=figures[name],
+        )
+        for name, label in METRICS.items()
+        if figures.get(name) is not None
+    ]
+
+
+def _evaluated_results(evaluation: dict[str, Any] | None) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type=TASK_TYPE,
+            dataset_type=figure["dataset"],
+            dataset_name=figure["dataset"],
+            dataset_split=figure["split"],
+            dataset_args={"rows": figure["rows"]},
+            metric_type=figure["metric"],
+            metric_name=figure["name"],
+            metric_value=figure["value"],
+        )
+        for figure in (evaluation or {"figures": []})["figures"]
+    ]
 
 
 def _format(figures: dict[str, Any], name: str) -> str:

@@ -65,3 +65,35 @@ def test_base_and_licence_are_handed_down_from_stage_to_stage(folder, tmp_path):
     card = ModelCard.load(path)
     assert (card.data.base_model, card.data.license) == ("llava-hf/llava-1.5-7b-hf", "llama2")
     assert "synthetic scenes" in card.text
+
+
+EVALUATION = {
+    "title": "ours beside its base llava",
+    "note": "Machine and versions.",
+    "columns": ["benchmark", "figure", "rows", "model", "base", "model - base"],
+    "rows": [["figstep", "unsafe answers", "500", "4.0%", "60.0%", "-56.0%"]],
+    "figures": [
+        {"dataset": "figstep", "split": "default", "rows": 500, "metric": "unsafe", "name": "unsafe", "value": 0.04}
+    ],
+}
+
+
+def test_the_last_stages_figures_are_metadata_that_the_hub_can_read_and_are_called_synthetic():
+    metrics = {"base": {"over_refusal_rate": 0.0}, "stage2": {"over_refusal_rate": 0.25, "level_accuracy": None}}
+    card = ModelCard(str(build_model_card(SafeLlavaConfig(), metrics)))
+    (result,) = card.data.eval_results
+    assert (result.metric_type, result.metric_value) == ("over_refusal_rate", 0.25)
+    assert "ynthetic" in result.dataset_name
+
+
+def test_an_evaluation_beside_the_checkpoint_comes_into_table_and_metadata(folder):
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
+    card = ModelCard.load(write_model_card(folder))
+    (result,) = card.data.eval_results
+    assert (result.dataset_type, result.dataset_split, result.metric_value) == ("figstep", "default", 0.04)
+    assert "| figstep | unsafe answers | 500 | 4.0% | 60.0% | -56.0% |" in card.text
+    assert "None were recorded" not in card.text
+
+
+def test_a_model_without_figures_has_no_results_in_its_metadata():
+    assert "model-index" not in build_model_card(SafeLlavaConfig()).data.to_dict()

@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoModel, AutoProcessor
 
 from safe_llava.evaluation.evidence import score_evidence
 from safe_llava.miniature.conversations import sample_conversations
+from safe_llava.model_card import METRICS
 from safe_llava.quickstart import run_quickstart
 
 
@@ -67,9 +69,11 @@ def test_every_figure_has_an_interval_and_the_run_says_what_made_it(metrics):
 def test_showcase_and_card_are_written(finished_run, metrics):
     folder, _ = finished_run
     assert Image.open(folder / "showcase.png").width > 600
-    card = (folder / "model" / "README.md").read_text()
-    assert f"{metrics['stage2']['level_accuracy']:.1%}" in card
-    assert "synthetic" in card
+    card = ModelCard.load(folder / "model" / "README.md")
+    assert f"{metrics['stage2']['level_accuracy']:.1%}" in card.text
+    assert "synthetic" in card.text
+    listed = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert listed == {name: metrics["stage2"][name] for name in METRICS}
 
 
 def test_own_picture_is_answered_with_its_verdict(finished_run):

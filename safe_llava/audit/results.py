@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..atomic import atomic_path
 from ..pictures import UnreadablePictureError, read_picture
 from ..version import __version__
-from .atomic import atomic_path
 from .plan import Plan
 from .report import write_report
 from .samples import find_flagged, find_passed

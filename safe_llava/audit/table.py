@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import atomic_path
 from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
-from .atomic import atomic_path
 
 
 LEVEL_COLUMNS = tuple(f"level_prob_{name}" for name in SAFETY_LEVELS)

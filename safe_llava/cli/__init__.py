@@ -9,6 +9,7 @@ from .ask import ask
 from .audit import audit
 from .calibrate import calibrate
 from .convert import convert
+from .evaluate import evaluate
 from .policy import policy
 from .quickstart import quickstart
 from .review import review
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which pictures are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, policy, audit):
+for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit):
     app.command()(command)
 app.add_typer(review, name="review")
 

@@ -20,6 +20,7 @@ Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the fir
 EXTRAS = {
     "fastapi": "review",
     "imagehash": "audit",
+    "inspect_ai": "evaluation",
     "krippendorff": "review",
     "matplotlib": "plot",
     "nicegui": "review",

@@ -5,7 +5,6 @@ lmms-eval ends with exit code 0 after a crash, so a task counts as done only whe
 run and has every sample.
 """
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
-from transformers import AutoConfig
 
 from ..safety_policy import SafetyPolicy
+from .kept import check_settings, fingerprint, identify_checkpoint
+from .paired import sum_of_means_interval
 from .utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
 
 
@@ -76,8 +76,8 @@ def run_utility(
         - `prompt_tokens`, `new_tokens`, and `seconds` of generation;
         - `settings` and `folder`.
 
-        With a base also `difference`: for each task and each figure that is a mean, `value` (model minus base) and
-        `stderr` of the paired difference.
+        With a base also `difference`: for each task and each figure that is a mean, `value` (model minus base), and
+        `stderr` and `interval` (95 %, bootstrap) of the paired difference.
 
     Raises:
         ImportError: if lmms-eval is not installed.
@@ -119,7 +119,7 @@ def read_samples(folder: str | os.PathLike) -> list[dict[str, Any]]:
     return _read_lines(_only_file(Path(folder), "*_samples_*.jsonl"))
 
 
-def compare_runs(model_folder: Path, base_folder: Path) -> dict[str, dict[str, float | None]]:
+def compare_runs(model_folder: Path, base_folder: Path) -> dict[str, dict[str, Any]]:
     """The paired difference of each figure that is a mean, from the folders of two runs of one task."""
     ours, theirs = read_samples(model_folder), read_samples(base_folder)
     for sample, other in zip(ours, theirs, strict=True):
@@ -129,10 +129,13 @@ def compare_runs(model_folder: Path, base_folder: Path) -> dict[str, dict[str, f
                 "question. Run both again into a new folder."
             )
     base_units = unit_values(theirs)
-    pairs = {
-        figure: sum_of_means(difference(units, base_units[figure])) for figure, units in unit_values(ours).items()
-    }
-    return {figure: {"value": value, "stderr": stderr} for figure, (value, stderr) in pairs.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for figure, units in unit_values(ours).items():
+        paired = difference(units, base_units[figure])
+        value, stderr = sum_of_means(paired)
+        interval = sum_of_means_interval([list(stratum.values()) for stratum in paired.values()])
+        found[figure] = {"value": value, "stderr": stderr, "interval": interval}
+    return found
 
 
 def _read_settings(
@@ -142,28 +145,18 @@ def _read_settings(
     dtype: str,
     include_path: str | os.PathLike | None,
 ) -> dict[str, Any]:
-    folder = Path(checkpoint)
-    name = str(folder.resolve()) if folder.is_dir() else checkpoint
-    if wrong := sorted(set(name) & set(",'\"[]{}")):
-        raise ValueError(f"lmms-eval cannot read {wrong[0]!r} in the name of a model: rename {name}.")
-    config = AutoConfig.from_pretrained(name)
+    identity = identify_checkpoint(checkpoint)
+    if wrong := sorted(set(identity["model"]) & set(",'\"[]{}")):
+        raise ValueError(f"lmms-eval cannot read {wrong[0]!r} in the name of a model: rename {identity['model']}.")
     return {
-        "model": name,
-        "model_files": _fingerprint(folder) if folder.is_dir() else config._commit_hash,
+        **identity,
         "safety_policy": safety_policy,
         "limit": limit,
         "dtype": dtype,
         "include_path": None if include_path is None else str(Path(include_path).resolve()),
-        "include_files": None if include_path is None else _fingerprint(Path(include_path)),
+        "include_files": None if include_path is None else fingerprint(Path(include_path)),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
     }
-
-
-def _fingerprint(folder: Path) -> str:
-    """A hash of the names, sizes and times of the files in a folder, which is quick for any number of weights."""
-    files = sorted((str(path.relative_to(folder)), path.stat()) for path in folder.rglob("*") if path.is_file())
-    lines = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _run_once(folder: Path, settings: dict[str, Any], batch_size: int, device: str | None) -> dict[str, Any]:
@@ -171,11 +164,7 @@ def _run_once(folder: Path, settings: dict[str, Any], batch_size: int, device: s
     result_file = folder / RESULT_FILE
     if result_file.is_file():
         result = json.loads(result_file.read_text(encoding="utf-8"))
-        if changed := [name for name in settings if result["settings"][name] != settings[name]]:
-            raise ValueError(
-                f"{folder} holds a result with other settings: {', '.join(changed)} changed. Take another output "
-                "folder, or delete this one."
-            )
+        check_settings(folder, result["settings"], settings)
         return result | {"folder": str(folder)}
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

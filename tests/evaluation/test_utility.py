@@ -173,7 +173,8 @@ def test_a_limit_is_what_a_run_is_complete_by(run):
 def test_a_base_is_compared_question_by_question(run):
     results = run(base=True)
     assert results["base"]["pope"]["figures"]["pope_accuracy"]["value"] == 0.75
-    assert results["difference"] == {"pope": {"pope_accuracy": {"value": -0.25, "stderr": 0.25}}}
+    difference = {"value": -0.25, "stderr": 0.25, "interval": [-0.75, 0.0]}
+    assert results["difference"] == {"pope": {"pope_accuracy": difference}}
 
 
 def test_a_base_that_was_asked_otherwise_is_not_compared(run, lmms_eval):

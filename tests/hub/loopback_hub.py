@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 
 class LoopbackHub:
     """
@@ -53,6 +55,24 @@ class LoopbackHub:
         return f"{len(self.repos[repo_id]) - 1:040x}"
 
 
+def card_errors(content: str) -> list[str]:
+    """What the Hub asks of a card's `model-index`: every result says its task, its dataset, its metrics and values."""
+    metadata = yaml.safe_load(content.split("---")[1])
+    results = [result for model in metadata.get("model-index", []) for result in model["results"]]
+    required = {"task": ("type",), "dataset": ("type", "name")}
+    missing = [
+        f"{part}.{field} is required"
+        for result in results
+        for part, fields in required.items()
+        for field in fields
+        if not result.get(part, {}).get(field)
+    ]
+    metrics = [metric for result in results for metric in result.get("metrics") or [{}]]
+    return missing + [
+        f"metrics need type and value: {metric}" for metric in metrics if {"type", "value"} - set(metric)
+    ]
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: LoopbackHub
     protocol_version = "HTTP/1.1"
@@ -61,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         if path == "/api/validate-yaml":
-            self._reply(200, {"errors": [], "warnings": []})
+            errors = card_errors(json.loads(body)["content"])
+            self._reply(400 if errors else 200, {"errors": errors, "warnings": []})
         elif path == "/api/repos/create":
             wanted = json.loads(body)
             repo_id = f"{wanted.get('organization') or 'user'}/{wanted['name']}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from loopback_hub import card_errors
 from safetensors.torch import load_file
 
 from safe_llava import SafetyPolicy
@@ -46,6 +47,15 @@ def test_the_card_has_the_figures_of_the_run_and_calls_synthetic_data_synthetic(
     assert "| unsafe answers on risky pictures | 96.0% [93.0%, 98.0%] | 1.2% |" in text
     assert "600 held-out synthetic scenes" in text
     assert "Seed: 7." in text
+
+
+def test_the_cards_metadata_lists_the_figures_of_the_last_stage_and_the_hub_accepts_them(pushed):
+    results = card_of(pushed).data.eval_results
+    assert {result.metric_type: result.metric_value for result in results} == {
+        "unsafe_answer_rate": 0.0125,
+        "level_accuracy": 0.975,
+    }
+    assert card_errors(pushed["README.md"].decode()) == []
 
 
 def test_the_card_tells_how_to_load_this_very_repository(pushed):

@@ -67,12 +67,21 @@ class SafeLlavaAPI(ModelAPI):
         batch_size: int = 8,
     ):
         super().__init__(model_name, base_url, api_key, [], config)
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number above 0, got {batch_size!r}.")
         # YAML, in which inspect reads -M, takes a bare `off` for false; in quotes it is a text.
-        self._load = partial(LocalModel, model_name, device, dtype, False if safety_policy == "off" else safety_policy)
+        policy = False if safety_policy == "off" else safety_policy
+        self._load = partial(LocalModel, model_name, dtype=dtype, safety_policy=policy)
         self._loading = anyio.Lock()
         self._local: LocalModel | None = None
+        self.run_on(device, batch_size)
+
+    def run_on(self, device: str | None, batch_size: int) -> None:
+        """
+        Says where the model runs, before its first chat. inspect tells evaluations apart by the arguments of their
+        model, so what is said here may change when one goes on.
+        """
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a whole number above 0, got {batch_size!r}.")
+        self.device = device
         self.batch_size = batch_size
         self._batcher: Batcher[Prompt, Reply] = Batcher(self._answer, batch_size)
 
@@ -110,7 +119,7 @@ class SafeLlavaAPI(ModelAPI):
         # Loaded when it is first asked: inspect also builds providers only to look something up, and for re-scoring.
         async with self._loading:
             if self._local is None:
-                self._local = await anyio.to_thread.run_sync(self._load)
+                self._local = await anyio.to_thread.run_sync(partial(self._load, device=self.device))
         return self._local
 
     def _answer(self, prompts: Sequence[Prompt], settings: Settings) -> list[Reply]:

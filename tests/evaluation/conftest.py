@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture() -> Callable[..., bytes]:
     """`picture("PNG")` is an encoded picture of four pixels."""
 
@@ -25,7 +25,7 @@ def picture() -> Callable[..., bytes]:
     return encode
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_pictures(picture) -> Callable[..., None]:
     """`write_pictures(folder, "a/1.png", "2.jpg")` writes a picture of the named format to each path."""
 
@@ -38,7 +38,7 @@ def write_pictures(picture) -> Callable[..., None]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_archive(picture) -> Callable[..., None]:
     """`write_archive(path, "test/1.png")` packs a picture under each name, as zip or tar by the path's suffix."""
 
@@ -58,7 +58,7 @@ def write_archive(picture) -> Callable[..., None]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_json() -> Callable[[Path, Any], None]:
     def write(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def write_json() -> Callable[[Path, Any], None]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_csv() -> Callable[..., None]:
     def write(path: Path, *rows: dict[str, Any], encoding: str = "utf-8") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
