@@ -22,6 +22,7 @@ EXTRAS = {
     "imagehash": "audit",
     "inspect_ai": "evaluation",
     "krippendorff": "review",
+    "lmms_eval": "utility",
     "matplotlib": "plot",
     "nicegui": "review",
     "ray": "ray",
@@ -54,8 +55,9 @@ def reported() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        hint = f"Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
-        typer.secho(f"Error: {error.name} is missing. {hint}", fg="red", err=True)
+        hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        # Where a package takes more than its extra, its own message says so.
+        typer.secho(f"Error: {error if 'pip install' in str(error) else hint}", fg="red", err=True)
         raise typer.Exit(1) from None
     except (OSError, ValueError) as error:
         typer.secho(f"Error: {error}", fg="red", err=True)

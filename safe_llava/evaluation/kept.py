@@ -19,11 +19,14 @@ def identify_checkpoint(checkpoint: str | os.PathLike) -> dict[str, Any]:
     the Hub id, and `model_files`, a hash of the folder's names, sizes and times or the Hub's commit.
 
     Raises:
-        OSError, ValueError: if there is no such checkpoint.
+        ValueError: if there is no such checkpoint.
     """
     folder = Path(checkpoint)
     name = str(folder.resolve()) if folder.is_dir() else str(checkpoint)
-    config = AutoConfig.from_pretrained(name)
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be loaded, neither as a folder nor as a Hub id: {error}") from error
     return {"model": name, "model_files": fingerprint(folder) if folder.is_dir() else config._commit_hash}
 
 

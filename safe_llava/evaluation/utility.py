@@ -80,15 +80,16 @@ def run_utility(
         `stderr` and `interval` (95 %, bootstrap) of the paired difference.
 
     Raises:
-        ImportError: if lmms-eval is not installed.
+        ModuleNotFoundError: if lmms-eval is not installed.
         ChildProcessError: if a task did not run to its end, with the task and the last lines of its log.
         ValueError: if a task needs a judge, a model has a name that lmms-eval cannot read, `output_dir` holds a result
             with other settings, or model and base were asked different questions.
     """
     if importlib.util.find_spec("lmms_eval") is None:
-        raise ImportError(
+        raise ModuleNotFoundError(
             "lmms-eval is missing. Install it: pip install 'safe-llava[utility]' && "
-            "pip install --no-deps lmms-eval==0.7.3"
+            "pip install --no-deps lmms-eval==0.7.3",
+            name="lmms_eval",
         )
     for task in tasks:
         if task in JUDGED_TASKS:

@@ -1,5 +1,6 @@
 """`safe-llava evaluate` on the miniature: small, harmless files in every benchmark's schema, and a judge by rote."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -232,6 +233,13 @@ def test_a_wrong_argument_ends_before_a_model_is_loaded(evaluate, given, words):
     result = evaluate(*given)
     assert result.exit_code == 1
     assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lmms_eval") is not None, reason="lmms-eval is installed")
+def test_utility_without_lmms_eval_says_how_to_install_it(evaluate):
+    result = evaluate("--suite", "utility")
+    assert result.exit_code == 1
+    assert "pip install --no-deps lmms-eval==0.7.3" in " ".join(result.stderr.split())
 
 
 def test_the_card_describes_no_changed_policy(evaluate, tmp_path):

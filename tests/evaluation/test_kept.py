@@ -31,3 +31,8 @@ def test_settings_that_changed_are_named(tmp_path):
 
 def test_a_setting_that_json_spells_otherwise_is_the_same(tmp_path):
     check_settings(tmp_path, {"types": ["privacy"]}, {"types": ("privacy",)})
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nothing cannot be loaded, neither as a folder nor as a Hub id"):
+        identify_checkpoint(tmp_path / "nothing")
