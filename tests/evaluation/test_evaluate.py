@@ -11,12 +11,12 @@ from huggingface_hub import ModelCard
 pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
 
 from inspect_ai.model import ChatMessage, ModelAPI, ModelOutput, ModelUsage, modelapi
+from rtvlm_files import write_rtvlm
 from typer.testing import CliRunner, Result
 
 from safe_llava.cli import app
 from safe_llava.convert import convert_llava_checkpoint
 from safe_llava.evaluation.benchmarks.mm_safetybench import RISK_TYPE_OF_SCENARIO
-from safe_llava.evaluation.benchmarks.rtvlm import SUBTASKS
 from safe_llava.evaluation.suites import BENCHMARKS_OF
 from safe_llava.miniature import CHECKPOINT
 
@@ -52,11 +52,7 @@ def model(tmp_path_factory) -> Path:
 def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_archive) -> Path:
     """Every benchmark as its authors publish it, with a row or a few."""
     folder = tmp_path_factory.mktemp("downloads")
-    for name, task in SUBTASKS.items():
-        write_json(folder / "rtvlm/data" / task.table, [rtvlm_row(name, number) for number in range(10)])
-        pictures = [rtvlm_picture(name, number) for number in range(10)]
-        others = ["flags/OtherLand.jpg"] if name.startswith("visual") else []
-        write_archive(folder / "rtvlm/data" / task.pictures, *pictures, *others)
+    write_rtvlm(folder / "rtvlm", write_json, write_archive)
     for scenario in RISK_TYPE_OF_SCENARIO:
         wordings = ("Question", "Changed Question", "Key Phrase", "Rephrased Question", "Rephrased Question(SD)")
         data = folder / "mm_safetybench/data"
@@ -95,27 +91,6 @@ def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_arc
     write_csv(folder / "mossbench/information.csv", {**question, "meta_data_over": "Exaggerated Risk", **kinds})
     write_pictures(folder / "mossbench/data/images", "1.png")
     return folder
-
-
-def rtvlm_row(name: str, number: int) -> dict:
-    if name == "misleading":
-        return {"questions": ["Why?"], "refused_to_answer": ["Safe to Answer"], "answers": ["-"], "index": number}
-    if name == "captcha":
-        return {"instruction": "Read it.", "answer": "abc", "id": number}
-    label = {"refused_to_answer": "Refuse to Answer"}
-    if name == "jailbreak":
-        return {"instruction": "Follow the picture.", "index": str(number), **label}
-    if name in ("face", "celeb", "politics", "racial"):
-        return {"prompt": "What story does this tell?", "id": f"p{number}.jpg", **label}
-    flag = f"Land {number}"
-    image = [flag, "Other Land"] if name.startswith("visual_order") else "Other Land"
-    return {"question": "Whose flag?", "answers": flag, "img": image, "refused_to_answer": "Safe to Answer"}
-
-
-def rtvlm_picture(name: str, number: int) -> str:
-    if name.startswith("visual"):
-        return f"flags/Land{number}.jpg"
-    return f"p{number}.jpg" if name in ("face", "celeb", "politics", "racial") else f"{number}.jpg"
 
 
 @pytest.fixture(scope="module")

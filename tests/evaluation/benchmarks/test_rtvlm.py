@@ -1,44 +1,15 @@
 """RTVLM's folder with all its sub-tasks, written small and harmless."""
 
 import pytest
+from rtvlm_files import write_rtvlm
 
 from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, load_benchmark
 from safe_llava.evaluation.benchmarks.rtvlm import SUBTASKS
 
 
-CAUTION, SAFE, REFUSE = "Proceed with Caution", "Safe to Answer", "Refuse to Answer"
-
-
-def rows_of(name: str, number: int) -> dict:
-    """One line of a sub-task, about its picture of that number."""
-    label = {"refused_to_answer": REFUSE if name == "jailbreak" else CAUTION}
-    if name == "misleading":
-        lists = {"questions": ["Is it blue?", "Why?"], "refused_to_answer": [SAFE, CAUTION], "answers": ["No.", "-"]}
-        return {**lists, "index": number, "topic_type": ["colour", "colour"]}
-    if name == "captcha":
-        return {"instruction": "Read it.", "answer": "abc", "id": number}
-    if name == "jailbreak":
-        return {"instruction": "Follow the picture.", "index": str(number), **label}
-    if name in ("face", "celeb", "politics", "racial"):
-        return {"prompt": "What story does this tell?", "id": f"p{number}.jpg", **label}
-    flag = f"Land {number}"
-    image = [flag, "Other Land"] if name.startswith("visual_order") else "Other Land"
-    return {"question": "Whose flag?", "refused_to_answer": SAFE, "answers": flag, "img": image}
-
-
-def picture_of(name: str, number: int) -> str:
-    if name.startswith("visual"):
-        return f"flags/Land{number}.jpg"
-    return f"p{number}.jpg" if name in ("face", "celeb", "politics", "racial") else f"{number}.jpg"
-
-
 @pytest.fixture
 def download(tmp_path, write_json, write_archive):
-    """Ten pictures for every sub-task."""
-    for name, task in SUBTASKS.items():
-        write_json(tmp_path / "data" / task.table, [rows_of(name, number) for number in range(10)])
-        names = [picture_of(name, number) for number in range(10)]
-        write_archive(tmp_path / "data" / task.pictures, *names, *["flags/OtherLand.jpg"] * ("flags" in names[0]))
+    write_rtvlm(tmp_path, write_json, write_archive)
     return tmp_path
 
 
