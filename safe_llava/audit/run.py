@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import torch
 from tqdm.auto import tqdm
 
@@ -83,7 +84,7 @@ def run_audit(
     # A process' share must not depend on what is finished already, or two would take the same shard.
     share = range(rank, plan.num_shards, world_size)
     shards = [shard for shard in share if shard not in finished]
-    workers = workers or max(1, (os.cpu_count() or 1) // (ray_actors or local_world_size))
+    workers = workers or max(1, joblib.cpu_count() // (ray_actors or local_world_size))
     if ray_actors is not None:
         from .ray_pool import audit_with_ray
 
