@@ -35,16 +35,8 @@ def main(
     ] = None,
 ) -> None:
     """Measure both ways of one stage at one shape."""
-    results = {
-        "shape": shape,
-        "stage": stage,
-        "batch_size": batch_size,
-        "rounds": rounds,
-        "spared_layers": num_spared,
-        "weights": "random",
-        **machine(),
-        "ways": measure(stage, rounds, (shape, stage, batch_size, rounds + 1, num_spared)),
-    }
+    setting = {"shape": shape, "stage": stage, "batch_size": batch_size, "num_spared": num_spared}
+    results = {**setting, "rounds": rounds, "weights": "random", **machine(), "ways": measure(setting, rounds)}
     output_dir.mkdir(parents=True, exist_ok=True)
     (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     Console().print(in_words(results))
@@ -64,15 +56,15 @@ def machine() -> dict[str, Any]:
     }
 
 
-def measure(stage: int, rounds: int, arguments: tuple) -> dict[str, dict[str, Any]]:
+def measure(setting: dict[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
     """Seconds of each turn, and the peak memory in bytes, of each way."""
     context = multiprocessing.get_context("spawn")
     ways: dict[str, dict[str, Any]] = {}
     with contextlib.ExitStack() as stack:
         connections = {}
-        for way in WAYS[stage]:
+        for way in WAYS[setting["stage"]]:
             connections[way], theirs = context.Pipe()
-            process = context.Process(target=work, args=(theirs, way, *arguments), daemon=True)
+            process = context.Process(target=work, args=(theirs, way, rounds + 1, setting), daemon=True)
             process.start()
             theirs.close()
             stack.callback(process.join)
@@ -89,7 +81,7 @@ def measure(stage: int, rounds: int, arguments: tuple) -> dict[str, dict[str, An
     return ways
 
 
-def work(connection: Connection, way: str, *arguments: Any) -> None:
+def work(connection: Connection, way: str, num_steps: int, setting: dict[str, Any]) -> None:
     """Train in one way; each step waits for its turn."""
 
     @contextlib.contextmanager
@@ -107,7 +99,7 @@ def work(connection: Connection, way: str, *arguments: Any) -> None:
         connection.send(time.perf_counter() - start)
 
     is_first = [True]
-    train(way, *arguments, turn)
+    train(way, num_steps=num_steps, is_timed=turn, **setting)
     if torch.cuda.is_available():
         connection.send(torch.cuda.max_memory_allocated())
     else:
@@ -116,7 +108,7 @@ def work(connection: Connection, way: str, *arguments: Any) -> None:
 
 
 def in_words(results: dict[str, Any]) -> Table:
-    spared = results["spared_layers"]
+    spared = results["num_spared"]
     kept = "none" if spared is None else f"all but {spared} layers"
     table = Table(
         title=f"Stage {results['stage']}, {results['shape']}, random weights, batch {results['batch_size']}, "

@@ -53,15 +53,16 @@ def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:
         precision = torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else tower.dtype
         key = hashlib.sha256(f"{tower_digest} {layers} {precision}".encode()).hexdigest()[:32]
         names = [f"{key}/{_digest([pixels])}" for pixels in pixel_values.cpu()]
-        found = {name: _read(Path(folder), name, len(layers)) for name in names}
-        missing = [name for name, features in found.items() if features is None]
+        read = {name: _read(Path(folder), name, len(layers)) for name in names}
+        found = {name: features for name, features in read.items() if features is not None}
+        missing = [name for name in read if name not in found]
         if missing:
             outputs = run_tower(pixel_values[[names.index(name) for name in missing]], **kwargs)
             features = torch.stack([outputs.hidden_states[layer] for layer in layers], dim=1).detach()
             for name, of_picture in zip(missing, features.cpu().unbind()):
                 _write(Path(folder), name, of_picture)
                 found[name] = of_picture
-        stacked = torch.stack([found[name] for name in names], dim=1).to(pixel_values.device)  # type: ignore[arg-type]
+        stacked = torch.stack([found[name] for name in names], dim=1).to(pixel_values.device)
         return BaseModelOutputWithPooling(hidden_states=dict(zip(layers, stacked)))  # type: ignore[arg-type]
 
     tower.forward = forward
