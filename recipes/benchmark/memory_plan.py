@@ -164,7 +164,7 @@ def run_forward(backbone: Callable[..., Any], batch: dict[str, torch.Tensor], dt
 
 
 def check_activations() -> dict[str, dict[str, int]]:
-    """For both stages at the mid shape, one row in float32: bytes counted, and bytes that a real forward pass holds."""
+    """For both stages at the mid shape, one float32 row: bytes counted, and bytes that a real forward pass holds."""
     results = {}
     for stage in (1, 2):
         config = safe_config(base_config("mid"))
