@@ -17,7 +17,7 @@ import safe_llava  # noqa: F401 (registers the model)
 from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.dataset import build_dataset
 from safe_llava.model_card import write_model_card
-from safe_llava.training import SafeSFTTrainer, merge_adapter, train_only_safety_modules
+from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
 
 
 MINIATURE = "miniature"
@@ -70,6 +70,17 @@ class SafetyArguments:
         default=None,
         metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
     )
+    num_spared_layers: int = field(
+        default=0,
+        metadata={
+            "help": "With `gradient_checkpointing`, so many of the language model's layers, the last ones, keep their "
+            "activations and are not computed twice."
+        },
+    )
+    vision_feature_cache: str | None = field(
+        default=None,
+        metadata={"help": "Folder that keeps the vision tower's features, so that it sees each picture once."},
+    )
     merge_adapter: bool = field(
         default=False,
         metadata={"help": "After stage 2, save the merged model in output_dir and the adapter in output_dir/adapter."},
@@ -120,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         AutoProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision),
         eval_dataset=eval_dataset,
         peft_config=get_peft_config(model_args),
+        vision_feature_cache=safety_args.vision_feature_cache,
+        callbacks=[SpareLastLayers(safety_args.num_spared_layers)],
     )
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
     save(trainer, safety_args.merge_adapter)
@@ -145,6 +158,12 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter")
     if training_args.max_length is not None:
         raise ValueError("`max_length` must be null, because the tokens of a picture cannot be cut")
+    if safety_args.num_spared_layers < 0:
+        raise ValueError(f"`num_spared_layers` must be 0 or more, not {safety_args.num_spared_layers}")
+    if safety_args.num_spared_layers and not training_args.gradient_checkpointing:
+        raise ValueError(
+            "`num_spared_layers` needs `gradient_checkpointing`, without which no layer is computed twice"
+        )
     if training_args.eval_strategy != "no" and safety_args.eval_dataset_name is None:
         raise ValueError("`eval_dataset_name` is needed with `eval_strategy`")
     if safety_args.total_batch_size is not None:

@@ -44,7 +44,8 @@ class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
         **kwargs: Any,
     ) -> tuple | SafeLlavaImageFeatures:
         """
-        One pass of the vision tower: the rows that the language model reads and the features that the head reads.
+        One pass of the vision tower: the rows that the language model reads and the features that the head reads. A
+        frozen tower keeps nothing for backward, even where gradient checkpointing makes every embedding require grad.
 
         Args:
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the pictures.
@@ -54,13 +55,16 @@ class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
         Returns:
             [`SafeLlavaImageFeatures`]
         """
-        outputs = super().get_image_features(
-            pixel_values,
-            vision_feature_layer=vision_feature_layer,
-            vision_feature_select_strategy=vision_feature_select_strategy,
-            return_dict=True,
-            **kwargs,
-        )
+        stock = (*self.vision_tower.parameters(), *self.multi_modal_projector.parameters())
+        has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
+        with torch.set_grad_enabled(has_gradients and torch.is_grad_enabled()):
+            outputs = super().get_image_features(
+                pixel_values,
+                vision_feature_layer=vision_feature_layer,
+                vision_feature_select_strategy=vision_feature_select_strategy,
+                return_dict=True,
+                **kwargs,
+            )
         if self.safety_tokens is not None:
             _, prompt_tokens = self.safety_tokens()
             outputs.pooler_output = [

@@ -1,4 +1,4 @@
-"""The shapes that the benchmarks run at: the miniature, one that fits two cores, and LLaVA-1.5-7B. Random weights."""
+"""The shapes of the benchmarks: the miniature, one that fits two cores, LLaVA-1.5-7B and 13B. Random weights."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from safe_llava import SafeLlavaConfig
 from safe_llava.miniature import CHECKPOINT
 
 
-SHAPES = ("miniature", "mid", "llava-1.5-7b")
+SHAPES = ("miniature", "mid", "llava-1.5-7b", "llava-1.5-13b")
 
 
 def base_config(shape: str) -> LlavaConfig:
@@ -20,6 +20,8 @@ def base_config(shape: str) -> LlavaConfig:
         return _config(224, vision=_sizes(512, 2048, 12, 8), text=_sizes(1024, 2816, 16, 16))
     if shape == "llava-1.5-7b":
         return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(4096, 11008, 32, 32))
+    if shape == "llava-1.5-13b":
+        return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(5120, 13824, 40, 40))
     raise ValueError(f"No shape {shape!r}; there are {', '.join(SHAPES)}.")
 
 

@@ -1,5 +1,6 @@
 """Training of a SafeLLaVA with trl: the trainer, its collator and what the two stages train."""
 
+from .checkpointing import SpareLastLayers
 from .collator import SafeDataCollator
 from .stages import LANGUAGE_MODEL_LINEAR_LAYERS, merge_adapter, train_only_safety_modules
 from .trainer import SafeSFTTrainer
@@ -9,6 +10,7 @@ __all__ = [
     "LANGUAGE_MODEL_LINEAR_LAYERS",
     "SafeDataCollator",
     "SafeSFTTrainer",
+    "SpareLastLayers",
     "merge_adapter",
     "train_only_safety_modules",
 ]

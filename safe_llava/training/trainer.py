@@ -1,6 +1,7 @@
 """trl's SFT trainer with the safety losses of a SafeLLaVA."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .collator import SafeDataCollator
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
+from .vision_cache import cache_vision_features
 
 
 SAFETY_COLUMNS = ("safety_level", "safety_type")
@@ -40,11 +42,15 @@ class SafeSFTTrainer(SFTTrainer):
             The processor. Default: loaded from the model's name.
         data_collator (`Callable`, *optional*):
             Default: [`SafeDataCollator`].
+        vision_feature_cache (`str` or `Path`, *optional*):
+            Folder for the features of a frozen vision tower, which then sees each picture once in all epochs; see
+            [`~safe_llava.training.vision_cache.cache_vision_features`]. Default: the tower runs at every step.
         kwargs:
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
-        ValueError: An option would let the head read answers, or leave the safety losses out.
+        ValueError: An option would let the head read answers, or leave the safety losses out; or
+            `vision_feature_cache` is set and the vision tower trains.
     """
 
     _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
@@ -57,6 +63,7 @@ class SafeSFTTrainer(SFTTrainer):
         train_dataset: Dataset | None = None,
         processing_class: ProcessorMixin | None = None,
         data_collator: Callable | None = None,
+        vision_feature_cache: str | Path | None = None,
         **kwargs: Any,
     ):
         if train_dataset is not None and "images" not in train_dataset.column_names:
@@ -81,7 +88,10 @@ class SafeSFTTrainer(SFTTrainer):
             self.data_collator = SafeDataCollator(
                 self.processing_class, self.args.max_length, self.args.pad_to_multiple_of
             )
-        add_safety_losses(self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model)
+        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        add_safety_losses(base)
+        if vision_feature_cache is not None:
+            cache_vision_features(base, vision_feature_cache)
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:

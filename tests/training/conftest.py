@@ -67,7 +67,13 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
     """A trainer of the tiny model on the eight rows; keyword arguments go to `SFTConfig`."""
 
     def make(
-        model=model, train_dataset=dataset, eval_dataset=None, peft_config=None, **changes: Any
+        model=model,
+        train_dataset=dataset,
+        eval_dataset=None,
+        peft_config=None,
+        vision_feature_cache=None,
+        callbacks=None,
+        **changes: Any,
     ) -> SafeSFTTrainer:
         arguments: dict[str, Any] = {
             "output_dir": str(tmp_path / "run"),
@@ -93,6 +99,8 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
             processor,
             eval_dataset=eval_dataset,
             peft_config=peft_config,
+            vision_feature_cache=vision_feature_cache,
+            callbacks=callbacks,
         )
 
     return make

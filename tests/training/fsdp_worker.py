@@ -37,6 +37,9 @@ def gradients(folder: Path, stage: int, sharded: bool) -> dict[str, torch.Tensor
         for block in (*model.model.language_model.layers, *model.model.vision_tower.encoder.layers):
             fully_shard(block, mesh=mesh)
         fully_shard(trained, mesh=mesh)
+        whole = sum(param.numel() for param in trained.parameters())
+        held = sum(param.to_local().numel() for param in trained.parameters())
+        assert held < 0.52 * whole, f"rank {distributed.get_rank()} holds {held} of {whole} parameters"
     batch = torch.load(folder / "batch.pt", weights_only=True)
     batch["pixel_values"] = batch["pixel_values"].double()
     outputs = trained(**batch, fused_lm_head=True)

@@ -95,6 +95,15 @@ def test_two_ddp_processes_train_what_one_process_trains(stage, weights, write_c
     assert any(name not in base or not torch.equal(one[name], base[name]) for name in one)
 
 
+def test_two_processes_share_the_vision_features_on_disk(write_config, tmp_path):
+    cache = tmp_path / "cache"
+    main(["--config", write_config("one", per_device_train_batch_size=8)])
+    two = write_config("two", per_device_train_batch_size=2, vision_feature_cache=str(cache))
+    torchrun("recipes/train.py", "--config", two)
+    assert logged(tmp_path / "one") == [pytest.approx(entry, rel=1e-3) for entry in logged(tmp_path / "two")]
+    assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".safetensors"] * 2  # a red and a blue one
+
+
 def test_fsdp2_shards_have_the_gradients_of_the_whole_model(model, processor, rows, tmp_path):
     model.save_pretrained(tmp_path / "base")
     torch.save(SafeDataCollator(processor)(rows[:3]), tmp_path / "batch.pt")

@@ -117,6 +117,12 @@ def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
     assert state["global_step"] == 2
 
 
+def test_a_cache_of_vision_features_and_spared_layers_can_be_asked_for(write_config, tmp_path):
+    cache = tmp_path / "cache"
+    run(write_config(vision_feature_cache=str(cache), gradient_checkpointing=True, num_spared_layers=1))
+    assert list(cache.rglob("*.safetensors"))
+
+
 def test_the_command_line_overrules_the_file(write_config, tmp_path):
     run(write_config(), "--max_steps", "1")
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 1
@@ -132,6 +138,8 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"merge_adapter": True}, "merge_adapter"),
         ({"hints_in_prompts": True}, "hints_in_prompts"),
         ({"max_length": 512}, "max_length"),
+        ({"num_spared_layers": 1}, "num_spared_layers"),
+        ({"num_spared_layers": -1, "gradient_checkpointing": True}, "num_spared_layers"),
         ({"total_batch_size": 6}, "total_batch_size"),
         ({"on_bad_rows": "ignore"}, "on_bad_rows"),
         ({"balance_by": "kind"}, "balance_by"),

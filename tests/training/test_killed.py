@@ -1,0 +1,75 @@
+"""A run that is killed between two steps goes on from its last checkpoint and ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from recipes.train import main
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def write_config(model, processor, dataset, tmp_path):
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    dataset.save_to_disk(tmp_path / "data")
+
+    def write(output):
+        fields = {
+            "model_name_or_path": str(tmp_path / "base"),
+            "output_dir": str(tmp_path / output),
+            "stage": 1,
+            "dataset_name": str(tmp_path / "data"),
+            "learning_rate": 1.0e-3,
+            "per_device_train_batch_size": 3,
+            "max_steps": 60,
+            "save_strategy": "steps",
+            "save_steps": 5,
+            "save_total_limit": 2,
+            "max_length": None,
+            "gradient_checkpointing": False,
+            "bf16": False,
+            "use_cpu": True,
+            "disable_tqdm": True,
+            "report_to": "none",
+        }
+        path = tmp_path / f"{output}.yaml"
+        path.write_text(yaml.safe_dump(fields))
+        return str(path)
+
+    return write
+
+
+def whole_checkpoints(folder):
+    """The trainer's state is written last."""
+    return sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_weights(write_config, tmp_path):
+    main(["--config", write_config("unbroken")])
+    config = write_config("killed")
+    command = [sys.executable, "recipes/train.py", "--config", config]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not whole_checkpoints(tmp_path / "killed"):
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+
+    checkpoint = whole_checkpoints(tmp_path / "killed")[-1].parent
+    main(["--config", config, "--resume_from_checkpoint", str(checkpoint)])
+    unbroken, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "killed"))
+    assert unbroken.keys() == resumed.keys()
+    for name in unbroken:
+        torch.testing.assert_close(resumed[name], unbroken[name], msg=lambda m, name=name: f"{name}: {m}")
