@@ -1,0 +1,52 @@
+"""From measured turns to ratios: one for each round, so that what slows the machine for a while slows both sides."""
+
+import statistics
+from typing import Any
+
+
+BOUNDS = {
+    "first token: answering / stock": {"mid": 1.3, "llava-1.5-7b": 1.15},
+    "answer: hinting / two passes": {"mid": 0.5, "llava-1.5-7b": 0.5},
+    "answer: refusing / answering": {"mid": 0.15, "llava-1.5-7b": 0.15},
+    "tokens per second: answering / stock": {"mid": 0.97, "llava-1.5-7b": 0.97},
+}
+"""What is promised at a shape: at most this, or for tokens per second at least."""
+
+_COMPARED = {
+    "first token: answering / stock": ("first_token_seconds", "answering", "stock"),
+    "first token: hinting / stock": ("first_token_seconds", "hinting", "stock"),
+    "first token: hinting / two passes": ("first_token_seconds", "hinting", "two_pass"),
+    "first token: hinting / two passes, second not padded": (
+        "first_token_seconds",
+        "hinting",
+        "two_pass_short",
+    ),
+    "answer: hinting / two passes": ("answer_seconds", "hinting", "two_pass"),
+    "answer: hinting / two passes, second not padded": ("answer_seconds", "hinting", "two_pass_short"),
+    "answer: answering / guard, then stock": ("answer_seconds", "answering", "guard_then_answer"),
+    "answer: refusing / answering": ("answer_seconds", "refusing", "answering"),
+    "tokens per second: answering / stock": ("tokens_per_second", "answering", "stock"),
+    "tokens per second: hinting / stock": ("tokens_per_second", "hinting", "stock"),
+}
+
+Turns = dict[str, dict[str, list[float | None]]]
+"""`turns[way][figure]` has a value for each round."""
+
+
+def compare(turns: Turns) -> dict[str, dict[str, float]]:
+    """The ratios that are asked for most, by their names in [`BOUNDS`]: `median`, `low` and `high` of the rounds."""
+    return {name: ratio(turns, *sides) for name, sides in _COMPARED.items()}
+
+
+def ratio(turns: Turns, figure: str, way: str, other: str) -> dict[str, float]:
+    pairs: Any = zip(turns[way][figure], turns[other][figure])
+    ratios = [ours / theirs for ours, theirs in pairs]
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+
+
+def over_stock(turns: Turns) -> dict[str, dict[str, dict[str, float]]]:
+    """Each figure of each way as a ratio to stock's; none where a way has no such figure."""
+    return {
+        way: {figure: ratio(turns, figure, way, "stock") for figure, values in figures.items() if None not in values}
+        for way, figures in turns.items()
+    }
