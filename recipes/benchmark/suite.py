@@ -67,7 +67,7 @@ def main(
             results["timings"][str(size)] = {"turns": turns, "over_stock": over_stock(turns), "ratios": compare(turns)}
         del models
         for way in WAYS if memory else ():
-            peaks = peak_memory(shape, way, batch_sizes, new_tokens, device, dtype)
+            peaks = peak_memory(shape, way, batch_sizes, device, dtype)
             for size, peak in zip(sorted(batch_sizes), peaks):
                 results["timings"][str(size)].setdefault("peak_bytes", {})[way] = peak
     output_dir.mkdir(parents=True, exist_ok=True)
