@@ -12,8 +12,8 @@ from ways import build_models, make_way
 
 def peak_memory(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype) -> list[int | None]:
     """
-    Bytes after an answer of two tokens at each batch size, in the order of their size: of the GPU, or the high-water mark of the
-    process, Python and its libraries included (on Linux; elsewhere `None`).
+    Bytes after an answer of two tokens at each batch size, in the order of their size: of the GPU, or the high-water
+    mark of the process, Python and its libraries included (on Linux; elsewhere `None`).
     """
     arguments = (shape, way, sorted(batch_sizes), device, dtype, torch.get_num_threads())
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -6,28 +6,31 @@ from typing import Any
 
 BOUNDS = {
     "first token: answering / stock": {"mid": 1.3, "llava-1.5-7b": 1.15},
-    "answer: hinting / two passes": {"mid": 0.5, "llava-1.5-7b": 0.5},
-    "answer: refusing / answering": {"mid": 0.15, "llava-1.5-7b": 0.15},
     "tokens per second: answering / stock": {"mid": 0.97, "llava-1.5-7b": 0.97},
+    "first token: hinting / two passes": {"mid": 0.5, "llava-1.5-7b": 0.5},
+    "answer: refusing / answering": {"mid": 0.15, "llava-1.5-7b": 0.15},
 }
 """What is promised at a shape: at most this, or for tokens per second at least."""
 
-_COMPARED = {
-    "first token: answering / stock": ("first_token_seconds", "answering", "stock"),
-    "first token: hinting / stock": ("first_token_seconds", "hinting", "stock"),
-    "first token: hinting / two passes": ("first_token_seconds", "hinting", "two_pass"),
-    "first token: hinting / two passes, second not padded": (
-        "first_token_seconds",
-        "hinting",
-        "two_pass_short",
-    ),
-    "answer: hinting / two passes": ("answer_seconds", "hinting", "two_pass"),
-    "answer: hinting / two passes, second not padded": ("answer_seconds", "hinting", "two_pass_short"),
-    "answer: answering / guard, then stock": ("answer_seconds", "answering", "guard_then_answer"),
-    "answer: refusing / answering": ("answer_seconds", "refusing", "answering"),
-    "tokens per second: answering / stock": ("tokens_per_second", "answering", "stock"),
-    "tokens per second: hinting / stock": ("tokens_per_second", "hinting", "stock"),
+_FIGURES = {
+    "first token": "first_token_seconds",
+    "tokens per second": "tokens_per_second",
+    "answer": "answer_seconds",
 }
+_WAYS = {"two passes": "two_pass", "two passes, second not padded": "two_pass_short", "guard": "guard_then_answer"}
+_COMPARED = (
+    "first token: answering / stock",
+    "first token: hinting / stock",
+    "tokens per second: answering / stock",
+    "tokens per second: hinting / stock",
+    "first token: answering / two passes",
+    "first token: hinting / two passes",
+    "first token: hinting / two passes, second not padded",
+    "answer: hinting / two passes",
+    "answer: stock / two passes",
+    "answer: answering / guard",
+    "answer: refusing / answering",
+)
 
 Turns = dict[str, dict[str, list[float | None]]]
 """`turns[way][figure]` has a value for each round."""
@@ -35,7 +38,12 @@ Turns = dict[str, dict[str, list[float | None]]]
 
 def compare(turns: Turns) -> dict[str, dict[str, float]]:
     """The ratios that are asked for most, by their names in [`BOUNDS`]: `median`, `low` and `high` of the rounds."""
-    return {name: ratio(turns, *sides) for name, sides in _COMPARED.items()}
+    ratios = {}
+    for name in _COMPARED:
+        figure, sides = name.split(": ")
+        way, other = (_WAYS.get(side, side) for side in sides.split(" / "))
+        ratios[name] = ratio(turns, _FIGURES[figure], way, other)
+    return ratios
 
 
 def ratio(turns: Turns, figure: str, way: str, other: str) -> dict[str, float]:
