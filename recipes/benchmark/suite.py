@@ -57,7 +57,9 @@ def main(
     batch_sizes = [] if count_only else batch_size or BATCH_SIZES[device].get(shape)
     if batch_sizes is None:
         batch_sizes = []
-        console.print(f"No GPU here: {shape} is counted and not timed. Name a --batch-size to time it all the same.")
+        console.print(
+            f"{shape} is counted and not timed on this machine. Name a --batch-size to time it all the same."
+        )
     if batch_sizes:
         results |= {"rounds": rounds, "new_tokens": new_tokens, "timings": {}}
         models = build_models(base_config(shape), list(WAYS), device, dtype)
