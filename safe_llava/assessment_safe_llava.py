@@ -76,9 +76,26 @@ class SafeLlavaAssessmentMixin(SafeLlavaPolicyMixin):
         Raises:
             ValueError: if the model was built without a safety head, or if pictures and placeholders do not match.
         """
-        image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
+        verdict, *_ = self._judge_prompts(
+            input_ids, attention_mask, pixel_values, mm_encoder_outputs, return_evidence=return_evidence
+        )
+        policy = self._resolve_safety_policy(safety_policy)
+        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
+
+    def _judge_prompts(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+        return_evidence: bool = False,
+    ) -> tuple[SafetyVerdict, SafeLlavaImageFeatures | None, list[int]]:
+        """The verdict as the head gives it, the pictures' features, and the number of placeholders in each row."""
         placeholders = input_ids == self.config.image_token_id
-        check_placeholders(placeholders, image_outputs)
+        # Read before the vision tower is started: later, a GPU would stand still between the tower and the head.
+        num_placeholders = placeholders.sum(dim=1).tolist()
+        image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
+        check_placeholders(num_placeholders, image_outputs)
         text_mask = ~placeholders if attention_mask is None else ~placeholders & attention_mask.bool()
         text_embeds = self.model.get_input_embeddings()(input_ids)
         placeholders = placeholders.to(text_embeds.device)
@@ -96,5 +113,4 @@ class SafeLlavaAssessmentMixin(SafeLlavaPolicyMixin):
             verdict.evidence = locate_evidence(
                 measured[0], image_rows.to(trusted.device), token_grid, patch_grid, trusted
             )
-        policy = self._resolve_safety_policy(safety_policy)
-        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
+        return verdict, image_outputs, num_placeholders

@@ -7,6 +7,7 @@ keeps the caller's own tokens, so prompts, streamers, stopping criteria and logi
 """
 
 import copy
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -71,15 +72,10 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
         if attention_mask is None:
             attention_mask = _mask_padding(input_ids, config)
 
-        image_outputs = self.model.get_image_outputs(
-            kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
+        verdict, image_outputs, num_placeholders = self._judge_prompts(
+            input_ids, attention_mask, kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
         )
-        verdict = self.assess(
-            input_ids,
-            attention_mask=attention_mask,
-            mm_encoder_outputs={"image": image_outputs},
-            safety_policy=policy,
-        )
+        verdict = verdict.with_temperature(**policy.temperature)
         decisions = self.decide(verdict, policy)
         answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
         hints = [self._token_ids_of(decisions[row]) for row in answered]
@@ -97,7 +93,7 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
             output = super().generate(
                 ids,
                 generation_config=config,
-                inputs_embeds=self._embed_rows(steered_ids, input_ids, answered, image_outputs),
+                inputs_embeds=self._embed_rows(steered_ids, num_placeholders, answered, image_outputs),
                 attention_mask=steered_mask,
                 streamer=streamer,
                 **kwargs,
@@ -192,7 +188,7 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
     def _embed_rows(
         self,
         steered_ids: torch.Tensor,
-        input_ids: torch.Tensor,
+        num_placeholders: list[int],
         rows: list[int],
         image_outputs: ModelOutput | None,
     ) -> torch.Tensor:
@@ -200,8 +196,7 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
         if image_outputs is None:
             return inputs_embeds
         pictures = image_outputs.pooler_output
-        placeholders = (input_ids == self.config.image_token_id).sum(dim=1)
-        ends = (placeholders.cumsum(dim=0) // len(pictures[0])).tolist()
+        ends = [filled // len(pictures[0]) for filled in accumulate(num_placeholders)]
         kept = [picture for row in rows for picture in pictures[ends[row - 1] if row else 0 : ends[row]]]
         if not kept:
             return inputs_embeds

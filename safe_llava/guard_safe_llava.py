@@ -162,8 +162,9 @@ class SafeLlavaForSafetyClassification(SafeLlavaHubMixin, SafeLlavaAssessmentMix
                 "`input_ids` is missing: the guard judges a picture together with its question. For pictures alone "
                 'use `pipeline("safety-classification", ...)`, which asks a neutral question.'
             )
+        num_placeholders = (input_ids == self.config.image_token_id).sum(dim=1).tolist()
         image_outputs = self.model.get_image_outputs(pixel_values, mm_encoder_outputs)
-        check_placeholders(input_ids == self.config.image_token_id, image_outputs)
+        check_placeholders(num_placeholders, image_outputs)
         found = self.model.classify(
             input_ids,
             self.get_input_embeddings()(input_ids),

@@ -138,15 +138,21 @@ class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
         text_embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         inputs_embeds = self.embed_prompt(input_ids, text_embeds, image_outputs)
 
-        outputs = super().forward(
+        # Not through the parent's forward: each output that is made anew is felt in every decoding step.
+        outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
             **kwargs,
         )
-        outputs = SafeLlavaModelOutputWithPast(**outputs)
-        outputs.image_hidden_states = None if image_outputs is None else torch.cat(image_outputs.pooler_output)
+        outputs = SafeLlavaModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=None if image_outputs is None else torch.cat(image_outputs.pooler_output),
+        )
 
         if output_safety_logits is None:
             output_safety_logits = self.config.output_safety_logits

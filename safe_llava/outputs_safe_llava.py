@@ -110,9 +110,11 @@ class SafeLlavaSafetyClassifierOutput(ModelOutput):
     type_logits: torch.Tensor | None = None
 
 
-def check_placeholders(placeholders: torch.Tensor, image_outputs: SafeLlavaImageFeatures | None) -> None:
-    """Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures."""
-    counts = placeholders.sum(dim=1).tolist()
+def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
+    """
+    Raises a `ValueError` unless each row holds whole pictures and all rows together hold all pictures, by the number
+    of placeholders in each row.
+    """
     num_images = 0 if image_outputs is None else image_outputs.num_images
     size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
     if sum(counts) != num_images * size or (size and any(count % size for count in counts)):

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+import torch
+
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import tokenize_policy
 from .safety_verdict import SafetyVerdict
@@ -51,12 +53,14 @@ class SafeLlavaPolicyMixin:
                 As in `assess`. Without a policy every row is answered.
         """
         policy = self._resolve_safety_policy(safety_policy)
-        rows = zip(
-            verdict.has_image.tolist(), verdict.level.tolist(), verdict.type_probs.tolist(), verdict.trusted.tolist()
-        )
+        # One read of the device for all, and the first that waits for the verdict.
+        columns = (verdict.has_image, verdict.trusted, verdict.level)
+        rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
         return [
-            policy.decide(*row) if has_image and policy is not None else SafetyDecision("answer")
-            for has_image, *row in rows
+            policy.decide(int(level), type_probs, bool(trusted))
+            if has_image and policy is not None
+            else SafetyDecision("answer")
+            for has_image, trusted, level, *type_probs in rows
         ]
 
     def _resolve_safety_policy(

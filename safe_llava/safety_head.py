@@ -64,24 +64,33 @@ class SafetyHead(nn.Module):
             queries = self.q_proj(text_embeds[torch.arange(len(first), device=first.device), first])
             return queries.view(-1, self.num_heads, self.head_dim)
 
-        queries, weights = self.weigh_text(text_embeds, text_mask)
-        return (weights.to(queries.dtype).unsqueeze(-1) * queries).sum(dim=1)
+        text_embeds, weights = self.weigh_text(text_embeds, text_mask)
+        # A weighted sum of projections is the projection of the weighted sum, so one vector a head is projected.
+        pooled = torch.einsum("blh,bld->bhd", weights.to(text_embeds.dtype), text_embeds)
+        has_text = text_mask.any(dim=1)[:, None, None]
+        return self.project_heads(self.q_proj, pooled) * has_text
 
     def weigh_text(self, text_embeds: torch.Tensor, text_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        The query of each token, of shape `(batch_size, sequence_length, num_heads, head_dim)`, and its float32 weight
-        in the row's query, of shape `(batch_size, sequence_length, num_heads)`.
+        What the queries are made of, of shape `(batch_size, sequence_length, hidden_size)`, and the float32 weight of
+        each token in the row's query, of shape `(batch_size, sequence_length, num_heads)`.
         """
-        if self.pooling == "question":
-            text_embeds = self.query_norm(text_embeds)
-        queries = self.q_proj(text_embeds).unflatten(-1, (self.num_heads, self.head_dim))
         if self.pooling == "first":
             is_first = text_mask & (text_mask.cumsum(dim=1) == 1)
-            return queries, is_first.float().unsqueeze(-1).expand(-1, -1, self.num_heads)
+            return text_embeds, is_first.float().unsqueeze(-1).expand(-1, -1, self.num_heads)
+        text_embeds = self.query_norm(text_embeds)
         scores = self.token_scores(text_embeds).float()
         text_mask = text_mask.unsqueeze(-1)
         weights = scores.masked_fill(~text_mask, torch.finfo(scores.dtype).min).softmax(dim=1) * text_mask
-        return queries, weights
+        return text_embeds, weights
+
+    def project_heads(self, layer: nn.Module, states: torch.Tensor) -> torch.Tensor:
+        """
+        Each head's part of a projection, of a vector of its own: `(batch_size, num_heads, hidden_size)` to
+        `(batch_size, num_heads, head_dim)`. Through the layer, whose weight may be quantised or adapted.
+        """
+        projected = layer(states).unflatten(-1, (self.num_heads, self.head_dim))
+        return projected.diagonal(dim1=1, dim2=2).transpose(1, 2)
 
     def attend(self, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """Float32 attention weights of shape `(num_queries, num_heads, num_keys)`, where all read the same keys."""
@@ -104,9 +113,10 @@ class SafetyHead(nn.Module):
         Args:
             queries (`torch.Tensor` of shape `(batch_size, num_heads, head_dim)`): one query a row.
             token_states (`tuple[torch.Tensor, torch.Tensor]`):
-                Keys and values of the safety tokens, each of shape `(num_safety_tokens, num_heads, head_dim)`.
+                The safety tokens: keys of shape `(num_safety_tokens, num_heads, head_dim)`, and what the values are
+                made of, of shape `(num_safety_tokens, hidden_size)`.
             picture_states (`tuple[torch.Tensor, torch.Tensor]`):
-                Keys and values of the pictures, each of shape `(num_images, num_visual_tokens, num_heads, head_dim)`.
+                The pictures likewise, with `(num_images, num_visual_tokens)` in place of the first dimension.
             image_rows (`torch.LongTensor` of shape `(num_images,)`): the row that each picture belongs to.
 
         Returns:
@@ -123,10 +133,12 @@ class SafetyHead(nn.Module):
         of_pictures = (of_pictures - largest[image_rows].unsqueeze(1)).exp()
         total = of_tokens.sum(dim=1).index_add(0, image_rows, of_pictures.sum(dim=1)).unsqueeze(1)
 
+        # As with the queries: what a head reads is projected to its values after the weighted sum.
         dtype = token_states[1].dtype
-        attended = torch.einsum("bkh,khd->bhd", (of_tokens / total).to(dtype), token_states[1])
+        attended = torch.einsum("bkh,kd->bhd", (of_tokens / total).to(dtype), token_states[1])
         of_pictures = (of_pictures / total[image_rows]).to(dtype)
-        return attended.index_add(0, image_rows, torch.einsum("nkh,nkhd->nhd", of_pictures, picture_states[1]))
+        attended = attended.index_add(0, image_rows, torch.einsum("nkh,nkd->nhd", of_pictures, picture_states[1]))
+        return self.project_heads(self.v_proj, attended) * (total.transpose(1, 2) > 0)
 
     def gate(self, attended: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         # Two sums through linear layers cannot say "this picture *and* this question"; a product can.
@@ -166,21 +178,27 @@ class SafetyHead(nn.Module):
         if self.pooling == "question":
             keys = self.key_norm(keys)
         sizes, heads = [len(safety_tokens), len(keys) - len(safety_tokens)], (self.num_heads, self.head_dim)
-        token_keys, picture_keys = self.k_proj(keys).unflatten(-1, heads).split(sizes)
-        token_values, picture_values = self.v_proj(keys).unflatten(-1, heads).split(sizes)
-        token_states = token_keys, token_values
-        picture_states = (
-            picture_keys.unflatten(0, safety_features.shape[:2]),
-            picture_values.unflatten(0, safety_features.shape[:2]),
-        )
 
-        attended = self.gate(self.read(queries, token_states, picture_states, image_rows), queries)
+        def split(states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            of_tokens, of_pictures = states.split(sizes)
+            return of_tokens, of_pictures.unflatten(0, safety_features.shape[:2])
+
+        token_keys, picture_keys = split(self.k_proj(keys).unflatten(-1, heads))
+        tokens, pictures = split(keys)
+
+        attended = self.gate(self.read(queries, (token_keys, tokens), (picture_keys, pictures), image_rows), queries)
         pooled = self.o_proj(attended.flatten(1))
         level_logits, type_logits = self.level_classifier(pooled).float(), self.type_classifier(pooled).float()
         if not output_influence:
             return level_logits, type_logits
+        token_values, picture_values = split(self.v_proj(keys).unflatten(-1, heads))
         influence = self.measure_influence(
-            text_embeds, text_mask, token_states, picture_states, image_rows, type_logits
+            text_embeds,
+            text_mask,
+            (token_keys, token_values),
+            (picture_keys, picture_values),
+            image_rows,
+            type_logits,
         )
         return level_logits, type_logits, influence
 
@@ -206,7 +224,8 @@ class SafetyHead(nn.Module):
             type_logits.new_zeros(text_mask.shape),
         )
         attention = type_logits.new_zeros(len(risk_type))
-        token_queries, token_weights = self.weigh_text(text_embeds, text_mask)
+        text_embeds, token_weights = self.weigh_text(text_embeds, text_mask)
+        token_queries = self.q_proj(text_embeds).unflatten(-1, (self.num_heads, self.head_dim))
         # Row by row, for prompts times pictures of a whole batch would not fit into memory.
         for row, words in enumerate(text_mask):
             row_queries, row_weights = token_queries[row, words].float(), token_weights[row, words].unsqueeze(-1)

@@ -44,7 +44,7 @@ def judge_with_a_mask(head, text, mask, tokens, features, image_rows):
 def test_a_row_reads_the_safety_tokens_and_its_own_pictures(head, image_rows, num_tokens):
     arguments = head_inputs(image_rows, batch_size=3, num_tokens=num_tokens)
     for logits, expected in zip(head(*arguments), judge_with_a_mask(head, *arguments)):
-        torch.testing.assert_close(logits, expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(logits, expected, atol=5e-6, rtol=1e-4)
 
 
 def test_gradients_are_those_of_the_definition(head):
@@ -55,7 +55,7 @@ def test_gradients_are_those_of_the_definition(head):
         loss = sum(logits.square().sum() for logits in judge(*arguments))
         gradients.append(torch.autograd.grad(loss, [features, *head.parameters()], allow_unused=True))
     for gradient, expected in zip(*gradients):
-        torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(gradient, expected, atol=5e-4, rtol=1e-3)
 
 
 def test_scores_of_any_size_give_finite_logits(head):

@@ -19,10 +19,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from counts import make_flop_counter
 from rich.console import Console
 from rich.table import Table
 from shapes import base_config, build, safe_config
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from safe_llava import SafeLlavaForSafetyClassification
@@ -93,7 +93,7 @@ def count_flops(name: str, shape: str) -> int:
         config = copy.deepcopy(full)
         config.vision_config.num_hidden_layers, config.text_config.num_hidden_layers = layers
         step = make_step(name, config, 1, "cpu", torch.float32)
-        with FlopCounterMode(display=False) as counter:
+        with make_flop_counter() as counter:
             step()
         counts[layers] = counter.get_total_flops()
     vision_layer, text_layer = counts[3, 2] - counts[2, 2], counts[2, 3] - counts[2, 2]

@@ -1,0 +1,64 @@
+"""The results as tables for a terminal."""
+
+from typing import Any
+
+from ratios import BOUNDS
+from rich.table import Table
+from ways import WAYS
+
+
+def count_table(results: dict[str, Any]) -> Table:
+    """FLOPs, counted."""
+    flops = results["flops"]
+    table = Table(title=f"{results['shape']}: GFLOP counted, {results['answer_tokens_counted']} tokens answered")
+    for header in ("", "first token", "over stock", "answer", "over stock", "in the design"):
+        table.add_column(header, justify="left" if not header else "right")
+    named = WAYS | {"least_answering": "least possible, no hint", "least_hinting": "least possible, hint"}
+    for way, label in named.items():
+        cells = [label]
+        for part in ("first_token", "answer"):
+            cells += [f"{flops[way][part] / 1e9:.1f}", f"{flops[way][part] / flops['stock'][part] - 1:+.1%}"]
+        designed = results["design_over_stock"].get(way)
+        table.add_row(*cells, "" if designed is None else f"{designed:+.1%}")
+    parameters = results["parameters"]
+    added = parameters["added"] / parameters["stock"]
+    table.caption = (
+        f"{parameters['added'] / 1e6:.1f} M parameters added to {parameters['stock'] / 1e6:.1f} M: {added:.1%}"
+    )
+    return table
+
+
+def time_table(results: dict[str, Any], batch_size: str) -> Table:
+    """Ratios to stock, and peak memory."""
+    table = Table(
+        title=f"{results['shape']}, batch {batch_size}: ratios to stock, median (range) of {results['rounds']} rounds",
+        caption=f"{results['machine']}, {results['threads']} threads, {results['dtype']}, random weights",
+    )
+    for header in ("", "first token", "tokens/s after it", f"answer, {results['new_tokens']} tokens", "peak MiB"):
+        table.add_column(header, justify="left" if not header else "right")
+    timed = results["timings"][batch_size]
+    for way, label in WAYS.items():
+        figures = timed["over_stock"][way]
+        cells = [
+            _in_words(figures[name]) if name in figures else ""
+            for name in ("first_token_seconds", "tokens_per_second", "answer_seconds")
+        ]
+        peak = timed.get("peak_bytes", {}).get(way)
+        table.add_row(label, *cells, "" if peak is None else f"{peak / 2**20:.0f}")
+    return table
+
+
+def bound_table(results: dict[str, Any], batch_size: str) -> Table:
+    """The ratios that something is promised about."""
+    table = Table(title=f"{results['shape']}, batch {batch_size}")
+    for header in ("", "ratio", "promised"):
+        table.add_column(header, justify="left" if not header else "right")
+    for name, values in results["timings"][batch_size]["ratios"].items():
+        bound = BOUNDS.get(name, {}).get(results["shape"])
+        word = "at least" if name.startswith("tokens per second") else "at most"
+        table.add_row(name, _in_words(values), "" if bound is None else f"{word} {bound}")
+    return table
+
+
+def _in_words(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
