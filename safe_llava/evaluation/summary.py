@@ -34,7 +34,7 @@ def rich_table(results: Mapping[str, Any]) -> Table:
     """The table for a terminal."""
     table = Table(title=title(results), caption=NOTE)
     for place, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if place < 2 else "right")
+        table.add_column(column, justify="left" if place < 2 else "right", overflow="fold")
     previous = None
     for row in table_rows(results):
         if previous not in (None, row[0]):
