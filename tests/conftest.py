@@ -5,6 +5,7 @@ Session fixtures are built once: a test that changes a model, its config or a pr
 """
 
 import copy
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -49,7 +50,9 @@ CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}
 """
 
+# Tests share the cores between processes, so neither they nor what they start takes more than one each.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
