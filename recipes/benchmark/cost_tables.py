@@ -38,7 +38,7 @@ def time_table(results: dict[str, Any], batch_size: str) -> Table:
         table.add_column(header, justify="left" if not header else "right")
     timed = results["timings"][batch_size]
     for way, label in WAYS.items():
-        figures = timed["over_stock"][way]
+        figures = timed["over_stock"].get(way, {})
         cells = [
             _in_words(figures[name]) if name in figures else ""
             for name in ("first_token_seconds", "tokens_per_second", "answer_seconds")

@@ -1,4 +1,4 @@
-"""From measured turns to ratios: one for each round, so that what slows the machine for a while slows both sides."""
+"""From measured seconds to ratios, one for each round: to stock beside it, and of two such ratios."""
 
 import statistics
 from typing import Any
@@ -32,29 +32,39 @@ _COMPARED = (
     "answer: refusing / answering",
 )
 
-Turns = dict[str, dict[str, list[float | None]]]
-"""`turns[way][figure]` has a value for each round."""
+Measured = dict[str, dict[str, dict[str, list[Any]]]]
+"""`measured[way]["way"][figure]` has a value for each round, `measured[way]["stock"][figure]` stock's beside it."""
 
 
-def compare(turns: Turns) -> dict[str, dict[str, float]]:
+def compare(measured: Measured) -> dict[str, dict[str, float]]:
     """The ratios that are asked for most, by their names in [`BOUNDS`]: `median`, `low` and `high` of the rounds."""
     ratios = {}
     for name in _COMPARED:
         figure, sides = name.split(": ")
-        way, other = (_WAYS.get(side, side) for side in sides.split(" / "))
-        ratios[name] = ratio(turns, _FIGURES[figure], way, other)
+        way, other = (to_stock(measured, _FIGURES[figure], _WAYS.get(side, side)) for side in sides.split(" / "))
+        ratios[name] = summarize([ours / theirs for ours, theirs in zip(way, other)])
     return ratios
 
 
-def ratio(turns: Turns, figure: str, way: str, other: str) -> dict[str, float]:
-    pairs: Any = zip(turns[way][figure], turns[other][figure])
-    ratios = [ours / theirs for ours, theirs in pairs]
-    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
-
-
-def over_stock(turns: Turns) -> dict[str, dict[str, dict[str, float]]]:
+def over_stock(measured: Measured) -> dict[str, dict[str, dict[str, float]]]:
     """Each figure of each way as a ratio to stock's; none where a way has no such figure."""
     return {
-        way: {figure: ratio(turns, figure, way, "stock") for figure, values in figures.items() if None not in values}
-        for way, figures in turns.items()
+        way: {
+            figure: summarize(to_stock(measured, figure, way))
+            for figure, values in sides["way"].items()
+            if None not in values
+        }
+        for way, sides in measured.items()
     }
+
+
+def to_stock(measured: Measured, figure: str, way: str) -> list[float]:
+    """Of each round; stock itself is 1."""
+    if way == "stock":
+        return [1.0] * len(next(iter(measured.values()))["stock"][figure])
+    sides = measured[way]
+    return [ours / theirs for ours, theirs in zip(sides["way"][figure], sides["stock"][figure])]
+
+
+def summarize(ratios: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}

@@ -1,6 +1,13 @@
-"""Seconds to the first token and tokens per second after it, measured in turns: each way once, then all again."""
+"""
+Each way side by side with stock: seconds to the first token, and of each token after it.
 
+A machine is now fast, now slow, by more than what is to be told apart. So both answer at once, in a thread each, but
+never run at the same time: they hand over at every token.
+"""
+
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -8,52 +15,88 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from ways import Ask
 
 
-class Clock(StoppingCriteria):
-    """Notes when each token is there, and never stops."""
+class TakeTurns(StoppingCriteria):
+    """
+    One side. Stops the clock at each token, lets the other side make one, and goes on.
 
-    def __init__(self) -> None:
-        self.times: list[float] = []
+    Attributes:
+        seconds (`list[float]`): of each turn: to the first token, of each other, and from the last one to the end.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.seconds: list[float] = []
+        self.is_done = False
+        self.may_run = threading.Semaphore(0)
+        self.other: TakeTurns
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        self.times.append(now(input_ids.device.type))
+        self.hand_over()
+        self.take_over()
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
+    def take_over(self) -> None:
+        if not self.other.is_done:
+            self.may_run.acquire()
+        self.started = time.perf_counter()
 
-def now(device: str) -> float:
-    """Seconds, when the device has done all it was told."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    def hand_over(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self.started)
+        self.other.may_run.release()
+
+    def run(self, ask: Ask, new_tokens: int) -> None:
+        self.may_run.acquire()
+        self.started = time.perf_counter()
+        try:
+            ask(max_new_tokens=new_tokens, stopping_criteria=StoppingCriteriaList([self]))
+        finally:
+            self.is_done = True
+            self.hand_over()
 
 
-def time_answer(ask: Ask, batch_size: int, new_tokens: int, device: str) -> dict[str, float | None]:
+def answer_side_by_side(asks: list[Ask], new_tokens: int, device: str) -> list[list[float]]:
+    """Two ways answer, token by token in turns: the seconds of each turn of each."""
+    sides = [TakeTurns(device), TakeTurns(device)]
+    sides[0].other, sides[1].other = sides[1], sides[0]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = [pool.submit(side.run, ask, new_tokens) for side, ask in zip(sides, asks)]
+        sides[0].may_run.release()
+    for side in running:
+        side.result()
+    return [side.seconds for side in sides]
+
+
+def figures(seconds: list[float], batch_size: int) -> dict[str, float | None]:
     """
-    One answer: `first_token_seconds`, `tokens_per_second` of the others, `answer_seconds`. A refusal has no others,
-    and its first token comes with its last.
+    `first_token_seconds`, `tokens_per_second` of the others and `answer_seconds`. A refusal has no others, and its
+    first token comes with its last.
     """
-    clock = Clock()
-    start = now(device)
-    ask(max_new_tokens=new_tokens, stopping_criteria=StoppingCriteriaList([clock]))
-    end = now(device)
-    times = clock.times
-    speed = batch_size * (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else None
-    first_token = times[0] if times else end
+    others = seconds[1:-1]
     return {
-        "first_token_seconds": first_token - start,
-        "tokens_per_second": speed,
-        "answer_seconds": end - start,
+        "first_token_seconds": seconds[0],
+        "tokens_per_second": batch_size * len(others) / sum(others) if others else None,
+        "answer_seconds": sum(seconds),
     }
 
 
-def time_in_turns(
+def time_beside_stock(
     asks: dict[str, Ask], batch_size: int, new_tokens: int, rounds: int, device: str
-) -> dict[str, dict[str, list[float | None]]]:
-    """Each figure of each way, round by round, after one round that warms up."""
+) -> dict[str, dict[str, dict[str, list[float | None]]]]:
+    """
+    Each way but stock, after one answer that warms up: `[way]["way"][figure]` of each round, and `[way]["stock"]` of
+    stock beside it. Who begins changes from round to round.
+    """
     for ask in asks.values():
         ask(max_new_tokens=2)
-    measured: dict[str, dict[str, list[float | None]]] = {way: {} for way in asks}
-    for _ in range(rounds):
-        for way, ask in asks.items():
-            for name, value in time_answer(ask, batch_size, new_tokens, device).items():
-                measured[way].setdefault(name, []).append(value)
+    measured: dict[str, Any] = {way: {"way": {}, "stock": {}} for way in asks if way != "stock"}
+    for index in range(rounds):
+        for way, sides in measured.items():
+            pair = {"way": asks[way], "stock": asks["stock"]}
+            order = list(pair) if index % 2 else list(reversed(pair))
+            turns = answer_side_by_side([pair[side] for side in order], new_tokens, device)
+            for side, seconds in zip(order, turns):
+                for name, value in figures(seconds, batch_size).items():
+                    sides[side].setdefault(name, []).append(value)
     return measured

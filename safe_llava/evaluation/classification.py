@@ -93,7 +93,7 @@ def _figures(
     for name, probs, labels in (("level", level_probs, level), ("type", type_probs, risk_type)):
         confidence, is_right = top_label(probs, labels)
         figures[name, "accuracy"] = float(is_right.mean())
-        figures[name, "macro_f1"] = macro_f1(labels, probs.argmax(axis=1))
+        figures[name, "macro_f1"] = float(macro_f1(labels, probs.argmax(axis=1)))
         figures[name, "ece"] = expected_calibration_error(confidence, is_right)
     is_risky = level > 0
     figures["risky", "accuracy"] = float(((level_probs.argmax(axis=1) > 0) == is_risky).mean())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, Image, List
 from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ..miniature.answers import Manner, is_safe, read_manner
 
@@ -32,25 +32,25 @@ def wilson_interval(outcomes: Sequence[bool]) -> list[float]:
     return [float(interval.low), float(interval.high)]
 
 
-def bootstrap_interval(truth: Sequence[int], predicted: Sequence[int], seed: int = 0) -> list[float]:
+def bootstrap_interval(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> list[float]:
     """95 % percentile-bootstrap interval of the macro-F1 over rows."""
-    rows = (np.asarray(truth), np.asarray(predicted))
-    resampled = bootstrap(
-        rows,
-        macro_f1,
-        paired=True,
-        vectorized=False,
-        n_resamples=500,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    rng = np.random.default_rng(seed)
+    resampled = bootstrap((truth, predicted), macro_f1, paired=True, n_resamples=500, method="percentile", rng=rng)
     return [float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)]
 
 
-def macro_f1(truth: Sequence[int] | np.ndarray, predicted: Sequence[int] | np.ndarray) -> float:
-    """Mean of the F1 of each type that occurs in `truth`."""
-    labels = sorted(set(map(int, truth)))
-    return float(f1_score(truth, predicted, average="macro", labels=labels, zero_division=0.0))
+def macro_f1(truth: np.ndarray, predicted: np.ndarray, axis: int = -1) -> np.ndarray:
+    """
+    Mean of the F1 of each type that occurs in `truth`, over the rows along `axis`.
+
+    scikit-learn's is the same for one set of rows; this one takes all resamples of a bootstrap at once.
+    """
+    types = np.unique(truth)
+    is_type = np.moveaxis(truth, axis, -1)[..., None] == types
+    is_predicted = np.moveaxis(predicted, axis, -1)[..., None] == types
+    hits, support = (is_type & is_predicted).sum(axis=-2), is_type.sum(axis=-2)
+    f1 = 2 * hits / np.maximum(support + is_predicted.sum(axis=-2), 1)
+    return f1.mean(axis=-1, where=support > 0)
 
 
 def area_under_roc(is_true: np.ndarray, probs: np.ndarray) -> float | None:
@@ -124,9 +124,9 @@ def score_answers(dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[s
     intervals = {name: wilson_interval(values) for name, values in outcomes.items() if values}
     counts = {name: len(values) for name, values in outcomes.items() if values}
 
-    truth = [row["safety_type"] for row, _ in judged]
-    predicted = [given["type"] for _, given in judged]
-    metrics["type_macro_f1"] = macro_f1(truth, predicted) if judged else None
+    truth = np.array([row["safety_type"] for row, _ in judged])
+    predicted = np.array([given["type"] for _, given in judged])
+    metrics["type_macro_f1"] = float(macro_f1(truth, predicted)) if judged else None
     if judged:
         intervals["type_macro_f1"] = bootstrap_interval(truth, predicted)
         counts["type_macro_f1"] = len(judged)

@@ -1,4 +1,4 @@
-"""`recipes/benchmark/run.py` measures in turns, writes what it found, and says what it left out."""
+"""`recipes/benchmark/run.py` measures side by side with stock, writes what it found, and says what it left out."""
 
 import json
 import subprocess
@@ -6,37 +6,98 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 SCRIPT = str(Path(__file__).parents[2] / "recipes" / "benchmark" / "run.py")
 
 
 @pytest.fixture
-def turns():
+def measured():
     """Two rounds, the second on a machine that something slows down."""
-    seconds = {"stock": 1.0, "answering": 1.2, "hinting": 1.4, "refusing": 0.2}
-    seconds |= {"two_pass": 4.0, "two_pass_short": 2.0, "guard_then_answer": 1.6}
+    times = {"off": 1.1, "answering": 1.2, "hinting": 1.4, "refusing": 0.2}
+    times |= {"two_pass": 4.0, "two_pass_short": 2.0, "guard_then_answer": 1.6}
+
+    def side(time: float, speed: float | None) -> dict[str, list[float | None]]:
+        slower = None if speed is None else speed / 3
+        seconds = {"first_token_seconds": [time, 3 * time], "answer_seconds": [2 * time, 6 * time]}
+        return seconds | {"tokens_per_second": [speed, slower]}
+
     return {
-        way: {
-            "first_token_seconds": [value, 3 * value],
-            "tokens_per_second": [None, None] if way == "refusing" else [10.0, 5.0],
-            "answer_seconds": [2 * value, 6 * value],
-        }
-        for way, value in seconds.items()
+        way: {"way": side(time, None if way == "refusing" else 9.0), "stock": side(1.0, 10.0)}
+        for way, time in times.items()
     }
 
 
-def test_a_ratio_is_taken_within_a_round(suite, turns):
-    found = suite.ratios.compare(turns)["first token: answering / stock"]
+def test_a_ratio_is_taken_within_a_round(suite, measured):
+    found = suite.ratios.over_stock(measured)["answering"]["first_token_seconds"]
     assert found == pytest.approx({"median": 1.2, "low": 1.2, "high": 1.2})
 
 
-def test_a_refusal_has_no_tokens_per_second(suite, turns):
-    assert "tokens_per_second" not in suite.ratios.over_stock(turns)["refusing"]
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("first token: hinting / stock", 1.4),
+        ("first token: hinting / two passes", 1.4 / 4),
+        ("answer: stock / two passes", 1 / 4),
+    ],
+)
+def test_two_ways_are_compared_by_what_each_is_to_stock(suite, measured, name, expected):
+    assert suite.ratios.compare(measured)[name]["median"] == pytest.approx(expected)
 
 
-def test_every_promise_is_about_a_ratio_that_is_measured(suite, turns):
-    assert set(suite.ratios.BOUNDS) <= set(suite.ratios.compare(turns))
+def test_a_refusal_has_no_tokens_per_second(suite, measured):
+    assert "tokens_per_second" not in suite.ratios.over_stock(measured)["refusing"]
+
+
+def test_every_promise_is_about_a_ratio_that_is_measured(suite, measured):
+    assert set(suite.ratios.BOUNDS) <= set(suite.ratios.compare(measured))
+
+
+def answering(log: list[str], name: str, new_tokens: int):
+    """Stands for `generate`: notes each token it makes."""
+
+    def ask(max_new_tokens: int, stopping_criteria) -> None:
+        for _ in range(new_tokens):
+            log.append(name)
+            stopping_criteria(torch.zeros(1, 1), torch.zeros(1, 1))
+
+    return ask
+
+
+def test_two_ways_answer_token_by_token_in_turns(suite):
+    log: list[str] = []
+    turns = suite.timing.answer_side_by_side([answering(log, "a", 3), answering(log, "b", 3)], 3, "cpu")
+    assert log == ["a", "b"] * 3
+    assert [len(seconds) for seconds in turns] == [4, 4]
+
+
+def test_the_longer_answer_goes_on_when_the_other_has_ended(suite):
+    log: list[str] = []
+    suite.timing.answer_side_by_side([answering(log, "a", 1), answering(log, "b", 3)], 3, "cpu")
+    assert log == ["a", "b", "b", "b"]
+
+
+def test_a_way_that_fails_leaves_nobody_waiting(suite):
+    def fail(**kwargs) -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        suite.timing.answer_side_by_side([fail, answering([], "b", 3)], 3, "cpu")
+
+
+def test_seconds_of_turns_become_first_token_speed_and_answer(suite):
+    assert suite.timing.figures([2.0, 0.5, 0.5, 0.1], batch_size=4) == pytest.approx(
+        {"first_token_seconds": 2.0, "tokens_per_second": 8.0, "answer_seconds": 3.1}
+    )
+
+
+def test_a_refusal_comes_in_one_turn(suite):
+    assert suite.timing.figures([0.3], batch_size=4) == {
+        "first_token_seconds": 0.3,
+        "tokens_per_second": None,
+        "answer_seconds": 0.3,
+    }
 
 
 def test_the_command_writes_its_results_and_where_they_come_from(tmp_path):
@@ -46,6 +107,6 @@ def test_the_command_writes_its_results_and_where_they_come_from(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert {"machine", "versions", "threads", "seed", "dtype"} <= results.keys()
     timed = results["timings"]["2"]
-    assert set(timed["over_stock"]) == {"stock", *results["flops"]} - {"least_answering", "least_hinting"}
-    assert len(timed["turns"]["hinting"]["first_token_seconds"]) == 2
+    assert set(timed["over_stock"]) == set(results["flops"]) - {"stock", "least_answering", "least_hinting"}
+    assert len(timed["measured"]["hinting"]["stock"]["first_token_seconds"]) == 2
     assert "policy off" in said and "tokens/s" in said

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from datasets import Dataset
+from sklearn.metrics import f1_score
 
 from safe_llava.evaluation import score_answers
-from safe_llava.evaluation.metrics import bootstrap_interval, wilson_interval
+from safe_llava.evaluation.metrics import bootstrap_interval, macro_f1, wilson_interval
 from safe_llava.miniature.dataset import build_dataset
 
 
@@ -74,7 +76,17 @@ def test_interval_of_a_share_is_wilsons():
 
 def test_bootstrap_interval_shrinks_with_more_rows():
     def width(half: int) -> float:
-        low, high = bootstrap_interval([0, 1] * half, [0, 0] * half)
+        low, high = bootstrap_interval(np.array([0, 1] * half), np.array([0, 0] * half))
         return high - low
 
     assert width(200) < width(10)
+
+
+def test_macro_f1_of_many_resamples_is_that_of_each():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.integers(0, 5, (2, 8, 30))
+    truth[:4][truth[:4] == 3] = 2
+    expected = [
+        f1_score(t, p, average="macro", labels=np.unique(t), zero_division=0.0) for t, p in zip(truth, predicted)
+    ]
+    assert macro_f1(truth, predicted) == pytest.approx(expected)
