@@ -1,4 +1,4 @@
-"""The results as tables for a terminal."""
+"""The results as tables for a terminal, and the README's."""
 
 from typing import Any
 
@@ -58,6 +58,27 @@ def bound_table(results: dict[str, Any], batch_size: str) -> Table:
         word = "at least" if name.startswith("tokens per second") else "at most"
         table.add_row(name, _in_words(values), "" if bound is None else f"{word} {bound}")
     return table
+
+
+def readme_table(timed: dict[str, Any], counted: dict[str, Any]) -> str:
+    """In markdown: times and memory of one shape at batch 1, FLOPs of a shape that was counted alone."""
+    times, flops = timed["timings"]["1"], counted["flops"]
+    columns = [f"{timed['shape']}: {name}" for name in ("first token", "tokens/s after it", "64-token answer")]
+    columns += [f"{timed['shape']}: peak memory", "7B: FLOPs, first token", "7B: FLOPs, 128-token answer"]
+    rows = ["| over stock LLaVA | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    least = {"least_answering": "least possible, no hint", "least_hinting": "least possible, with the hint"}
+    for way, label in (WAYS | least).items():
+        if way == "stock":
+            continue
+        figures = times["over_stock"].get(way, {})
+        cells = [
+            _in_words(figures[name]) if name in figures else ""
+            for name in ("first_token_seconds", "tokens_per_second", "answer_seconds")
+        ]
+        cells.append(f"{times['peak_bytes'][way] / times['peak_bytes']['stock']:.2f}" if figures else "")
+        cells += [f"{flops[way][part] / flops['stock'][part] - 1:+.1%}" for part in ("first_token", "answer")]
+        rows.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def _in_words(ratio: dict[str, float]) -> str:

@@ -152,7 +152,7 @@ class ReviewPage:
             "Comment (optional)", value=form.comment, on_change=lambda event: self._set(form, event.value)
         ).props("outlined autogrow").classes("comment")
         with ui.element("footer"):
-            self._status(sample, place)
+            self._buttons(sample, place)
             self.message = ui.label().classes("message").props('role="alert"')
 
     def _set(self, form: Form, comment: str) -> None:
@@ -161,7 +161,7 @@ class ReviewPage:
 
     def _changed(self) -> None:
         self.message.set_text("")
-        self._status.refresh()
+        self._show_state()
 
     def _score(self, form: Form, system: str, number: int) -> None:
         def set_score(score: int) -> None:
@@ -206,22 +206,25 @@ class ReviewPage:
         _heading("Which risk do question and picture bring?")
         _toggle(_RISK_LABELS, form.risk_type, set_type, "Risk type").classes("chips")
 
-    @ui.refreshable_method
-    def _status(self, sample: ReviewSample, place: int) -> None:
-        is_rated, is_changed = self.session.is_rated(sample), self.session.is_changed(sample)
+    def _buttons(self, sample: ReviewSample, place: int) -> None:
+        self.sample = sample
         first_unrated = self.session.first_unrated()
         with ui.element("div").classes("foot-line"):
             back = ui.button("Back", on_click=self._back).props("outline no-caps")
             back.set_enabled(place > 0)
-            if is_rated and first_unrated is not None:
+            if self.session.is_rated(sample) and first_unrated is not None:
                 ui.button("First unrated", on_click=lambda: self._go(first_unrated)).props("flat no-caps")
-            ui.label(
-                ("Changed, not saved" if is_changed else "Saved")
-                if is_rated
-                else ("Not saved yet" if is_changed else "")
-            ).classes("state")
-            label = "Save & next" if is_changed or not is_rated else "Next"
-            ui.button(label, on_click=lambda: self._save_and_go_on(sample, place)).props("unelevated no-caps")
+            self.state = ui.label().classes("state")
+            go_on = ui.button(on_click=lambda: self._save_and_go_on(sample, place))
+            self.go_on = go_on.props("unelevated no-caps")
+        self._show_state()
+
+    def _show_state(self) -> None:
+        # In place: a click on a button that is made anew while the mouse is down would be lost.
+        is_rated, is_changed = self.session.is_rated(self.sample), self.session.is_changed(self.sample)
+        unsaved = "Changed, not saved" if is_rated else "Not saved yet"
+        self.state.set_text(unsaved if is_changed else "Saved" if is_rated else "")
+        self.go_on.set_text("Save & next" if is_changed or not is_rated else "Next")
 
     def _finished(self) -> None:
         with ui.element("div").classes("finished"):

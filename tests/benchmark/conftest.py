@@ -14,7 +14,7 @@ def suite():
     """The modules beside `recipes/benchmark/run.py`, which is a script: its neighbours are found beside it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARK))
-        names = ("counts", "prompts", "ratios", "shapes", "timing", "ways")
+        names = ("cost_tables", "counts", "prompts", "ratios", "shapes", "timing", "ways")
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 

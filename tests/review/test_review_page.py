@@ -186,6 +186,14 @@ def test_back_shows_the_saved_rating_and_lets_it_be_corrected(page, server):
     assert load_ratings(server.file).num_superseded >= 1
 
 
+def test_the_button_that_saves_is_not_made_anew_under_the_mouse(page):
+    button = page.get_by_role("button", name="Save & next")
+    button.evaluate("element => { element.isTheSame = true; }")
+    choose(page, "Risk type", "privacy")
+    expect(page.get_by_text("Not saved yet")).to_be_visible()
+    assert button.evaluate("element => element.isTheSame")
+
+
 def test_a_picture_is_blurred_until_it_is_clicked(page):
     picture = page.get_by_role("button", name="Show picture 1")
     expect(picture.locator("img")).to_have_css("filter", "blur(28px)")
