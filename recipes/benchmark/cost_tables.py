@@ -38,11 +38,7 @@ def time_table(results: dict[str, Any], batch_size: str) -> Table:
         table.add_column(header, justify="left" if not header else "right")
     timed = results["timings"][batch_size]
     for way, label in WAYS.items():
-        figures = timed["over_stock"].get(way, {})
-        cells = [
-            _in_words(figures[name]) if name in figures else ""
-            for name in ("first_token_seconds", "tokens_per_second", "answer_seconds")
-        ]
+        cells = _time_cells(timed, way)
         peak = timed.get("peak_bytes", {}).get(way)
         table.add_row(label, *cells, "" if peak is None else f"{peak / 2**20:.0f}")
     return table
@@ -63,22 +59,25 @@ def bound_table(results: dict[str, Any], batch_size: str) -> Table:
 def readme_table(timed: dict[str, Any], counted: dict[str, Any]) -> str:
     """In markdown: times and memory of one shape at batch 1, FLOPs of a shape that was counted alone."""
     times, flops = timed["timings"]["1"], counted["flops"]
-    columns = [f"{timed['shape']}: {name}" for name in ("first token", "tokens/s after it", "64-token answer")]
-    columns += [f"{timed['shape']}: peak memory", "7B: FLOPs, first token", "7B: FLOPs, 128-token answer"]
+    measured = ("first token", "tokens/s after it", f"{timed['new_tokens']}-token answer", "peak memory")
+    columns = [f"{timed['shape']}: {name}" for name in measured]
+    columns += [f"7B: FLOPs, {name}" for name in ("first token", f"{counted['answer_tokens_counted']}-token answer")]
     rows = ["| over stock LLaVA | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     least = {"least_answering": "least possible, no hint", "least_hinting": "least possible, with the hint"}
     for way, label in (WAYS | least).items():
         if way == "stock":
             continue
-        figures = times["over_stock"].get(way, {})
-        cells = [
-            _in_words(figures[name]) if name in figures else ""
-            for name in ("first_token_seconds", "tokens_per_second", "answer_seconds")
-        ]
-        cells.append(f"{times['peak_bytes'][way] / times['peak_bytes']['stock']:.2f}" if figures else "")
+        peak = times["peak_bytes"].get(way)
+        cells = [*_time_cells(times, way), "" if peak is None else f"{peak / times['peak_bytes']['stock']:.2f}"]
         cells += [f"{flops[way][part] / flops['stock'][part] - 1:+.1%}" for part in ("first_token", "answer")]
         rows.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _time_cells(timed: dict[str, Any], way: str) -> list[str]:
+    figures = timed["over_stock"].get(way, {})
+    names = ("first_token_seconds", "tokens_per_second", "answer_seconds")
+    return [_in_words(figures[name]) if name in figures else "" for name in names]
 
 
 def _in_words(ratio: dict[str, float]) -> str:

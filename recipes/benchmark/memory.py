@@ -2,6 +2,8 @@
 
 import multiprocessing
 import re
+import resource
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -10,33 +12,32 @@ from shapes import base_config
 from ways import build_models, make_way
 
 
-def peak_memory(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype) -> list[int | None]:
-    """
-    Bytes after an answer of two tokens at each batch size, in the order of their size: of the GPU, or the high-water
-    mark of the process, Python and its libraries included (on Linux; elsewhere `None`).
-    """
+def peak_memory(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype) -> list[int]:
+    """The [`peak_bytes`] of an answer of two tokens at each batch size, in the order of their size."""
     arguments = (shape, way, sorted(batch_sizes), device, dtype, torch.get_num_threads())
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_answer, *arguments).result()
 
 
-def _answer(
-    shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype, threads: int
-) -> list[int | None]:
+def _answer(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype, threads: int) -> list[int]:
     torch.set_num_threads(threads)
     base = base_config(shape)
     models = build_models(base, [way], device, dtype)
-    peaks: list[int | None] = []
+    peaks: list[int] = []
     for batch_size in batch_sizes:
         make_way(way, base, models, batch_size)(max_new_tokens=2)
-        peaks.append(torch.cuda.max_memory_allocated() if device == "cuda" else _high_water_mark())
+        peaks.append(peak_bytes(device))
     return peaks
 
 
-def _high_water_mark() -> int | None:
+def peak_bytes(device: str) -> int:
+    """
+    The most that this process has held so far: of the GPU, or its high-water mark, Python and its libraries included.
+    """
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    # Not `resource.getrusage`, which starts from the peak of the parent process.
-    found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    if status.exists():
+        # Not `getrusage`, which on Linux starts from the peak of the parent process.
+        return int(re.findall(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

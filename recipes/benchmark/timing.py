@@ -31,7 +31,8 @@ class TakeTurns(StoppingCriteria):
         self.other: TakeTurns
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        self.hand_over()
+        self.stop_clock()
+        self.other.may_run.release()
         self.take_over()
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
@@ -40,20 +41,20 @@ class TakeTurns(StoppingCriteria):
             self.may_run.acquire()
         self.started = time.perf_counter()
 
-    def hand_over(self) -> None:
+    def stop_clock(self) -> None:
         if self.device == "cuda":
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - self.started)
-        self.other.may_run.release()
 
     def run(self, ask: Ask, new_tokens: int) -> None:
-        self.may_run.acquire()
-        self.started = time.perf_counter()
+        self.take_over()
         try:
             ask(max_new_tokens=new_tokens, stopping_criteria=StoppingCriteriaList([self]))
         finally:
+            # Not done before the clock stands still, or the other side would run beside it.
+            self.stop_clock()
             self.is_done = True
-            self.hand_over()
+            self.other.may_run.release()
 
 
 def answer_side_by_side(asks: list[Ask], new_tokens: int, device: str) -> list[list[float]]:

@@ -5,9 +5,7 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -17,6 +15,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from memory import peak_bytes
 from rich.console import Console
 from rich.table import Table
 from shapes import SHAPES
@@ -101,11 +100,7 @@ def work(connection: Connection, way: str, num_steps: int, setting: dict[str, An
 
     is_first = [True]
     train(way, num_steps=num_steps, is_timed=turn, **setting)
-    if torch.cuda.is_available():
-        connection.send(torch.cuda.max_memory_allocated())
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    connection.send(peak_bytes("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def in_words(results: dict[str, Any]) -> Table:
