@@ -11,10 +11,12 @@ from itertools import accumulate
 from typing import Any, Literal
 
 import torch
+from transformers.cache_utils import Cache
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig, GenerationMixin
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput
 
+from .outputs_safe_llava import CACHE_NAME
 from .policy_safe_llava import SafeLlavaPolicyMixin
 from .safety_policy import SafetyDecision, SafetyPolicy
 
@@ -50,8 +52,8 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
             `torch.LongTensor` or [`~transformers.utils.ModelOutput`]: the sequences. With
             `return_dict_in_generate=True` the output also has `safety_verdict` ([`SafetyVerdict`]) and
             `safety_decisions` (a list of [`SafetyDecision`], one per prompt). Its scores, attentions and hidden states
-            are those of the rows that the language model answered, and `past_key_values` is `None` when a prompt was
-            steered, for the cache then holds a hint or lacks a row.
+            are those of the rows that the language model answered, and the cache is `None` when a prompt was steered,
+            for it then holds a hint or lacks a row.
 
         Raises:
             ValueError: if the policy is invalid or holds a text that was never tokenised, if pictures are missing, or
@@ -59,9 +61,15 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
         """
         policy = self._resolve_safety_policy(safety_policy)
         input_ids: Any = kwargs.get("input_ids", inputs)
+        if policy is not None:
+            _check_no_filled_cache(kwargs)
         if policy is None or not _has_pictures(input_ids, kwargs, self.config.image_token_id):
             return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
-        _check_can_steer(input_ids, kwargs)
+        if input_ids is None or kwargs.get("inputs_embeds") is not None:
+            raise ValueError(
+                "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from "
+                "it. Pass `input_ids`, or switch the policy off with `safety_policy=False`."
+            )
 
         config = copy.deepcopy(generation_config or self.generation_config)
         config.update(**self.generation_config.to_dict(), defaults_only=True)
@@ -117,7 +125,7 @@ class SafeLlavaGenerationMixin(SafeLlavaPolicyMixin, GenerationMixin):
         output["safety_verdict"] = verdict
         output["safety_decisions"] = decisions
         if is_steered:
-            output["past_key_values"] = None
+            output[CACHE_NAME] = None
         return output
 
     def prepare_inputs_for_generation(
@@ -209,18 +217,15 @@ def _has_pictures(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_
     return input_ids is not None and bool((input_ids == image_token_id).any())
 
 
-def _check_can_steer(input_ids: torch.Tensor | None, kwargs: dict[str, Any]) -> None:
-    if input_ids is None or kwargs.get("inputs_embeds") is not None:
-        raise ValueError(
-            "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from it. "
-            "Pass `input_ids`, or switch the policy off with `safety_policy=False`."
-        )
-    cache = kwargs.get("past_key_values")
-    if cache is not None and cache.get_seq_length() > 0:
-        raise ValueError(
-            "`past_key_values` of an earlier call cannot be continued under a safety policy, for its picture would go "
-            "unjudged. Pass the whole conversation with its pictures and no `past_key_values`."
-        )
+def _check_no_filled_cache(kwargs: dict[str, Any]) -> None:
+    """Refuses a cache under each name that a version of transformers takes: the pictures in it cannot be judged."""
+    for name in ("cache", "past_key_values", "cache_params"):
+        cache = kwargs.get(name)
+        if cache is not None and (not isinstance(cache, Cache) or cache.get_seq_length() > 0):
+            raise ValueError(
+                f"`{name}` of an earlier call cannot be continued under a safety policy, for its picture would go "
+                f"unjudged. Pass the whole conversation with its pictures and no `{name}`."
+            )
 
 
 def _first(token_id: int | list[int] | None) -> int | None:

@@ -19,9 +19,11 @@ from .guard_safe_llava import SafeLlavaForSafetyClassification
 from .hub_safe_llava import SafeLlavaHubMixin
 from .judging_safe_llava import SafeLlavaJudgeMixin
 from .outputs_safe_llava import (
+    CACHE_NAME,
     SafeLlavaCausalLMOutputWithPast,
     SafeLlavaImageFeatures,
     SafeLlavaModelOutputWithPast,
+    name_image_outputs,
 )
 
 
@@ -120,6 +122,7 @@ class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
         safety_level: torch.LongTensor | None = None,
         safety_type: torch.LongTensor | None = None,
         output_safety_logits: bool | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> tuple | SafeLlavaModelOutputWithPast:
         """
@@ -143,16 +146,10 @@ class SafeLlavaModel(SafeLlavaJudgeMixin, LlavaModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE_NAME: past_key_values if cache is None else cache},
             **kwargs,
         )
-        outputs = SafeLlavaModelOutputWithPast(
-            last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-            image_hidden_states=None if image_outputs is None else torch.cat(image_outputs.pooler_output),
-        )
+        outputs = SafeLlavaModelOutputWithPast(**outputs, **name_image_outputs(image_outputs))
 
         if output_safety_logits is None:
             output_safety_logits = self.config.output_safety_logits
@@ -218,6 +215,7 @@ class SafeLlavaForConditionalGeneration(
         safety_level: torch.LongTensor | None = None,
         safety_type: torch.LongTensor | None = None,
         output_safety_logits: bool | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> tuple | SafeLlavaCausalLMOutputWithPast:
         r"""
@@ -233,6 +231,8 @@ class SafeLlavaForConditionalGeneration(
                 Risk type of each row, 0 to 6, or -100 where it is not known.
             output_safety_logits (`bool`, *optional*):
                 Whether to run the safety head. Defaults to `config.output_safety_logits`.
+            cache ([`~transformers.Cache`], *optional*):
+                What transformers 5.24 and later call `past_key_values`. Either name works with every version.
 
         Returns:
             [`SafeLlavaCausalLMOutputWithPast`]
@@ -252,6 +252,7 @@ class SafeLlavaForConditionalGeneration(
             safety_level=safety_level,
             safety_type=safety_type,
             output_safety_logits=output_safety_logits,
+            cache=cache,
             **kwargs,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep

@@ -1,12 +1,17 @@
 """What SafeLLaVA's methods return: LLaVA's outputs with the safety head's findings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaModelOutputWithPast
 from transformers.utils import ModelOutput
+
+
+# transformers 5.24 renamed two fields of LLaVA's outputs, and with the first the argument of every `forward`.
+_FIELDS = {field.name for field in fields(LlavaModelOutputWithPast)}
+CACHE_NAME = "cache" if "cache" in _FIELDS else "past_key_values"
 
 
 @dataclass
@@ -108,6 +113,13 @@ class SafeLlavaSafetyClassifierOutput(ModelOutput):
     type_loss: torch.Tensor | None = None
     level_logits: torch.Tensor | None = None
     type_logits: torch.Tensor | None = None
+
+
+def name_image_outputs(image_outputs: SafeLlavaImageFeatures | None) -> dict[str, Any]:
+    """The pictures' features as the field that LLaVA's outputs have for them."""
+    if "image_outputs" in _FIELDS:
+        return {"image_outputs": image_outputs}
+    return {"image_hidden_states": None if image_outputs is None else torch.cat(image_outputs.pooler_output)}
 
 
 def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:

@@ -5,6 +5,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TextStreamer, pipeline
 
 from safe_llava import SafetyPolicy
+from safe_llava.outputs_safe_llava import CACHE_NAME
 from safe_llava.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -215,14 +216,29 @@ def test_output_carries_verdict_and_decisions_and_no_cache_that_holds_a_hint(jud
     output = judging("high", "privacy").generate(**inputs, return_dict_in_generate=True, **GREEDY)
     assert (output.safety_verdict.levels, output.safety_verdict.types) == (["high"], ["privacy"])
     assert output.safety_decisions[0].types == ("privacy",)
-    assert output.past_key_values is None
+    assert getattr(output, CACHE_NAME) is None
 
 
-def test_cache_of_an_earlier_call_is_refused_under_a_policy(judging, inputs):
+@pytest.mark.parametrize("name", ["cache", "past_key_values", "cache_params"])
+@pytest.mark.parametrize("has_picture", [True, False], ids=["picture in the prompt", "picture in the cache alone"])
+def test_cache_of_an_earlier_call_is_refused_under_a_policy(name, has_picture, judging, inputs):
     model = judging("none", "safe")
     output = model.generate(**inputs, return_dict_in_generate=True, **GREEDY)
-    with pytest.raises(ValueError, match="past_key_values"):
-        model.generate(output.sequences, past_key_values=output.past_key_values, **GREEDY)
+    prompt = output.sequences
+    if not has_picture:
+        prompt = prompt.masked_fill(prompt == model.config.image_token_id, 11)
+    with pytest.raises(ValueError, match=f"`{name}` of an earlier call"):
+        model.generate(prompt, **{name: getattr(output, CACHE_NAME)}, **GREEDY)
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_forward_takes_a_cache_under_either_name(name, judging, inputs):
+    model = judging("none", "safe")
+    prompt = {"input_ids": inputs["input_ids"], "pixel_values": inputs["pixel_values"]}
+    whole = model(**prompt).logits[:, -1]
+    first = model(prompt["input_ids"][:, :-1], prompt["pixel_values"], use_cache=True)
+    last = model(prompt["input_ids"][:, -1:], **{name: getattr(first, CACHE_NAME)}, output_safety_logits=False)
+    torch.testing.assert_close(last.logits[:, -1], whole, atol=1e-4, rtol=1e-4)
 
 
 def test_placeholders_without_pictures_are_refused(judging, inputs):

@@ -18,6 +18,7 @@ from two_pass import TEXT_LENGTH, AuthorsHead, TwoPasses
 from ways import WAYS, token_ids_of_policy
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
+from safe_llava.outputs_safe_llava import CACHE_NAME
 
 
 NUM_NEW_TOKENS = 128
@@ -127,7 +128,7 @@ def count_token(model: Any, length: int) -> list[int]:
     embeds = torch.zeros(1, length, model.config.text_config.hidden_size, device="meta")
 
     def step(embeds: torch.Tensor, cache: DynamicCache) -> None:
-        outputs = text_model(inputs_embeds=embeds, past_key_values=cache, use_cache=True)
+        outputs = text_model(inputs_embeds=embeds, use_cache=True, **{CACHE_NAME: cache})
         model.lm_head(outputs.last_hidden_state[:, -1:])
 
     def count_with(layers: nn.ModuleList) -> list[int]:

@@ -8,6 +8,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers import StaticCache
 
+from safe_llava.outputs_safe_llava import CACHE_NAME
+
 
 RESULTS = Path(__file__).parents[2] / "recipes" / "benchmark" / "results"
 SHAPES = ("miniature", "mid", "llava-1.5-7b")
@@ -132,8 +134,8 @@ def test_a_decoding_step_compiles_to_one_graph(models):
     model = models["safe"]
     cache = StaticCache(config=model.config.text_config, max_cache_len=16)
     with torch.no_grad():
-        model(input_ids=torch.tensor([[5] * 8]), past_key_values=cache, use_cache=True)
-    step = {"input_ids": torch.tensor([[5]]), "position_ids": torch.tensor([[8]]), "past_key_values": cache}
+        model(input_ids=torch.tensor([[5] * 8]), use_cache=True, **{CACHE_NAME: cache})
+    step = {"input_ids": torch.tensor([[5]]), "position_ids": torch.tensor([[8]]), CACHE_NAME: cache}
     assert count_graph_breaks(model.forward, **step, output_safety_logits=False) == 0
 
 
