@@ -14,15 +14,15 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .configuration_safe_llava import SafeLlavaConfig
-from .guard_safe_llava import SafeLlavaForSafetyClassification
-from .modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
-from .pipeline_safe_llava import SafetyClassificationPipeline
-from .processing_safe_llava import SafeLlavaProcessor
-from .safety_evidence import SafetyEvidence
-from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
-from .safety_policy import SafetyDecision, SafetyPolicy
-from .safety_verdict import SafetyVerdict
+from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
+from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from .models.pipeline_safe_llava import SafetyClassificationPipeline
+from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.safety_evidence import SafetyEvidence
+from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .models.safety_policy import SafetyDecision, SafetyPolicy
+from .models.safety_verdict import SafetyVerdict
 from .version import __version__
 
 

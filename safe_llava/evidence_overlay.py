@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .processing_safe_llava import SafeLlavaProcessor
-from .safety_labels import RISK_TYPES
-from .safety_verdict import SafetyVerdict
+from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.safety_labels import RISK_TYPES
+from .models.safety_verdict import SafetyVerdict
 
 
 MARGIN, LINE, FONT_SIZE = 14, 28, 18

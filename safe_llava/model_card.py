@@ -1,6 +1,5 @@
 """The model card of a SafeLLaVA, filled from its config, its figures and the record of its training."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
-from .configuration_safe_llava import SafeLlavaConfig
-from .hub_safe_llava import find_file
-from .paths import MODEL_CARDS
-from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .files import MODEL_CARDS, read_json
+from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.hub_safe_llava import find_file
+from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 TAG = "safe_llava"
@@ -128,10 +127,10 @@ def write_model_card(
         facts = {"base_model": known.data.base_model, "license": known.data.license, **facts}
     card = build_model_card(
         SafeLlavaConfig.from_pretrained(folder),
-        metrics or _read_json(folder / "metrics.json"),
+        metrics or read_json(folder / "metrics.json"),
         **{
-            "training": _read_json(folder / "trainer_state.json"),
-            "evaluation": _read_json(folder / EVALUATION_FILE),
+            "training": read_json(folder / "trainer_state.json"),
+            "evaluation": read_json(folder / EVALUATION_FILE),
             **facts,
         },
     )
@@ -143,10 +142,6 @@ def read_model_card(checkpoint: str | os.PathLike) -> ModelCard | None:
     """The card of a checkpoint, a folder or a Hub id; `None` where it has none."""
     path = find_file(checkpoint, "README.md")
     return None if path is None else ModelCard.load(path, ignore_metadata_errors=True)
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _summarize_training(state: dict[str, Any] | None) -> dict[str, Any] | None:

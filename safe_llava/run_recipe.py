@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .paths import RECIPES
+from .files import RECIPES
 
 
 def run_recipe(config: Path, model: Path, output_dir: Path, seed: int, **fields: Any) -> None:

@@ -169,7 +169,7 @@ def alarmed_safe_llava(tiny_safe_llava: SafeLlavaForConditionalGeneration) -> Sa
     """`tiny_safe_llava` with a head that takes every picture for high risk, so that its policy always acts."""
     model = copy.deepcopy(tiny_safe_llava)
     with torch.no_grad():
-        model.model.safety_head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+        model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
     return model
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy, __version__
 from safe_llava.cli import app
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
 
 
 @pytest.fixture(scope="module")

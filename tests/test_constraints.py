@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from constraints.refresh import read_lower_bounds
 
 

@@ -11,7 +11,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from safe_llava import SafetyVerdict
 from safe_llava.evidence_overlay import draw_evidence, draw_heat, find_seen_box, read_words
-from safe_llava.safety_evidence import SafetyEvidence
+from safe_llava.models.safety_evidence import SafetyEvidence
 
 
 GRAY = Image.new("RGB", (60, 30), (128, 128, 128))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_llava.paths import MODEL_CARDS, RECIPES
+from safe_llava.files import MODEL_CARDS, RECIPES
 
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from two_pass import TEXT_LENGTH, AuthorsHead, TwoPasses
 from ways import WAYS, token_ids_of_policy
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
-from safe_llava.outputs_safe_llava import CACHE_NAME
+from safe_llava.models.outputs_safe_llava import CACHE_NAME
 
 
 NUM_NEW_TOKENS = 128
@@ -77,11 +77,11 @@ def count_ways(shape: str, new_tokens: int = NUM_NEW_TOKENS) -> dict[str, dict[s
         text = torch.zeros(1, TEXT_LENGTH, dtype=torch.long)
     hint = len(token_ids_of_policy()["hint"])
 
-    def judge(model: Any, features: Any) -> None:
+    def assess(model: Any, features: Any) -> None:
         length = NUM_TEXT_TOKENS + config.image_seq_length
         embeds = torch.zeros(1, length, width, device="meta")
         placeholders = torch.zeros(1, length, dtype=torch.bool, device="meta")
-        model.judge(embeds, placeholders, ~placeholders, features)
+        model.safety_modules(embeds, placeholders, features)
 
     @functools.cache
     def generate(length: int) -> tuple[int, int]:
@@ -93,17 +93,17 @@ def count_ways(shape: str, new_tokens: int = NUM_NEW_TOKENS) -> dict[str, dict[s
 
     features = safe.model.get_image_features(pixels, return_dict=True)
     vision = count(lambda: safe.model.get_image_features(pixels, return_dict=True))
-    judged = count(lambda: judge(safe.model, features))
-    guarded = count(lambda: judge(guard.model, guard.model.get_image_features(pixels, return_dict=True)))
-    projected = count(lambda: safe.model.safety_projector(features.patch_features, features.patch_grid))
+    assessed = count(lambda: assess(safe.model, features))
+    guarded = count(lambda: assess(guard.model, guard.model.get_image_features(pixels, return_dict=True)))
+    projected = count(lambda: safe.model.safety_modules.projector(features.patch_features, features.patch_grid))
     classified = count(lambda: TwoPasses(safe, head).classify(text, features))
 
     stock_length, length = (NUM_TEXT_TOKENS + each.image_seq_length for each in (base, config))
     before_and_length = {
         "stock": (vision, stock_length),
         "off": (vision, length),
-        "answering": (vision + judged, length),
-        "hinting": (vision + judged, length + hint),
+        "answering": (vision + assessed, length),
+        "hinting": (vision + assessed, length + hint),
         "two_pass": (2 * (vision + classified), TEXT_LENGTH - 1 + config.image_seq_length),
         "two_pass_short": (2 * (vision + classified), length + hint),
         "guard_then_answer": (guarded + vision, stock_length),
@@ -114,7 +114,7 @@ def count_ways(shape: str, new_tokens: int = NUM_NEW_TOKENS) -> dict[str, dict[s
         name: dict(zip(("first_token", "answer"), (before + flops for flops in generate(prompt_length))))
         for name, (before, prompt_length) in before_and_length.items()
     }
-    counts["refusing"] = dict.fromkeys(("first_token", "answer"), vision + judged)
+    counts["refusing"] = dict.fromkeys(("first_token", "answer"), vision + assessed)
     return {name: counts[name] for name in (*WAYS, "least_answering", "least_hinting")}
 
 

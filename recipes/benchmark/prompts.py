@@ -5,7 +5,7 @@ from transformers import LlavaConfig, LlavaProcessor
 
 from safe_llava import SafetyPolicy
 from safe_llava.miniature import CHECKPOINT
-from safe_llava.safety_labels import RISK_LEVELS, RISK_TYPES
+from safe_llava.models.safety_labels import RISK_LEVELS, RISK_TYPES
 
 
 NUM_TEXT_TOKENS = 64

@@ -118,7 +118,7 @@ def train_naively(
 ) -> None:
     """What a loop of ten lines does that has only frozen what stage 1 freezes."""
     model.train().gradient_checkpointing_enable({"use_reentrant": False})
-    for module in (model.model.safety_projector, model.model.safety_head):
+    for module in (model.model.safety_modules.projector, model.model.safety_modules.head):
         module.forward = functools.partial(checkpoint, module.forward, use_reentrant=False)
     batch = {name: value.to(device) for name, value in batch.items()}
     # transformers' checkpointing makes the output of every embedding require grad, the tower's too. A SafeLLaVA pays

@@ -66,6 +66,6 @@ class TwoPasses:
 
     def classify(self, text_ids: torch.Tensor, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
         inner = self.model.model
-        safety_features = inner.safety_projector(features.patch_features, features.patch_grid)
-        tokens = inner.safety_tokens()[0].expand(len(text_ids), -1, -1)
+        safety_features = inner.safety_modules.projector(features.patch_features, features.patch_grid)
+        tokens = inner.safety_modules.tokens()[0].expand(len(text_ids), -1, -1)
         return self.head(inner.get_input_embeddings()(text_ids), torch.cat([tokens, safety_features], dim=1))

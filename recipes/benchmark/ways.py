@@ -11,7 +11,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 from two_pass import TEXT_LENGTH, AuthorsHead, TwoPasses
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
-from safe_llava.safety_policy_tokens import tokenize_policy
+from safe_llava.models.safety_assessment import tokenize_policy
 
 
 WAYS = {
@@ -42,12 +42,12 @@ def build_models(base: LlavaConfig, ways: list[str], device: str, dtype: torch.d
     if "safe" in needed:
         models["safe"] = safe = build(SafeLlavaForConditionalGeneration, config, device, dtype)
         safe.set_safety_policy(make_policy(), load_processor())
-        raise_alarm(safe.model.safety_head)
+        raise_alarm(safe.model.safety_modules.head)
         if "stock" in models:
             share_modules(models["stock"], safe)
     if "guard" in needed:
         models["guard"] = guard = build(SafeLlavaForSafetyClassification, config, device, dtype)
-        raise_alarm(guard.model.safety_head)
+        raise_alarm(guard.model.safety_modules.head)
     if "head" in needed:
         with torch.device(device):
             head = AuthorsHead(config.text_config.hidden_size, config.safety_head_num_attention_heads)

@@ -17,7 +17,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProces
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.drawing import IMAGE_SIZE
 from safe_llava.miniature.processor import PATCH_SIZE, build_processor
-from safe_llava.safety_hints import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
+from safe_llava.models.safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 
 
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2

@@ -10,10 +10,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, ProcessorMixin
 
-from safe_llava.evaluation import answer_dataset
+from safe_llava.inference import answer_dataset
 from safe_llava.miniature.dataset import build_dataset
-from safe_llava.safety_hints import DEFAULT_REFUSALS
-from safe_llava.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 
 
 Answers = list[dict[str, Any]]

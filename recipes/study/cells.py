@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from safe_llava.paths import RECIPES
+from safe_llava.files import RECIPES
 
 
 CELLS_FILE = Path(__file__).parent / "cells.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 from cells import Cell, fingerprint
 from filelock import FileLock
 
-from safe_llava.convert import convert_llava_checkpoint
+from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.drawing import draw_scene

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from work import run_cell, start_worker
 
 from safe_llava.miniature.benchmark import BENCHMARK_VERSION
-from safe_llava.quickstart import PACKAGES
+from safe_llava.quickstart.steps import PACKAGES
 
 
 REDUCED_CELLS = ("ours", "base", "linear_probe", "hints_off")

@@ -10,12 +10,12 @@ from accelerate.utils import find_executable_batch_size
 from PIL import Image
 from transformers import AutoProcessor
 
-from ..ask import read_config
-from ..guard_safe_llava import SafeLlavaForSafetyClassification
-from ..pictures import UnreadablePictureError, read_picture
-from ..pipeline_safe_llava import NEUTRAL_QUESTION
-from ..safety_policy import SafetyPolicy
-from ..safety_verdict import SafetyVerdict
+from ..checkpoints import read_config
+from ..models.image_reading import UnreadablePictureError, read_picture
+from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ..models.safety_policy import SafetyPolicy
+from ..models.safety_verdict import SafetyVerdict
 from .rows import AuditRow
 from .table import LEVEL_COLUMNS, TYPE_COLUMNS
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..atomic import atomic_path
-from ..pictures import is_picture, is_picture_name
+from ..files import atomic_path
+from ..models.image_reading import is_picture, is_picture_name
 from .rows import AuditRow, printable_key
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_path
+from ..files import atomic_path
 from .judge import Judge
 from .part_writer import PartSettings
 from .sources import Source, SourceSpec, open_source, prepare_source

@@ -19,11 +19,11 @@ class ShardActor:
     """
 
     def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
-        from .run import default_device
+        from ..checkpoints import default_device
 
         self.output_dir = Path(output_dir)
         self.plan = Plan.read(self.output_dir / "plan.json")
-        self.judge = Judge(self.plan.model, self.plan.policy, device or default_device(0), dtype)
+        self.judge = Judge(self.plan.model, self.plan.policy, device or default_device(), dtype)
         self.source = open_source(self.plan.spec, self.output_dir / "manifest.parquet", self.plan.settings.part_size)
         self.workers, self.skip_broken, self.actors = workers, skip_broken, actors
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
 from .report_figures import (
     MAX_REASONS,

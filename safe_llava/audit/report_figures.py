@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import NearDuplicates
 from .samples import find_flagged, find_untrusted, read_rows, take_first
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..atomic import atomic_path
-from ..pictures import UnreadablePictureError, read_picture
+from ..files import atomic_path
+from ..models.image_reading import UnreadablePictureError, read_picture
 from ..version import __version__
 from .plan import Plan
 from .report import write_report

@@ -11,6 +11,7 @@ import joblib
 import torch
 from tqdm.auto import tqdm
 
+from ..checkpoints import default_device
 from .engine import audit_shards
 from .judge import Judge, PreparedRow
 from .plan import Plan, settle_plan
@@ -76,7 +77,7 @@ def run_audit(
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    device = device or default_device(int(os.environ.get("LOCAL_RANK", 0)))
+    device = device or default_device()
     judge = Judge(model, policy, device, dtype)
     plan, source = settle_plan(output_dir, spec, model, judge, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"
@@ -113,12 +114,6 @@ def _outcome(output_dir: Path, plan: Plan, source: Source, broken: list[str]) ->
     finished, _ = read_progress(output_dir / "verdicts")
     is_whole = len(finished) == plan.num_shards
     return AuditOutcome(write_results(output_dir, plan, source) if is_whole else None, broken)
-
-
-def default_device(local_rank: int) -> str:
-    """The accelerator of a process, or the CPU."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if accelerator is None else f"{accelerator.type}:{local_rank % torch.accelerator.device_count()}"
 
 
 @contextmanager

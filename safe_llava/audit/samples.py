@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..safety_labels import SAFETY_LEVELS
+from ..models.safety_labels import SAFETY_LEVELS
 
 
 _ROWS_AT_ONCE = 1 << 18

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from ..pictures import is_picture_name
+from ..models.image_reading import is_picture_name
 from .dataset import DatasetSource, data_file_builder, load_source_dataset
 from .json_file import list_json
 from .manifest import ManifestSource, list_folder, write_manifest

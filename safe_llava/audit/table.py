@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..atomic import atomic_path
-from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..files import atomic_path
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 LEVEL_COLUMNS = tuple(f"level_prob_{name}" for name in SAFETY_LEVELS)

@@ -5,10 +5,15 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from ..evaluation.metrics import area_under_roc, average_precision, wilson_interval
-from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..statistics import (
+    area_under_roc,
+    average_precision,
+    expected_calibration_error,
+    top_label,
+    wilson_interval,
+)
 from .fit import Calibration, Outcome
-from .temperature import expected_calibration_error, top_label
 
 
 OUTCOMES = ("before", "after", "cross_fitted")

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import softmax
 
 from ..data.labels import label_disagreement
-from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
-from ..safety_policy import SafetyPolicy
+from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_policy import SafetyPolicy
 from .temperature import fit_temperature
 from .thresholds import is_flagged, thresholds_for_over_refusal, thresholds_for_recall
 

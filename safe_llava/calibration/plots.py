@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .temperature import NUM_BINS, reliability
+from ..statistics import NUM_BINS, reliability
 
 
 BEFORE, AFTER, GREY = "#b26a00", "#1259a7", "#9aa0a6"

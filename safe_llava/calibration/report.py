@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..statistics import NUM_BINS, top_label
 from .figures import one_versus_rest, summarize
 from .fit import Calibration
 from .plots import draw_confusion, draw_precision_recall, draw_reliability, draw_roc
-from .temperature import NUM_BINS, top_label
 from .thresholds import LOWEST
 
 

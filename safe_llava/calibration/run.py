@@ -7,10 +7,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..ask import load_safe_llava, read_config
+from ..checkpoints import load_safe_llava, read_config
 from ..data import load_safety_dataset
 from ..miniature.dataset import build_dataset
-from ..safety_policy import SafetyPolicy
+from ..models.safety_policy import SafetyPolicy
 from ..version import __version__
 from .figures import summarize
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
@@ -50,7 +50,7 @@ def run_calibration(
         target_over_refusal, target_recall, min_examples: see [`calibrate_policy`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
-        device, dtype: see [`~safe_llava.ask.load_safe_llava`].
+        device, dtype: see [`~safe_llava.checkpoints.load_safe_llava`].
         update_model (`bool`, *optional*, defaults to `True`):
             Whether to write the policy into the `config.json` of a local model.
 

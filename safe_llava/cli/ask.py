@@ -28,10 +28,10 @@ def ask(
     if evidence is not None and not image:
         raise typer.BadParameter("evidence is drawn on pictures: give at least one --image.", param_hint="--evidence")
     with reported():
-        from ..ask import ask as ask_model
-        from ..ask import load_safe_llava
-        from ..pictures import read_picture
-        from ..safety_policy import SafetyPolicy
+        from ..checkpoints import load_safe_llava
+        from ..inference import ask as ask_model
+        from ..models.image_reading import read_picture
+        from ..models.safety_policy import SafetyPolicy
 
         pictures = [read_picture(path).image for path in image or []]
         if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):

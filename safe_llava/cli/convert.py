@@ -38,7 +38,7 @@ def convert(
     with reported():
         import torch
 
-        from ..convert import convert_llava_checkpoint
+        from ..conversion import convert_llava_checkpoint
 
         convert_llava_checkpoint(
             source,

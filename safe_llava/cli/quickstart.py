@@ -21,9 +21,10 @@ def quickstart(
 ) -> None:
     """The whole method on a miniature LLaVA and synthetic pictures, offline, in minutes on two CPU cores."""
     with reported():
-        from ..ask import ask, load_safe_llava
-        from ..pictures import read_picture
-        from ..quickstart import run_quickstart
+        from ..checkpoints import load_safe_llava
+        from ..inference import ask
+        from ..models.image_reading import read_picture
+        from ..quickstart.steps import run_quickstart
 
         picture = None if image is None else read_picture(image).image
         run_quickstart(output_dir, seed)

@@ -4,7 +4,7 @@ from typing import Any
 
 from datasets import Dataset, Image, List
 
-from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:

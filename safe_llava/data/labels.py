@@ -1,6 +1,6 @@
 """Risk labels as data files spell them, turned into the class indices of the safety head."""
 
-from ..safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
 
 UNLABELLED = -100

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_path
+from ..files import atomic_path
 from ..model_card import EVALUATION_FILE, write_model_card
 from .evaluate import SMOKE_SCORER
 from .summary import COLUMNS, NOTE, table_rows, title

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from ..calibration.temperature import expected_calibration_error, top_label
 from ..data.labels import label_disagreement
-from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
-from .metrics import area_under_roc, average_precision, macro_f1
+from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..statistics import area_under_roc, average_precision, expected_calibration_error, macro_f1, top_label
 
 
 DEFAULT_RESAMPLES = 500

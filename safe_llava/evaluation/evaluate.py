@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_path
+from ..files import atomic_path
 from ..version import __version__
 from .kept import identify_checkpoint
 from .suites import BENCHMARKS_OF, SUITES, BenchmarkSource

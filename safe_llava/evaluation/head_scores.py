@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from ..calibration.logits import collect_logits, select_rows
 from ..data.labels import UNLABELLED, parse_safety_level, parse_safety_type
-from ..safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .classification import DEFAULT_RESAMPLES, score_classifier
 
 

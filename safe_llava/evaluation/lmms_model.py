@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.state import PartialState
 from accelerate.utils import gather_object
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
@@ -26,8 +25,9 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from ..pictures import read_picture, to_rgb
-from ..safety_policy import SafetyDecision, SafetyPolicy
+from ..checkpoints import default_device
+from ..models.image_reading import read_picture, to_rgb
+from ..models.safety_policy import SafetyDecision, SafetyPolicy
 
 
 MANIFEST = ModelManifest(
@@ -77,7 +77,7 @@ class SafeLlavaForLmmsEval(lmms):
         self.batch_size = int(batch_size)
         self.max_new_tokens = max_new_tokens
         self.requests_file = requests_file
-        self.device = torch.device(device or PartialState().default_device)
+        self.device = torch.device(device or default_device())
         self.processor: Any = AutoProcessor.from_pretrained(pretrained)
         self.model: Any = AutoModelForImageTextToText.from_pretrained(
             pretrained, dtype=dtype, device_map=self.device

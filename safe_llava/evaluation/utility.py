@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from ..safety_policy import SafetyPolicy
+from ..models.safety_policy import SafetyPolicy
+from ..statistics import sum_of_means_interval
 from .kept import check_settings, fingerprint, identify_checkpoint
-from .paired import sum_of_means_interval
 from .utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
 
 

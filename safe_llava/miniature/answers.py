@@ -7,8 +7,8 @@ sentences are fixed, so `read_manner` needs no list of keywords and no second mo
 import re
 from enum import Enum
 
-from ..safety_hints import DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
-from ..safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_texts import DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 
 
 class Manner(str, Enum):

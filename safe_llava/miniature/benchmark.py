@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from datasets import Dataset, concatenate_datasets
 
-from ..safety_labels import RISK_TYPES, SAFETY_TYPES
+from ..models.safety_labels import RISK_TYPES, SAFETY_TYPES
 from .conversations import Conversation, ConversationSampler
 from .dataset import draw_dataset
 from .questions import PAIR_LEVELS, ask_pair_question

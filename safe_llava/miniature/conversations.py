@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..safety_hints import DEFAULT_HINTS
-from ..safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_texts import DEFAULT_HINTS
 from .answers import aligned_answer, paraphrased_hints
 from .looks import CORRUPTIONS
 from .mixes import MIXES

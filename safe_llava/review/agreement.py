@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..safety_labels import SAFETY_TYPES
+from ..models.safety_labels import SAFETY_TYPES
 from .estimates import CONFIDENCE, NUM_RESAMPLES, alpha, kappa, mean_estimate, rank_correlation, share_estimate
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE, LoadedRatings, Rating
 

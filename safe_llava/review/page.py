@@ -7,8 +7,8 @@ from fastapi import HTTPException, Response
 from nicegui import app, ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ..pictures import read_picture
-from ..safety_labels import SAFETY_TYPES
+from ..models.image_reading import read_picture
+from ..models.safety_labels import SAFETY_TYPES
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE
 from .samples import ReviewSample
 from .session import Form, ReviewSession

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from ..safety_labels import SAFETY_TYPES
+from ..models.safety_labels import SAFETY_TYPES
 from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
 
 

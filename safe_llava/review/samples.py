@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..pictures import UnreadablePictureError, read_picture
-from ..safety_labels import SAFETY_TYPES
+from ..models.image_reading import UnreadablePictureError, read_picture
+from ..models.safety_labels import SAFETY_TYPES
 from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from trl.trainer.utils import FusedCausalLMOutput
 
-from ..modeling_safe_llava import SafeLlavaForConditionalGeneration
+from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 
 
 @dataclass

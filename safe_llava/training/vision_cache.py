@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from ..atomic import atomic_path
+from ..files import atomic_path
 
 
 def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:

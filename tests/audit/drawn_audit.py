@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance
 from safe_llava.audit.samples import find_flagged
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.drawing import draw_scene
-from safe_llava.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
 
 ACTIONS = dict(zip(SAFETY_LEVELS, ("answer", "hint", "hint", "refuse")))

@@ -79,7 +79,9 @@ def test_the_policy_of_the_call_decides(audit, picture_folder, rows_by_key):
 def test_a_checkpoint_without_head_weights_drops_every_picture(
     picture_folder, tiny_safe_llava, tiny_processor, tmp_path
 ):
-    state = {name: weight for name, weight in tiny_safe_llava.state_dict().items() if "safety_head" not in name}
+    state = {
+        name: weight for name, weight in tiny_safe_llava.state_dict().items() if "safety_modules.head" not in name
+    }
     tiny_safe_llava.save_pretrained(tmp_path / "headless", state_dict=state)
     tiny_processor.save_pretrained(tmp_path / "headless")
     outcome = run_audit(SourceSpec(str(picture_folder)), str(tmp_path / "headless"), tmp_path / "audit", device="cpu")

@@ -8,7 +8,7 @@ from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy
 from safe_llava.calibration.figures import summarize
 from safe_llava.calibration.fit import Rows, apply_policy
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
 
 
 DISABLED = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False, "threshold": 0.3}}})

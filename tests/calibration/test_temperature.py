@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from safe_llava.calibration.temperature import NUM_BINS, expected_calibration_error, fit_temperature, reliability
+from safe_llava.calibration.temperature import fit_temperature
+from safe_llava.statistics import NUM_BINS, expected_calibration_error, reliability
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])

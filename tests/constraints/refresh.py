@@ -9,10 +9,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 import venv
 from collections.abc import Iterable
 from pathlib import Path
+
+import tomllib
 
 
 HERE = Path(__file__).parent
@@ -41,7 +42,9 @@ def resolve(pins: Iterable[str]) -> str:
 def main() -> None:
     for name, pins in (("newest", []), ("lowest", read_lower_bounds())):
         path = HERE / f"{name}.txt"
-        path.write_text(f"# Written by tests/constraints/refresh.py on Python {sys.version.split()[0]}.\n{resolve(pins)}")
+        path.write_text(
+            f"# Written by tests/constraints/refresh.py on Python {sys.version.split()[0]}.\n{resolve(pins)}"
+        )
         print(f"Wrote {path}")
 
 

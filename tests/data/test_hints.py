@@ -4,8 +4,8 @@ from PIL import Image as PILImage
 
 from safe_llava.data import add_hints
 from safe_llava.miniature.dataset import build_dataset
-from safe_llava.safety_hints import DEFAULT_HINTS
-from safe_llava.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_texts import DEFAULT_HINTS
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from safe_llava.evaluation.classification import score_classifier
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
 
 
 # Rows of two types and of none.

@@ -15,7 +15,7 @@ from rtvlm_files import write_rtvlm
 from typer.testing import CliRunner, Result
 
 from safe_llava.cli import app
-from safe_llava.convert import convert_llava_checkpoint
+from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.evaluation.benchmarks.mm_safetybench import RISK_TYPE_OF_SCENARIO
 from safe_llava.evaluation.suites import BENCHMARKS_OF
 from safe_llava.miniature import CHECKPOINT

@@ -25,7 +25,7 @@ from lmms_files import TASKS, write_tasks
 from safe_llava import SafetyPolicy
 from safe_llava.evaluation.lmms_model import SafeLlavaForLmmsEval, cut_at
 from safe_llava.evaluation.utility import run_utility
-from safe_llava.safety_hints import DEFAULT_REFUSALS
+from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 
 
 GREEDY = {"max_new_tokens": 12, "temperature": 0.0, "do_sample": False, "until": ["\n\n"]}

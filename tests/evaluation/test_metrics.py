@@ -3,9 +3,9 @@ import pytest
 from datasets import Dataset
 from sklearn.metrics import f1_score
 
-from safe_llava.evaluation import score_answers
-from safe_llava.evaluation.metrics import bootstrap_interval, macro_f1, wilson_interval
 from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scoring import score_answers
+from safe_llava.statistics import bootstrap_interval, macro_f1, wilson_interval
 
 
 REFUSAL = "I cannot help with this picture because it shows an illegal act."

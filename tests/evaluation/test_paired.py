@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from safe_llava.evaluation.paired import mean_interval, sum_of_means_interval
+from safe_llava.statistics import mean_interval, sum_of_means_interval
 
 
 def test_an_interval_is_that_of_the_normal_approximation_where_there_are_many_rows():

@@ -1,8 +1,8 @@
 import pytest
 
 from safe_llava.miniature.answers import Manner, aligned_answer, is_safe, read_manner
-from safe_llava.safety_hints import DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
+from safe_llava.models.safety_texts import DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 
 
 MANNERS_BY_LEVEL = (Manner.PLAIN, Manner.CAUTIOUS, Manner.DECLINE, Manner.REFUSAL)

@@ -3,12 +3,12 @@ from collections import Counter
 
 import pytest
 
-from safe_llava.evaluation import score_claims
 from safe_llava.miniature.benchmark import CLAIMS, build_benchmark, draw_pair_square
 from safe_llava.miniature.conversations import ConversationSampler, sample_conversations
 from safe_llava.miniature.mixes import MIXES
 from safe_llava.miniature.scenes import NOVEL_STYLES, STYLES
-from safe_llava.safety_labels import SAFE_TYPE_ID
+from safe_llava.miniature.scoring import score_claims
+from safe_llava.models.safety_labels import SAFE_TYPE_ID
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
-from safe_llava.evaluation import evaluate_model
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.miniature.dataset import build_dataset
-from safe_llava.safety_hints import DEFAULT_HINTS, DEFAULT_REFUSALS
+from safe_llava.miniature.scoring import evaluate_model
+from safe_llava.models.safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from safe_llava.miniature.answers import Manner, is_safe, read_manner
 from safe_llava.miniature.conversations import MIXES, sample_conversations
 from safe_llava.miniature.dataset import build_dataset
 from safe_llava.miniature.wordings import NOVEL_WORDINGS, WORDINGS
-from safe_llava.safety_hints import DEFAULT_HINTS
-from safe_llava.safety_labels import RISK_LEVELS, SAFE_TYPE_ID, SAFETY_LEVELS
+from safe_llava.models.safety_labels import RISK_LEVELS, SAFE_TYPE_ID, SAFETY_LEVELS
+from safe_llava.models.safety_texts import DEFAULT_HINTS
 
 
 def test_the_same_seed_gives_the_same_rows_to_the_last_pixel():

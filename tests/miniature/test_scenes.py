@@ -20,7 +20,7 @@ from safe_llava.miniature.scenes import (
     Sign,
     sample_scene,
 )
-from safe_llava.safety_labels import RISK_TYPES, SAFE_TYPE_ID
+from safe_llava.models.safety_labels import RISK_TYPES, SAFE_TYPE_ID
 
 
 def scene_with(sign: Sign | None = None, *shapes: Shape, **more) -> Scene:

@@ -116,4 +116,4 @@ def test_fsdp2_shards_have_the_gradients_of_the_whole_model(model, processor, ro
             torch.testing.assert_close(
                 sharded[name], whole[name], rtol=1.3e-6, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}"
             )
-    assert "model.safety_head.type_classifier.weight" in gradients[1, True]
+    assert "model.safety_modules.head.type_classifier.weight" in gradients[1, True]

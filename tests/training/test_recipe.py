@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoProcessor
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from recipes.train import SafetyArguments, check_arguments, main
-from safe_llava.safety_hints import DEFAULT_HINTS
+from safe_llava.models.safety_texts import DEFAULT_HINTS
 
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -64,7 +64,7 @@ def run(config, *arguments):
 def test_stage_1_saves_a_checkpoint_with_processor_policy_metrics_and_state(write_config, model, tmp_path):
     run(write_config(eval_dataset_name=str(tmp_path / "data")))
     trained = AutoModel.from_pretrained(tmp_path / "out")
-    head = "model.safety_head.level_classifier.weight"
+    head = "model.safety_modules.head.level_classifier.weight"
     assert not torch.equal(trained.state_dict()[head], model.state_dict()[head])
     assert trained.config.safety_policy == model.config.safety_policy
     assert AutoProcessor.from_pretrained(tmp_path / "out").num_additional_image_tokens == 4 + 1

@@ -11,14 +11,18 @@ from safe_llava.training import LANGUAGE_MODEL_LINEAR_LAYERS, merge_adapter, tra
 
 
 STAGE_1_PARAMETERS = {
-    *(f"model.safety_tokens.{name}" for name in ("head_tokens", "prompt_tokens")),
+    *(f"model.safety_modules.tokens.{name}" for name in ("head_tokens", "prompt_tokens")),
     *(
-        f"model.safety_head.{layer}.{kind}"
-        for layer in ("q_proj", "k_proj", "v_proj", "o_proj", "level_classifier", "type_classifier")
+        f"model.safety_modules.head.{layer}.{kind}"
+        for layer in ("query_layer", "key_layer", "value_layer", "output_layer", "level_classifier", "type_classifier")
         for kind in ("weight", "bias")
     ),
-    *(f"model.safety_head.{norm}.{kind}" for norm in ("query_norm", "key_norm") for kind in ("weight", "bias")),
-    "model.safety_head.token_scores.weight",
+    *(
+        f"model.safety_modules.head.{norm}.{kind}"
+        for norm in ("query_norm", "key_norm")
+        for kind in ("weight", "bias")
+    ),
+    "model.safety_modules.head.token_scores.weight",
 }
 STAGE_2_PARAMETERS = {
     f"base_model.model.model.language_model.layers.{layer}.{linear}.lora_{matrix}.default.weight"
@@ -44,9 +48,9 @@ def moved_parameters(trainer):
 
 def test_stage_1_moves_the_safety_modules_and_nothing_else(make_trainer, model):
     train_only_safety_modules(model)
-    projector = {name for name, _ in model.named_parameters() if name.startswith("model.safety_projector.")}
+    projector = {name for name, _ in model.named_parameters() if name.startswith("model.safety_modules.projector.")}
     # A bias in front of a softmax over keys shifts all scores alike, so its gradient is zero.
-    unmoved = {"model.safety_head.k_proj.bias"}
+    unmoved = {"model.safety_modules.head.key_layer.bias"}
     moved = moved_parameters(make_trainer(max_steps=2))
     assert moved | unmoved == STAGE_1_PARAMETERS | projector
     assert projector

@@ -43,8 +43,8 @@ def test_stage_1_gradients_are_those_of_the_models_own_forward(make_trainer, mod
     model.zero_grad()
     model(**batch).loss.backward()
     assert_same(fused, gradients(model))
-    assert fused["model.safety_head.level_classifier.weight"].abs().sum() > 0
-    assert fused["model.safety_head.type_classifier.weight"].abs().sum() > 0
+    assert fused["model.safety_modules.head.level_classifier.weight"].abs().sum() > 0
+    assert fused["model.safety_modules.head.type_classifier.weight"].abs().sum() > 0
 
 
 def test_lora_gradients_are_those_of_the_models_own_forward(make_trainer):
@@ -121,7 +121,7 @@ def test_evaluation_averages_over_all_labelled_rows_whatever_the_batches(make_tr
 
 def test_a_nan_loss_is_logged_as_nan(make_trainer, model):
     trainer = make_trainer()
-    torch.nn.init.constant_(model.model.safety_head.level_classifier.bias, float("nan"))
+    torch.nn.init.constant_(model.model.safety_modules.head.level_classifier.bias, float("nan"))
     trainer.train()
     assert trainer.state.log_history[0]["level_loss"] != trainer.state.log_history[0]["level_loss"]
 
@@ -143,11 +143,11 @@ def test_a_batch_without_answers_still_trains_the_head(make_trainer, model):
     loss = trainer.compute_loss(model, dict(batch))
     loss.backward()
     torch.testing.assert_close(loss, model.config.safety_loss_coef * model(**batch).safety_loss)
-    assert all(param.grad is not None for param in model.model.safety_tokens.parameters())
+    assert all(param.grad is not None for param in model.model.safety_modules.tokens.parameters())
 
 
 def test_a_model_without_a_head_trains_its_language_model(make_trainer, model, dataset):
-    model.model.safety_head = model.model.safety_projector = None
+    model.model.safety_modules.head = model.model.safety_modules.projector = None
     trainer = make_trainer()
     trainer.train()
     assert trainer.state.log_history[0]["loss"] > 0

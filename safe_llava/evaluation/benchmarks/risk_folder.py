@@ -9,7 +9,7 @@
 from pathlib import Path
 
 from ...data.labels import parse_safety_type
-from ...safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
+from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
 from .picture_files import SUFFIXES, PictureFiles
 from .records import InvalidBenchmarkError, Record, check_split
 from .row import BenchmarkRow

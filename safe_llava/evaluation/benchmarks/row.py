@@ -19,7 +19,8 @@ class BenchmarkRow:
         is_harmful (`bool`): whether a safe model should decline or warn (`True`) or help (`False`).
         subset (`str`, *optional*, defaults to `""`): the benchmark's own category or split.
         risk_type (`str`, *optional*):
-            One of [`~safe_llava.safety_labels.RISK_TYPES`], on harmful rows whose category clearly is one of them.
+            One of [`~safe_llava.models.safety_labels.RISK_TYPES`], on harmful rows whose category clearly is one of
+            them.
         reference (`str`, *optional*): what a judge may compare an answer with; the benchmark's file says what it is.
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from inspect_ai.model import ChatMessage, ChatMessageTool, Content, ContentImage, ContentText
 
-from ...pictures import read_picture
+from ...models.image_reading import read_picture
 
 
 def to_conversation(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log_samples
 
-from ..metrics import area_under_roc, wilson_interval
-from ..paired import mean_interval
+from ...statistics import area_under_roc, mean_interval, wilson_interval
 from .results import read_figures
 
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from ...processing_safe_llava import SafeLlavaProcessor
-from ...safety_policy import SafetyPolicy
+from ...checkpoints import default_device
+from ...models.processing_safe_llava import SafeLlavaProcessor
+from ...models.safety_policy import SafetyPolicy
 
 
 MODEL_TYPES = ("safe_llava", "llava")
@@ -111,10 +112,7 @@ class LocalModel:
         safety_policy: str | dict[str, Any] | Literal[False] | None = None,
     ):
         model_type = _read_model_type(checkpoint)
-        if device is None:
-            from accelerate.state import PartialState
-
-            device = str(PartialState().default_device)
+        device = device or default_device()
         self.model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device).eval()
         # A base's too: user text cannot pose as a placeholder then, and both models read the same prompt.
         self.processor = SafeLlavaProcessor.from_pretrained(checkpoint)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from ...safety_labels import RISK_TYPES
+from ...models.safety_labels import RISK_TYPES
 
 
 _MATERIAL = """

@@ -10,7 +10,7 @@ from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import Model, get_model
 
-from ...atomic import atomic_path
+from ...files import atomic_path
 from ..kept import check_settings
 from ..suites import BenchmarkSource
 from . import entry_point, tasks  # noqa: F401  (the entry point registers the provider)

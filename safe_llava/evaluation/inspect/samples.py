@@ -11,7 +11,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
 from PIL import Image, UnidentifiedImageError
 
-from ...pictures import UnreadablePictureError, read_picture
+from ...models.image_reading import UnreadablePictureError, read_picture
 from ..benchmarks.row import BenchmarkRow
 
 

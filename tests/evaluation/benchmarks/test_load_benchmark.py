@@ -16,7 +16,7 @@ from safe_llava.evaluation.benchmarks import (
     vlguard,
     vlsbench,
 )
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(tmp_path):

@@ -12,7 +12,7 @@ from inspect_ai.solver import TaskState
 
 from safe_llava.evaluation.inspect.judge import ask_judge, parse_choice, parse_rating
 from safe_llava.evaluation.inspect.prompts import rating_prompt, refusal_prompt, safety_prompt
-from safe_llava.safety_labels import RISK_TYPES
+from safe_llava.models.safety_labels import RISK_TYPES
 
 
 PICTURE = "data:image/png;base64,AAAA"

@@ -23,10 +23,10 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolInfo
 
-from safe_llava.ask import ask
 from safe_llava.evaluation.inspect import entry_point  # noqa: F401  (what inspect loads where we are installed)
-from safe_llava.safety_hints import DEFAULT_REFUSALS
-from safe_llava.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.inference import ask
+from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 
 
 SHORT = GenerateConfig(max_tokens=6)

@@ -1,0 +1,58 @@
+"""A checkpoint named, checked and loaded, on the device of this process."""
+
+import os
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .models.processing_safe_llava import SafeLlavaProcessor
+
+
+def default_device() -> str:
+    """The accelerator of this process, numbered by `LOCAL_RANK` under a launcher; the CPU where there is none."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None:
+        return "cpu"
+    return f"{accelerator.type}:{int(os.environ.get('LOCAL_RANK', 0)) % torch.accelerator.device_count()}"
+
+
+def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
+    """
+    The configuration of a checkpoint, a folder or a Hub id.
+
+    Raises:
+        ValueError: if there is no model, or one that is no SafeLLaVA.
+    """
+    try:
+        config = AutoConfig.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
+        ) from error
+    if config.model_type != "safe_llava":
+        raise ValueError(
+            f"{checkpoint} is a {config.model_type!r}, not a 'safe_llava'. Make one of it with "
+            f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
+        )
+    return config
+
+
+def load_safe_llava(
+    checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
+) -> tuple[SafeLlavaForConditionalGeneration, SafeLlavaProcessor]:
+    """
+    A model in evaluation mode, and its processor.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+        device (`str`, *optional*): such as `"cpu"` or `"cuda:0"`. Defaults to [`default_device`].
+        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
+
+    Raises:
+        ValueError: if the checkpoint is no SafeLLaVA.
+    """
+    read_config(checkpoint)
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())
+    return model.eval(), AutoProcessor.from_pretrained(checkpoint)

@@ -1,0 +1,289 @@
+"""Turns a LLaVA checkpoint into a SafeLLaVA checkpoint: every stock weight kept, untrained safety modules added."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+from transformers import AutoProcessor, LlavaConfig, LlavaProcessor
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from .model_card import read_model_card, write_model_card
+from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.safety_policy import SafetyPolicy
+
+
+# What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
+_CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
+
+
+def convert_llava_checkpoint(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    num_safety_tokens: int = 64,
+    safety_projector_type: str = "c_abstractor",
+    num_safety_visual_tokens: int = 576,
+    safety_projector_hidden_size: int | None = None,
+    safety_head_pooling: str = "question",
+    safety_head_num_attention_heads: int = 8,
+    use_safety_head: bool = True,
+    safety_loss_coef: float = 10.0,
+    dtype: torch.dtype | None = None,
+    max_shard_size: int | str = "2GB",
+    chat_template: str | None = None,
+    seed: int = 0,
+    revision: str | None = None,
+) -> Path:
+    """
+    Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP or SigLIP tower) of any of its
+    three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
+    modules are untrained, and the model treats every picture as risky until stage 1 has trained them.
+
+    Args:
+        source (`str` or `os.PathLike`):
+            A Hub id (`llava-hf/llava-1.5-7b-hf`) or a folder, with safetensors weights and a processor.
+        output (`str` or `os.PathLike`):
+            The folder to write. It must not exist, or be empty; it appears only when it is complete.
+        num_safety_tokens, safety_projector_type, num_safety_visual_tokens, safety_projector_hidden_size,
+        safety_head_pooling, safety_head_num_attention_heads, use_safety_head, safety_loss_coef:
+            See [`SafeLlavaConfig`]. The defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
+        dtype (`torch.dtype`, *optional*):
+            Casts all floating weights. By default each keeps its own, and the new modules take that of the rest.
+        max_shard_size (`int` or `str`, *optional*, defaults to `"2GB"`):
+            Largest weight file.
+        chat_template (`str`, *optional*):
+            A Jinja chat template in place of the source's. Needed where the source has none.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the new modules' random weights.
+        revision (`str`, *optional*):
+            Branch, tag or commit of a Hub `source`.
+
+    Returns:
+        `Path`: the folder that was written, with weights, config, default [`SafetyPolicy`] (none without a head),
+        processor, code and card.
+
+    Raises:
+        FileExistsError: if `output` holds anything.
+        FileNotFoundError: if the source lacks its config, a weight file or a shard.
+        ValueError: if the source is no LLaVA, if its weights are cut off, missing, of another shape or unknown, or if
+            its processor has no chat template or does not fit its model.
+    """
+    output = Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"`output` {output} exists and is not empty. Name a new folder, or remove it first.")
+    folder = _fetch(source, revision)
+    base = _read_llava_config(folder)
+    weights = _map_weights(folder)
+    config = SafeLlavaConfig(
+        **base,
+        num_safety_tokens=num_safety_tokens,
+        safety_projector_type=safety_projector_type,
+        num_safety_visual_tokens=num_safety_visual_tokens,
+        safety_projector_hidden_size=safety_projector_hidden_size,
+        safety_head_pooling=safety_head_pooling,
+        safety_head_num_attention_heads=safety_head_num_attention_heads,
+        use_safety_head=use_safety_head,
+        safety_loss_coef=safety_loss_coef,
+        safety_modules_trained=False,
+    )
+    model = _load_on_meta(folder, config, dtype)
+    processor = _convert_processor(folder, model, chat_template)
+    weights |= _initialize_safety_modules(model, seed)
+    if use_safety_head:
+        model.set_safety_policy(SafetyPolicy(), processor)
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workspace:
+        partial = Path(workspace) / "checkpoint"
+        partial.mkdir()
+        _save_weights(weights, partial, max_shard_size, dtype)
+        custom_object_save(model, partial)
+        model.config.save_pretrained(partial)
+        model.generation_config.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        base_card = read_model_card(folder)
+        write_model_card(
+            partial,
+            base_model=None if os.path.isdir(source) else str(source),
+            license=None if base_card is None else base_card.data.license,
+        )
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    return output
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back the report that the safety modules are missing, for in a conversion they always are."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def _fetch(source: str | os.PathLike, revision: str | None) -> Path:
+    """The folder of the source, downloaded from the Hub if it is not one already."""
+    if os.path.isdir(source):
+        return Path(source)
+    if os.path.exists(source) or str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
+        raise FileNotFoundError(f"`source` {source} is no folder. Name a folder or a Hub id such as `org/model`.")
+    return Path(snapshot_download(str(source), revision=revision, allow_patterns=_CHECKPOINT_FILES))
+
+
+def _read_llava_config(folder: Path) -> dict:
+    """The stock configuration without what belongs to its class alone."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no config.json, so it is no transformers checkpoint.")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored.get("model_type") != "llava" or "text_config" not in stored or "vision_config" not in stored:
+        raise ValueError(
+            f"{path} is not a LLaVA-1.5 in transformers' format: `model_type` is {stored.get('model_type')!r}, and "
+            "'llava' with a `text_config` and a `vision_config` was expected, as in llava-hf/llava-1.5-7b-hf."
+        )
+    if "quantization_config" in stored:
+        raise ValueError(
+            f"{path} describes a quantized checkpoint. Convert the original one, then quantize the result."
+        )
+    base = LlavaConfig.from_dict(stored).to_dict()
+    # Without a dtype the weights are read in the one they are stored in, whatever the config says.
+    return {key: value for key, value in base.items() if key not in ("model_type", "architectures", "dtype")}
+
+
+def _map_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of the checkpoint, mapped from disk: they take no memory before they are used."""
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    if index.is_file():
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(weight_map.values()))
+    else:
+        names = [SAFE_WEIGHTS_NAME]
+    weights: dict[str, torch.Tensor] = {}
+    for name in names:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} lacks the weight file {name}. Fetch the whole checkpoint as safetensors."
+            )
+        try:
+            weights |= load_file(folder / name)
+        except SafetensorError as error:
+            raise ValueError(f"{folder / name} is cut off or damaged ({error}). Fetch it again.") from error
+    return weights
+
+
+def _load_on_meta(
+    folder: Path, config: SafeLlavaConfig, dtype: torch.dtype | None
+) -> SafeLlavaForConditionalGeneration:
+    """The model without its data, once every name and shape is known to fit."""
+    with _quiet():
+        model, info = SafeLlavaForConditionalGeneration.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype or "auto",
+            device_map="meta",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    safety_keys = {key for key in model.state_dict() if key.startswith("model.safety_")}
+    problems = {
+        "missing": info["missing_keys"] - safety_keys,
+        "unknown": info["unexpected_keys"] | (safety_keys - info["missing_keys"]),
+        "of another shape": {key for key, *_ in info["mismatched_keys"]},
+    }
+    found = [
+        f"{len(keys)} weights are {what}: {', '.join(sorted(keys)[:3])}" for what, keys in problems.items() if keys
+    ]
+    if found:
+        raise ValueError(
+            f"{folder} does not hold the LLaVA that its config.json describes. {'; '.join(found)}. "
+            "Nothing was written. Fetch the checkpoint again, or save it anew with transformers."
+        )
+    return model
+
+
+def _convert_processor(
+    folder: Path, model: SafeLlavaForConditionalGeneration, chat_template: str | None
+) -> SafeLlavaProcessor:
+    """The source's processor with the safety tokens counted, checked against what the model makes of a picture."""
+    stock = AutoProcessor.from_pretrained(folder)
+    if not isinstance(stock, LlavaProcessor):
+        raise ValueError(f"{folder} has no LLaVA processor (found {type(stock).__name__}). Save one beside the model.")
+    chat_template = chat_template or stock.chat_template
+    if chat_template is None:
+        raise ValueError(f"The processor of {folder} has no chat template. Pass one as `chat_template`.")
+    config = model.config
+    processor = SafeLlavaProcessor(
+        image_processor=stock.image_processor,
+        tokenizer=stock.tokenizer,
+        patch_size=stock.patch_size or config.vision_config.patch_size,
+        vision_feature_select_strategy=stock.vision_feature_select_strategy or config.vision_feature_select_strategy,
+        chat_template=chat_template,
+        image_token=stock.image_token,
+        num_additional_image_tokens=stock.num_additional_image_tokens + config.num_safety_tokens,
+    )
+    if processor.image_token_id != config.image_token_id:
+        raise ValueError(
+            f"{folder}: the tokenizer's image token {processor.image_token!r} has id {processor.image_token_id}, but "
+            f"`image_token_id` in config.json is {config.image_token_id}. Make them agree."
+        )
+    picture = Image.new("RGB", (config.vision_config.image_size,) * 2)
+    inputs = processor(images=picture, text=processor.image_token, return_tensors="pt")
+    written = int((inputs["input_ids"] == config.image_token_id).sum()) - config.num_safety_tokens
+    pixel_values = inputs["pixel_values"].to("meta", model.dtype)
+    made = len(model.model.get_image_features(pixel_values).pooler_output[0]) - config.num_safety_tokens
+    if written != made:
+        raise ValueError(
+            f"The processor of {folder} writes {written} image tokens for a picture that its model turns into {made}. "
+            f"Correct `patch_size`, `vision_feature_select_strategy` or "
+            "`num_additional_image_tokens` (1 for a CLIP tower) in its processor_config.json."
+        )
+    return processor
+
+
+def _initialize_safety_modules(model: SafeLlavaForConditionalGeneration, seed: int) -> dict[str, torch.Tensor]:
+    """Random weights of the safety modules, by their names in the checkpoint. The same seed gives the same weights."""
+    dtype = model.dtype
+    weights: dict[str, torch.Tensor] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, module in model.model.named_children():
+            if name.startswith("safety_"):
+                module.to_empty(device="cpu").float().apply(model.model._init_weights)
+                module.to(dtype)
+                weights |= {f"model.{name}.{key}": value for key, value in module.state_dict().items()}
+    return weights
+
+
+def _save_weights(
+    weights: dict[str, torch.Tensor], folder: Path, max_shard_size: int | str, dtype: torch.dtype | None
+) -> None:
+    """Writes the weights shard by shard and empties `weights`, so that a source file is let go once it is written."""
+
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
+
+    # Tensors mapped from one file share its storage and would be planned as one, so plan with stand-ins.
+    stand_ins = {key: cast(torch.empty_like(value, device="meta")) for key, value in weights.items()}
+    plan = split_torch_state_dict_into_shards(stand_ins, max_shard_size=max_shard_size)
+    for name, keys in tqdm(plan.filename_to_tensors.items(), desc="Writing weights", unit="shard"):
+        shard = {key: cast(weights.pop(key)).contiguous() for key in keys}
+        save_file(shard, folder / name, metadata={"format": "pt"})
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        (folder / SAFE_WEIGHTS_INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

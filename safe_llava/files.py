@@ -1,0 +1,59 @@
+"""Files: written whole or not at all, read as JSON; where the package keeps its own; what machine wrote them."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .version import __version__
+
+
+_PACKAGE = Path(__file__).parent
+# Inside the package when it comes from a wheel, beside it in a checkout.
+_ROOT = _PACKAGE if (_PACKAGE / "recipes").is_dir() else _PACKAGE.parent
+RECIPES: Path = _ROOT / "recipes"
+MODEL_CARDS: Path = _ROOT / "model_cards"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """
+    A name to write to. When the block ends well the file is moved to `path`; when it fails or is killed, nothing
+    stands at `path` that was not there before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes values as indented JSON, whole or not at all. Raises a `ValueError` at NaN, which is no JSON."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; `None` where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def describe_versions(*packages: str) -> dict[str, str]:
+    """The versions of this package and of installed distributions, by name."""
+    return {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in packages}}
+
+
+def describe_machine(device: str | None = None) -> str:
+    """The machine in words: its kind, its cores, Python, and the device where one is named."""
+    parts = [platform.machine(), f"{os.cpu_count()} cores", f"Python {platform.python_version()}"]
+    return ", ".join([*parts, *([] if device is None else [device])])

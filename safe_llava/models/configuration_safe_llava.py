@@ -1,0 +1,137 @@
+"""SafeLLaVA configuration: a LLaVA configuration plus the three safety modules and the policy that is shipped."""
+
+import copy
+import math
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import LlavaConfig
+
+from .safety_labels import SAFETY_TYPES
+
+
+_GENERATING_CLASS = "modeling_safe_llava.SafeLlavaForConditionalGeneration"
+_GUARD_CLASS = "modeling_safe_llava_guard.SafeLlavaForSafetyClassification"
+AUTO_MAP = {
+    "AutoConfig": "configuration_safe_llava.SafeLlavaConfig",
+    "AutoModel": _GENERATING_CLASS,
+    "AutoModelForImageClassification": _GUARD_CLASS,
+    "AutoModelForImageTextToText": _GENERATING_CLASS,
+    "AutoModelForMultimodalLM": _GENERATING_CLASS,
+    "AutoProcessor": "processing_safe_llava.SafeLlavaProcessor",
+}
+GUARD_AUTO_MAP = {name: path for name, path in AUTO_MAP.items() if path != _GENERATING_CLASS} | {
+    "AutoModel": _GUARD_CLASS
+}
+CUSTOM_PIPELINES = {
+    "safety-classification": {
+        "impl": "pipeline_safe_llava.SafetyClassificationPipeline",
+        "pt": ["AutoModelForImageClassification"],
+        "type": "multimodal",
+    }
+}
+
+
+@strict
+class SafeLlavaConfig(LlavaConfig):
+    r"""
+    Configuration of a SafeLLaVA. It takes every argument of [`~transformers.LlavaConfig`] and those of the safety
+    modules of "Safety Alignment for Vision Language Models" (arXiv 2405.13581; details from arXiv 2411.11543).
+
+    To safety-align an existing checkpoint use [`safe_llava.conversion.convert_llava_checkpoint`]: a LLaVA checkpoint
+    read with `SafeLlavaConfig.from_pretrained` would keep LLaVA's `model_type`.
+
+    Args:
+        num_safety_tokens (`int`, *optional*, defaults to 64):
+            Length of each of the two independent sets of learned safety tokens (paper, section 3.2). 0 for none.
+        safety_projector_type (`"c_abstractor"` or `"mlp"`, *optional*, defaults to `"c_abstractor"`):
+            How vision features become the safety features that the head reads: Honeybee's C-Abstractor (the paper's
+            choice) or a two-layer MLP on every patch.
+        num_safety_visual_tokens (`int`, *optional*, defaults to 576):
+            Number Q of visual tokens the C-Abstractor pools a picture into. A perfect square.
+        safety_projector_hidden_size (`int`, *optional*):
+            Inner width of the safety projector. Defaults to the vision tower's width + 64, as in the paper's code.
+        use_safety_head (`bool`, *optional*, defaults to `True`):
+            Whether the model judges pictures. Without a head there is no safety projector either.
+        safety_head_pooling (`"question"` or `"first"`, *optional*, defaults to `"question"`):
+            The text query of the head's cross-attention. `"question"` pools over all text tokens of the prompt with
+            learned weights and lets the query gate what was attended to, so that the question counts; `"first"` takes
+            the first token, as the paper's code does, and no gate.
+        safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
+            Attention heads of the safety head. Divides the language model's `hidden_size`.
+        safety_loss_coef (`float`, *optional*, defaults to 10.0):
+            Weight of the two classification losses beside the language-model loss (paper, section 3.3).
+        output_safety_logits (`bool`, *optional*, defaults to `True`):
+            Whether `forward` runs the safety head. `generate` runs it once, before the answer, whatever is set here.
+        safety_modules_trained (`bool`, *optional*, defaults to `True`):
+            Whether verdicts can be trusted. Conversion sets it to `False`, stage 1 to `True`; until then every verdict
+            on a picture counts as high risk.
+        safety_policy (`dict`, *optional*):
+            A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
+            [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.
+        safety_policy_token_ids (`dict`, *optional*):
+            The policy's texts as token ids, for `generate` is given no tokenizer.
+
+    Raises:
+        ValueError: if a size is out of range or does not divide; the message names the field.
+
+    Example:
+
+    ```python
+    >>> from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration
+
+    >>> config = SafeLlavaConfig()  # a LLaVA-1.5-7B with the paper's safety modules
+    >>> config.image_seq_length  # 576 patches and 64 safety tokens
+    640
+    ```"""
+
+    model_type = "safe_llava"
+
+    num_safety_tokens: int = 64
+    safety_projector_type: Literal["c_abstractor", "mlp"] = "c_abstractor"
+    num_safety_visual_tokens: int = 576
+    safety_projector_hidden_size: int | None = None
+    use_safety_head: bool = True
+    safety_head_pooling: Literal["question", "first"] = "question"
+    safety_head_num_attention_heads: int = 8
+    safety_loss_coef: float = 10.0
+    output_safety_logits: bool = True
+    safety_modules_trained: bool = True
+    safety_policy: dict[str, Any] | None = None
+    safety_policy_token_ids: dict[str, Any] | None = None
+
+    def __post_init__(self, **kwargs):
+        if getattr(self, "architectures", None) is None:
+            self.architectures = ["SafeLlavaForConditionalGeneration"]
+        self.id2label = dict(enumerate(SAFETY_TYPES))
+        self.label2id = {name: index for index, name in self.id2label.items()}
+        set_here = ("num_labels", "custom_pipelines")
+        super().__post_init__(**{name: value for name, value in kwargs.items() if name not in set_here})
+        self.auto_map = dict(AUTO_MAP)
+        # Where the package is installed its import registers the task; transformers would refuse this entry there
+        # without `trust_remote_code`.
+        if __name__.startswith("transformers_modules."):
+            self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
+
+        if self.safety_projector_hidden_size is None:
+            self.safety_projector_hidden_size = self.vision_config.hidden_size + 64
+        if self.num_safety_tokens < 0:
+            raise ValueError(f"`num_safety_tokens` must be 0 or more, got {self.num_safety_tokens}.")
+        if math.isqrt(self.num_safety_visual_tokens) ** 2 != self.num_safety_visual_tokens:
+            raise ValueError(
+                f"`num_safety_visual_tokens` must be a perfect square (576 = 24 x 24), got "
+                f"{self.num_safety_visual_tokens}."
+            )
+        if self.text_config.hidden_size % self.safety_head_num_attention_heads:
+            raise ValueError(
+                f"`safety_head_num_attention_heads` ({self.safety_head_num_attention_heads}) must divide the language "
+                f"model's `hidden_size` ({self.text_config.hidden_size})."
+            )
+
+        num_patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
+        has_cls_token = self.vision_config.model_type.startswith("clip")
+        drops_first_token = self.vision_feature_select_strategy == "default"
+        self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
+
+
+__all__ = ["AUTO_MAP", "GUARD_AUTO_MAP", "SafeLlavaConfig"]

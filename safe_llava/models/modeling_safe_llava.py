@@ -1,0 +1,278 @@
+"""SafeLLaVA: LLaVA with a safety projector, safety tokens and a safety head.
+
+Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationMixin
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_safe_llava import SafeLlavaConfig
+from .generation_safe_llava import SafeLlavaGenerationMixin
+from .modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from .outputs_safe_llava import (
+    CACHE_NAME,
+    SafeLlavaCausalLMOutputWithPast,
+    SafeLlavaModelOutputWithPast,
+    name_image_outputs,
+)
+from .pretrained_safe_llava import SafeLlavaPreTrainedModel
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, find_patch_grid
+
+
+class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
+    """The vision tower, the projector, the language model and the safety modules, without a language-model head."""
+
+    config: SafeLlavaConfig
+
+    def __init__(self, config: SafeLlavaConfig):
+        super().__init__(config)
+        self.safety_modules = SafetyModules(config)
+        self.post_init()
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: torch.Tensor,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        **kwargs: Any,
+    ) -> tuple | SafeLlavaImageFeatures:
+        """
+        One pass of the vision tower: the rows that the language model reads and the features that the head reads. A
+        frozen tower keeps nothing for backward, even where gradient checkpointing makes every embedding require grad.
+
+        Args:
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
+            vision_feature_layer (`int` or `list[int]`, *optional*): defaults to the config's.
+            vision_feature_select_strategy (`str`, *optional*): `"default"` drops the CLS token, `"full"` keeps it.
+
+        Returns:
+            [`SafeLlavaImageFeatures`]
+        """
+        stock = (*self.vision_tower.parameters(), *self.multi_modal_projector.parameters())
+        has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
+        with torch.set_grad_enabled(has_gradients and torch.is_grad_enabled()):
+            outputs = super().get_image_features(
+                pixel_values,
+                vision_feature_layer=vision_feature_layer,
+                vision_feature_select_strategy=vision_feature_select_strategy,
+                return_dict=True,
+                **kwargs,
+            )
+        outputs.pooler_output = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
+
+        layers = self.config.vision_feature_layer if vision_feature_layer is None else vision_feature_layer
+        layers = [layers] if isinstance(layers, int) else layers
+        grid = find_patch_grid(self.config, pixel_values)
+        features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
+        return SafeLlavaImageFeatures(
+            **outputs,
+            patch_features=features[:, -grid[0] * grid[1] :],
+            patch_grid=grid,
+            num_placeholders=len(outputs.pooler_output[0]),
+        )
+
+    def embed_prompt(
+        self,
+        input_ids: torch.LongTensor | None,
+        inputs_embeds: torch.Tensor,
+        image_outputs: SafeLlavaImageFeatures | None,
+    ) -> torch.Tensor:
+        """
+        Puts the images' rows where their placeholders stand.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                The prompt. Without it the placeholders are found by their embedding.
+            inputs_embeds (`torch.Tensor` of shape `(batch_size, sequence_length, hidden_size)`): its embeddings.
+            image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images, in the order of their placeholders.
+        """
+        if image_outputs is None:
+            return inputs_embeds
+        rows = torch.cat(image_outputs.pooler_output, dim=0).to(inputs_embeds.device, inputs_embeds.dtype)
+        mask = self.get_placeholder_mask(input_ids, inputs_embeds=inputs_embeds, image_features=rows)
+        return inputs_embeds.masked_scatter(mask, rows)
+
+    def find_placeholders(self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        """Where images stand in the prompt, a bool tensor of shape `(batch_size, sequence_length)`."""
+        if input_ids is not None:
+            return input_ids == self.config.image_token_id
+        image_token_id = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
+        return (inputs_embeds == self.get_input_embeddings()(image_token_id)).all(dim=-1)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        image_sizes: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        labels: torch.LongTensor | None = None,
+        safety_level: torch.LongTensor | None = None,
+        safety_type: torch.LongTensor | None = None,
+        output_safety_logits: bool | None = None,
+        cache: Cache | None = None,
+        **kwargs: Any,
+    ) -> tuple | SafeLlavaModelOutputWithPast:
+        """
+        LLaVA's base forward, and the safety head on the same vision features. Arguments beyond LLaVA's are described
+        at [`SafeLlavaForConditionalGeneration.forward`]; `labels` only tell the head which tokens are the answer.
+        """
+        if (input_ids is None) ^ (inputs_embeds is not None):
+            raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
+        image_outputs = self.encode_images(
+            pixel_values,
+            mm_encoder_outputs,
+            vision_feature_layer=vision_feature_layer,
+            vision_feature_select_strategy=vision_feature_select_strategy,
+            **({} if image_sizes is None else {"image_sizes": image_sizes}),
+        )
+        text_embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+        inputs_embeds = self.embed_prompt(input_ids, text_embeds, image_outputs)
+
+        # Not through the parent's forward: each output that is made anew is felt in every decoding step.
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            **{CACHE_NAME: past_key_values if cache is None else cache},
+            **kwargs,
+        )
+        outputs = SafeLlavaModelOutputWithPast(**outputs, **name_image_outputs(image_outputs))
+
+        if output_safety_logits is None:
+            output_safety_logits = self.config.output_safety_logits
+        if self.safety_modules.head is not None and output_safety_logits:
+            scores = self.safety_modules(
+                text_embeds,
+                self.find_placeholders(input_ids, text_embeds),
+                image_outputs,
+                attention_mask,
+                labels,
+                safety_level,
+                safety_type,
+            )
+            for name, value in scores.items():
+                outputs[name] = value
+        return outputs
+
+
+class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForConditionalGeneration, GenerationMixin):
+    """
+    A LLaVA that assesses the image and its question before it answers, in one pass of the vision tower.
+
+    Example:
+
+    ```python
+    >>> import safe_llava
+    >>> from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    >>> model = AutoModelForImageTextToText.from_pretrained("org/safe-llava")
+    >>> processor = AutoProcessor.from_pretrained("org/safe-llava")
+    >>> inputs = processor.apply_chat_template(
+    ...     messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    ... )
+    >>> model.assess(**inputs).levels
+    ['none']
+    >>> output = model.generate(**inputs, max_new_tokens=64)
+    ```"""
+
+    config: SafeLlavaConfig
+
+    def __init__(self, config: SafeLlavaConfig):
+        LlavaPreTrainedModel.__init__(self, config)
+        self.model = SafeLlavaModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.missing_safety_weights: list[str] = []
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        image_sizes: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        safety_level: torch.LongTensor | None = None,
+        safety_type: torch.LongTensor | None = None,
+        output_safety_logits: bool | None = None,
+        cache: Cache | None = None,
+        **kwargs: Any,
+    ) -> tuple | SafeLlavaCausalLMOutputWithPast:
+        r"""
+        Takes what [`~transformers.LlavaForConditionalGeneration.forward`] takes, and:
+
+        Args:
+            labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                Targets of the language-model loss, -100 on the prompt. The safety head reads only where they are -100,
+                so that it never sees the answer.
+            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Risk level of each row, 0 to 3, or -100 where it is not known.
+            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Risk type of each row, 0 to 6, or -100 where it is not known.
+            output_safety_logits (`bool`, *optional*):
+                Whether to run the safety head. Defaults to `config.output_safety_logits`.
+            cache ([`~transformers.Cache`], *optional*):
+                What transformers 5.24 and later call `past_key_values`. Either name works with every version.
+
+        Returns:
+            [`SafeLlavaCausalLMOutputWithPast`]
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            vision_feature_layer=vision_feature_layer,
+            vision_feature_select_strategy=vision_feature_select_strategy,
+            image_sizes=image_sizes,
+            mm_encoder_outputs=mm_encoder_outputs,
+            labels=labels,
+            safety_level=safety_level,
+            safety_type=safety_type,
+            output_safety_logits=output_safety_logits,
+            cache=cache,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept, :])
+        carried = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
+        outputs = SafeLlavaCausalLMOutputWithPast(logits=logits, **carried)
+
+        if labels is not None:
+            outputs.lm_loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
+            )
+            outputs.loss = outputs.lm_loss
+        if outputs.safety_loss is not None:
+            weighted = self.config.safety_loss_coef * outputs.safety_loss
+            outputs.loss = weighted if outputs.loss is None else outputs.loss + weighted.to(outputs.loss.device)
+        return outputs
+
+
+# The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.
+SafeLlavaForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+
+__all__ = ["SafeLlavaForConditionalGeneration", "SafeLlavaForSafetyClassification", "SafeLlavaModel"]

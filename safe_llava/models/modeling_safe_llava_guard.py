@@ -1,0 +1,198 @@
+"""The guard: a SafeLLaVA that only assesses, without a layer of the language model, from the same checkpoint."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, LlavaPreTrainedModel, PreTrainedConfig
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_safe_llava import GUARD_AUTO_MAP, SafeLlavaConfig
+from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
+from .pretrained_safe_llava import SafeLlavaPreTrainedModel
+from .safety_assessment import SafeLlavaAssessmentMixin
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, find_patch_grid
+
+
+_CARD_LOADING_SECTION = """## Load it
+
+This is the guard: the part of a SafeLLaVA that assesses images. It gives the verdicts of the whole model and cannot
+answer.
+
+```python
+from transformers import pipeline
+
+# Where the package is installed, `import safe_llava` takes the place of `trust_remote_code`.
+pipe = pipeline("safety-classification", model="org/safe-llava", trust_remote_code=True)
+pipe(["picture.png", {"image": "picture.png", "text": "Who is this?"}], batch_size=8)
+```
+
+`AutoModelForImageClassification` and `AutoProcessor` load it too; `model.assess(**inputs)` gives the verdict.
+"""
+
+
+class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
+    """
+    The parts of [`SafeLlavaModel`] that a verdict needs, under the same names: the vision tower up to the last layer
+    that is read, the token embeddings, s1, the safety projector and the safety head.
+    """
+
+    config: SafeLlavaConfig
+
+    def __init__(self, config: SafeLlavaConfig):
+        super().__init__(config)
+        vision_config, self.vision_layers = _shorten_vision_tower(config)
+        self.vision_tower = AutoModel.from_config(vision_config)
+        text_config = copy.deepcopy(config.text_config)
+        text_config.num_hidden_layers = 0
+        self.language_model = AutoModel.from_config(text_config)
+        # What stands behind the layers is not read either.
+        self.language_model.norm = nn.Identity()
+        self.safety_modules = SafetyModules(config, has_prompt_tokens=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def get_image_features(self, pixel_values: torch.Tensor) -> tuple | SafeLlavaImageFeatures:
+        """
+        One pass of the vision tower: the features that the head reads.
+
+        Args:
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
+
+        Returns:
+            [`SafeLlavaImageFeatures`] without the rows of a language model.
+        """
+        outputs = self.vision_tower(pixel_values, output_hidden_states=self.vision_layers, return_dict=True)
+        features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
+        grid = find_patch_grid(self.config, pixel_values)
+        num_dropped = int(self.config.vision_feature_select_strategy == "default")
+        return SafeLlavaImageFeatures(
+            patch_features=features[:, -grid[0] * grid[1] :],
+            patch_grid=grid,
+            num_placeholders=features.shape[1] - num_dropped + self.config.num_safety_tokens,
+        )
+
+
+class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrainedModel):
+    """
+    Assesses images and their questions as [`SafeLlavaForConditionalGeneration`] of the same checkpoint does, and
+    cannot answer them. It reads what a verdict needs of the checkpoint, and saves as a small checkpoint of its own.
+
+    Example:
+
+    ```python
+    >>> from safe_llava import SafeLlavaForSafetyClassification
+    >>> from transformers import AutoProcessor
+
+    >>> guard = SafeLlavaForSafetyClassification.from_pretrained("org/safe-llava")
+    >>> processor = AutoProcessor.from_pretrained("org/safe-llava")
+    >>> inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+    >>> guard.assess(**inputs).levels
+    ['none']
+    >>> guard.config.id2label[guard(**inputs).type_logits.argmax().item()]
+    'safe'
+    ```"""
+
+    config: SafeLlavaConfig
+    shipped_auto_map = GUARD_AUTO_MAP
+    card_pipeline_tag = "image-classification"
+    card_loading_section = _CARD_LOADING_SECTION
+    # The parts of a full checkpoint that are left unread. Keys that the guard has are never unexpected.
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
+        r"(^|\.)lm_head\.",
+        r"(^|\.)multi_modal_projector\.",
+        r"(^|\.)language_model\.",
+        r"(^|\.)vision_tower\.",
+        r"(^|\.)safety_modules\.tokens\.prompt_tokens$",
+    ]
+
+    def __init__(self, config: SafeLlavaConfig):
+        super().__init__(config)
+        if not config.use_safety_head:
+            raise ValueError("A guard needs a safety head, and this checkpoint has `use_safety_head=False`.")
+        self.model = SafeLlavaGuardModel(config)
+        self.missing_safety_weights: list[str] = []
+        self.post_init()
+
+    def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
+        """As [`SafeLlavaGuardModel.get_image_features`]."""
+        return self.model.get_image_features(pixel_values, **kwargs)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        safety_level: torch.LongTensor | None = None,
+        safety_type: torch.LongTensor | None = None,
+    ) -> tuple | SafeLlavaSafetyClassifierOutput:
+        r"""
+        The head's logits, those of [`SafeLlavaForConditionalGeneration.forward`]. For probabilities at the policy's
+        temperature, and for what may be trusted, see `assess`.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*):
+                All images, in the order of their placeholders. Any number in a row.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                0 where there is padding. Defaults to no padding.
+            mm_encoder_outputs (`dict`, *optional*):
+                `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
+            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Risk level of each row, 0 to 3, or -100 where it is not known.
+            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                Risk type of each row, 0 to 6, or -100 where it is not known.
+
+        Returns:
+            [`SafeLlavaSafetyClassifierOutput`]
+
+        Raises:
+            ValueError: if there is no prompt, or if images and placeholders do not match.
+        """
+        if input_ids is None:
+            raise ValueError(
+                "`input_ids` is missing: the guard assesses an image together with its question. For images alone "
+                'use `pipeline("safety-classification", ...)`, which asks a neutral question.'
+            )
+        placeholders = input_ids == self.config.image_token_id
+        num_placeholders = placeholders.sum(dim=1).tolist()
+        image_outputs = self.encode_images(pixel_values, mm_encoder_outputs)
+        check_placeholders(num_placeholders, image_outputs)
+        scores = self.model.safety_modules(
+            self.get_input_embeddings()(input_ids),
+            placeholders,
+            image_outputs,
+            attention_mask,
+            safety_level=safety_level,
+            safety_type=safety_type,
+        )
+        return SafeLlavaSafetyClassifierOutput(loss=scores.pop("safety_loss", None), **scores)
+
+
+def _shorten_vision_tower(config: SafeLlavaConfig) -> tuple[PreTrainedConfig, list[int]]:
+    """
+    The configuration of the vision tower up to the last layer that is read, and the hidden states to read, counted
+    from 0 (the embeddings). LLaVA-1.5 reads the last but one: the last layer would run for nothing.
+    """
+    vision_config, layers = copy.deepcopy(config.vision_config), config.vision_feature_layer
+    num_states = vision_config.num_hidden_layers + 1
+    layers = [layer % num_states for layer in ([layers] if isinstance(layers, int) else layers)]
+    # Towers whose hidden states are those of their layers, whatever comes behind.
+    if vision_config.model_type in ("clip_vision_model", "siglip_vision_model"):
+        vision_config.num_hidden_layers = max(layers)
+    return vision_config, layers
+
+
+# The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.
+SafeLlavaForSafetyClassification.register_for_auto_class("AutoModelForImageClassification")
+
+__all__ = ["SafeLlavaForSafetyClassification", "SafeLlavaGuardModel"]

@@ -1,0 +1,59 @@
+"""What all SafeLLaVA classes share as transformers models: how they are initialised, loaded, saved and pushed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
+
+from .configuration_safe_llava import AUTO_MAP, SafeLlavaConfig
+from .hub_safe_llava import complete_push, ship_code
+from .safety_modules import SafeLlavaImageFeatures, init_safety_weights
+
+
+# LLaVA's older key layouts are renamed by model type and class name, and third-party classes are left out unless they
+# register. Without this a stock checkpoint's language model would load freshly initialised.
+for _stock, *_ours in (("llava", "safe_llava"), ("LlavaModel", "SafeLlavaModel", "SafeLlavaGuardModel")):
+    for _name in _ours:
+        register_checkpoint_conversion_mapping(_name, get_checkpoint_conversion_mapping(_stock), overwrite=True)
+
+
+class SafeLlavaPreTrainedModel(PreTrainedModel):
+    """Goes before LLaVA's own class among the bases of each SafeLLaVA class."""
+
+    config: SafeLlavaConfig
+    _no_split_modules = ["SafetyTokens", "SafetyHead", "CAbstractor", "PatchMLP"]  # noqa: RUF012
+    shipped_auto_map = AUTO_MAP
+    card_pipeline_tag = "image-text-to-text"
+    card_loading_section: str | None = None
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_safety_weights(module)
+
+    def encode_images(
+        self,
+        pixel_values: torch.Tensor | None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+        **kwargs: Any,
+    ) -> SafeLlavaImageFeatures | None:
+        """The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`."""
+        if pixel_values is None:
+            return (mm_encoder_outputs or {}).get("image")
+        if mm_encoder_outputs is not None:
+            raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
+        return self.get_image_features(pixel_values, return_dict=True, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As its parent, with the code of the pipeline, and the Auto classes that can load this class."""
+        ship_code(self.config, self.shipped_auto_map, save_directory)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any):
+        # The last step of `push_to_hub`: everything else lies in `working_dir` now.
+        complete_push(self, Path(working_dir), repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)

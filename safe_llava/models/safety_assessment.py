@@ -1,0 +1,221 @@
+"""The verdict on images and their questions, without a layer of the language model, and the policy that acts on it."""
+
+import re
+from typing import Any, Literal
+
+import torch
+from transformers import ProcessorMixin
+from transformers.utils import logging
+
+from .configuration_safe_llava import SafeLlavaConfig
+from .pretrained_safe_llava import SafeLlavaPreTrainedModel
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders
+from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_verdict import SafetyVerdict
+
+
+logger = logging.get_logger(__name__)
+
+_WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_\w+|vision_tower|embed_tokens)\.")
+# Stand-ins in a rendered chat, to learn what the template puts around a question and around an answer.
+_QUESTION = "question"
+_ANSWER = "answer"
+
+
+class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
+    """
+    Adds `assess`, `decide` and the stored policy to [`SafeLlavaForConditionalGeneration`] and
+    [`SafeLlavaForSafetyClassification`].
+    """
+
+    config: SafeLlavaConfig
+    missing_safety_weights: list[str]
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any):
+        """
+        As [`~transformers.PreTrainedModel.from_pretrained`]. When the checkpoint lacks weights that a verdict rests on
+        the model says so and fails closed: every verdict on an image is untrusted.
+        """
+        model, loading_info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        mismatched = {key for key, *_ in loading_info["mismatched_keys"]}
+        lacking = sorted(key for key in loading_info["missing_keys"] | mismatched if _WEIGHTS_OF_VERDICTS.search(key))
+        model.missing_safety_weights = lacking
+        if lacking:
+            logger.warning(
+                f"The checkpoint lacks {len(lacking)} weights that verdicts rest on, such as `{lacking[0]}`. Until "
+                "they are trained, every image is treated as risky. To start from a stock LLaVA use "
+                "`safe-llava convert`."
+            )
+        return (model, loading_info) if output_loading_info else model
+
+    @torch.no_grad()
+    def assess(
+        self,
+        input_ids: torch.LongTensor,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
+        return_evidence: bool = False,
+    ) -> SafetyVerdict:
+        """
+        The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
+        modules, no layer of the language model.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*):
+                All images, in the order of their placeholders.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                0 where there is padding. Defaults to no padding.
+            mm_encoder_outputs (`dict`, *optional*):
+                `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
+                Whose temperature the logits are divided by, as in `generate`: `None` takes the model's own policy, and
+                `False`, or a model without a policy, leaves them as `forward` returns them.
+            return_evidence (`bool`, *optional*, defaults to `False`):
+                Whether to also find the patches and words that the verdict rests on, as `verdict.evidence`.
+
+        Returns:
+            [`SafetyVerdict`]
+
+        Raises:
+            ValueError: if the model was built without a safety head, or if images and placeholders do not match.
+        """
+        verdict, *_ = self._assess_prompts(
+            input_ids, attention_mask, pixel_values, mm_encoder_outputs, return_evidence=return_evidence
+        )
+        policy = self._resolve_safety_policy(safety_policy)
+        return verdict if policy is None else verdict.with_temperature(**policy.temperature)
+
+    def _assess_prompts(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
+        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+        return_evidence: bool = False,
+    ) -> tuple[SafetyVerdict, SafeLlavaImageFeatures | None, list[int]]:
+        """The verdict as the head gives it, the images' features, and the number of placeholders in each row."""
+        placeholders = input_ids == self.config.image_token_id
+        # Read before the vision tower is started: later, a GPU would stand still between the tower and the head.
+        num_placeholders = placeholders.sum(dim=1).tolist()
+        image_outputs = self.encode_images(pixel_values, mm_encoder_outputs)
+        check_placeholders(num_placeholders, image_outputs)
+        safety_modules: SafetyModules = self.model.safety_modules
+        text_embeds = self.get_input_embeddings()(input_ids)
+        placeholders = placeholders.to(text_embeds.device)
+        scores = safety_modules(text_embeds, placeholders, image_outputs, attention_mask)
+        level_logits, type_logits = scores["level_logits"], scores["type_logits"]
+        is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
+        trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
+        verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        if return_evidence:
+            verdict.evidence = safety_modules.explain(
+                text_embeds, placeholders, image_outputs, attention_mask, type_logits, trusted
+            )
+        return verdict, image_outputs, num_placeholders
+
+    @property
+    def safety_policy(self) -> SafetyPolicy | None:
+        """The policy that is stored with the model, or `None`. Change it with `set_safety_policy`."""
+        return None if self.config.safety_policy is None else SafetyPolicy.from_dict(self.config.safety_policy)
+
+    def set_safety_policy(self, policy: SafetyPolicy | dict | None, processor: ProcessorMixin | None = None) -> None:
+        """
+        Stores a policy with the model: in `config.safety_policy`, with its texts as token ids beside it.
+
+        Args:
+            policy ([`SafetyPolicy`], `dict` or `None`):
+                The policy; a dictionary may name a part of the fields, the rest are the defaults. `None` removes it.
+            processor ([`SafeLlavaProcessor`]):
+                Tokenises the texts and knows the chat template. Not needed to remove a policy.
+
+        Raises:
+            ValueError: if the policy is invalid, or if there is no processor to tokenise it.
+        """
+        if policy is None:
+            self.config.safety_policy = self.config.safety_policy_token_ids = None
+            return
+        if processor is None:
+            raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
+        policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
+        self.config.safety_policy = policy.to_dict()
+        self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
+
+    def decide(
+        self, verdict: SafetyVerdict, safety_policy: SafetyPolicy | dict | Literal[False] | None = None
+    ) -> list[SafetyDecision]:
+        """
+        What a policy does with each row of a verdict. Rows without an image are answered.
+
+        Args:
+            verdict ([`SafetyVerdict`]): from `assess` under the same policy, whose temperature is then in it.
+            safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
+                As in `assess`. Without a policy every row is answered.
+        """
+        policy = self._resolve_safety_policy(safety_policy)
+        # One read of the device for all, and the first that waits for the verdict.
+        columns = (verdict.has_image, verdict.trusted, verdict.level)
+        rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
+        return [
+            policy.decide(int(level), type_probs, bool(trusted))
+            if has_image and policy is not None
+            else SafetyDecision("answer")
+            for has_image, trusted, level, *type_probs in rows
+        ]
+
+    def _resolve_safety_policy(
+        self, safety_policy: SafetyPolicy | dict | Literal[False] | None
+    ) -> SafetyPolicy | None:
+        if safety_policy is False:
+            return None
+        if safety_policy is None:
+            return self.safety_policy
+        if isinstance(safety_policy, dict):
+            return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
+        return safety_policy
+
+
+def tokenize_policy(policy: SafetyPolicy, processor: ProcessorMixin) -> dict[str, Any]:
+    """
+    Tokenises every text of a policy the way it will stand in a prompt.
+
+    Args:
+        policy ([`SafetyPolicy`]): the policy.
+        processor ([`SafeLlavaProcessor`]): has the tokenizer and the chat template.
+
+    Raises:
+        ValueError: if the processor's chat template leaves out the question or the answer.
+
+    Returns:
+        `dict`: `"assistant_turn"`, the ids between the user's question and the answer, and `"texts"`, the ids of each
+        text by the action that uses it (`"hint"` or `"refuse"`). No ids of `bos` or `eos` are among them.
+    """
+    chat = [{"role": "user", "content": [{"type": "text", "text": _QUESTION}]}]
+    prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
+    answered = processor.apply_chat_template(
+        [*chat, {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}]
+    )
+    if _QUESTION not in prompt or _ANSWER not in answered:
+        raise ValueError(
+            f"The processor's chat template leaves out the question or the answer: it rendered {prompt!r} and "
+            f"{answered!r}. Give the processor a template that writes parts of type text."
+        )
+    assistant_turn = prompt[prompt.rindex(_QUESTION) + len(_QUESTION) :]
+    answer_start = answered.rindex(_ANSWER)
+    space = answered[len(prompt) : answer_start] if answered.startswith(prompt) else ""
+
+    def encode(before: str, text: str) -> list[int]:
+        ids_before = processor.tokenizer(before, add_special_tokens=False)["input_ids"]
+        return processor.tokenizer(before + text, add_special_tokens=False)["input_ids"][len(ids_before) :]
+
+    texts = policy.texts()
+    return {
+        "assistant_turn": encode(_QUESTION, assistant_turn),
+        "texts": {
+            "hint": {text: encode(_QUESTION, " " + text) for text in texts["hint"]},
+            "refuse": {text: encode(_QUESTION + assistant_turn, space + text) for text in texts["refuse"]},
+        },
+    }

@@ -1,0 +1,233 @@
+"""The safety tokens, the safety projector and the safety head as one module, which the full model and the guard hold.
+
+Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 3.2; the loss of section 3.3 is
+L = L_LM + 10 * (CE(level) + CE(type)), with the weight in `config.safety_loss_coef`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
+from .safety_head import SafetyHead
+from .safety_projector import SAFETY_PROJECTORS
+
+
+@dataclass
+class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
+    """
+    What `get_image_features` returns. `pooler_output` is a list with, for each image, the
+    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads; `None` from a guard.
+
+    Args:
+        patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
+            The vision tower's selected features h_o without the CLS token, from which the safety projector works.
+        patch_grid (`tuple[int, int]`):
+            Patches per column and per row.
+        num_placeholders (`int`):
+            Positions that each image takes in the prompt.
+    """
+
+    patch_features: torch.Tensor | None = None
+    patch_grid: tuple[int, int] | None = None
+    num_placeholders: int | None = None
+
+    def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
+        """
+        The row of the batch that each image belongs to, of shape `(num_images,)`.
+
+        Args:
+            placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the images stand.
+        """
+        # Image i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
+        size: Any = self.num_placeholders
+        last_placeholder = (torch.arange(self.num_images, device=placeholders.device) + 1) * size
+        return torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+
+    @property
+    def num_images(self) -> int:
+        """How many images there are, in all rows of the batch."""
+        return 0 if self.patch_features is None else len(self.patch_features)
+
+
+class HeadInputs(NamedTuple):
+    """What [`SafetyHead.forward`] takes."""
+
+    text_embeds: torch.Tensor
+    text_mask: torch.Tensor
+    safety_tokens: torch.Tensor
+    safety_features: torch.Tensor
+    image_rows: torch.Tensor
+
+
+class SafetyTokens(nn.Module):
+    """
+    Two independent sets of learned tokens: `head_tokens` (s1, read by the safety head) and `prompt_tokens` (s2, put in
+    front of each image's features in the language model; a guard has none), each of shape
+    `(num_safety_tokens, hidden_size)`.
+    """
+
+    def __init__(self, config: PreTrainedConfig, has_prompt_tokens: bool = True):
+        super().__init__()
+        size = (config.num_safety_tokens, config.text_config.hidden_size)
+        self.head_tokens = nn.Parameter(torch.empty(size))
+        self.prompt_tokens = nn.Parameter(torch.empty(size)) if has_prompt_tokens else None
+
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return self.head_tokens, self.prompt_tokens
+
+
+class SafetyModules(nn.Module):
+    """
+    What SafeLLaVA adds to a LLaVA: `tokens`, `projector` and `head`, each `None` where the config leaves it out.
+
+    Args:
+        config ([`SafeLlavaConfig`]): gives the sizes of both backbones and of the modules.
+        has_prompt_tokens (`bool`, *optional*, defaults to `True`): whether a language model reads s2.
+    """
+
+    def __init__(self, config: PreTrainedConfig, has_prompt_tokens: bool = True):
+        super().__init__()
+        self.tokens = SafetyTokens(config, has_prompt_tokens) if config.num_safety_tokens else None
+        has_head = config.use_safety_head
+        self.projector = SAFETY_PROJECTORS[config.safety_projector_type](config) if has_head else None
+        self.head = SafetyHead(config) if has_head else None
+        # Layer by layer, for transformers passes over a container whose own parameters are all there.
+        for layer in self.modules():
+            layer.is_safety_layer = isinstance(layer, nn.Linear | nn.Conv2d)  # type: ignore[assignment]
+
+    def prepend_prompt_tokens(self, image_rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        """[s2; h_i] of each image, from its h_i of shape `(num_patches, hidden_size)`."""
+        if self.tokens is None:
+            return image_rows
+        _, prompt_tokens = self.tokens()
+        return [torch.cat([prompt_tokens.to(rows.device, rows.dtype), rows]) for rows in image_rows]
+
+    def prepare_head_inputs(
+        self,
+        text_embeds: torch.Tensor,
+        placeholders: torch.Tensor,
+        image_outputs: SafeLlavaImageFeatures | None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+    ) -> HeadInputs:
+        """What the head reads: s1 and h_s of the images, and the prompt's text without padding, images and answer."""
+        if self.head is None or self.projector is None:
+            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
+        text_mask = ~placeholders
+        if attention_mask is not None and attention_mask.shape == text_mask.shape:
+            text_mask = text_mask & attention_mask.to(text_mask.device).bool()
+        if labels is not None:
+            text_mask = text_mask & (labels == -100)
+        device, dtype = text_embeds.device, text_embeds.dtype
+        head_tokens = text_embeds.new_zeros(0, text_embeds.shape[-1])
+        features, image_rows = head_tokens.unsqueeze(1), torch.zeros(0, dtype=torch.long, device=device)
+        if self.tokens is not None:
+            head_tokens = self.tokens()[0].to(device, dtype)
+        if image_outputs is not None:
+            features = self.projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
+            image_rows = image_outputs.find_rows(placeholders)
+        return HeadInputs(text_embeds, text_mask, head_tokens, features, image_rows)
+
+    def forward(
+        self,
+        text_embeds: torch.Tensor,
+        placeholders: torch.Tensor,
+        image_outputs: SafeLlavaImageFeatures | None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        safety_level: torch.LongTensor | None = None,
+        safety_type: torch.LongTensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """
+        Runs the safety projector and the safety head. No layer of the language model runs.
+
+        Args:
+            text_embeds (`torch.Tensor` of shape `(batch_size, sequence_length, hidden_size)`): token embeddings.
+            placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the images stand.
+            image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
+            attention_mask (`torch.Tensor` of shape `(batch_size, sequence_length)`, *optional*): 0 at padding.
+            labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*): -100 but on the answer.
+            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*): risk levels, -100 if not known.
+            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*): risk types, -100 if not known.
+
+        Returns:
+            Float32 `level_logits` of shape `(batch_size, 4)` and `type_logits` of shape `(batch_size, 7)`; with both
+            labels given also `level_loss`, `type_loss` and their sum `safety_loss`.
+
+        Raises:
+            ValueError: if the model was built without a safety head.
+        """
+        inputs = self.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask, labels)
+        level_logits, type_logits = self.head(*inputs)
+        outputs = {"level_logits": level_logits, "type_logits": type_logits}
+        if safety_level is not None and safety_type is not None:
+            outputs["level_loss"] = safety_cross_entropy(level_logits, safety_level)
+            outputs["type_loss"] = safety_cross_entropy(type_logits, safety_type)
+            outputs["safety_loss"] = outputs["level_loss"] + outputs["type_loss"]
+        return outputs
+
+    def explain(
+        self,
+        text_embeds: torch.Tensor,
+        placeholders: torch.Tensor,
+        image_outputs: SafeLlavaImageFeatures | None,
+        attention_mask: torch.Tensor | None,
+        type_logits: torch.Tensor,
+        trusted: torch.Tensor,
+    ) -> SafetyEvidence:
+        """
+        What the verdict rests on. Takes what `forward` takes, and what came of it.
+
+        Args:
+            type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): the head's.
+            trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
+        """
+        inputs = self.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
+        influence = measure_influence(self.head, *inputs, type_logits)
+        patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid
+        token_grid = self.projector.token_grid(patch_grid)
+        return locate_evidence(influence, inputs.image_rows.to(trusted.device), token_grid, patch_grid, trusted)
+
+
+def init_safety_weights(module: nn.Module) -> None:
+    """What a model's `_init_weights` does with a part of [`SafetyModules`], behind its parent's."""
+    if isinstance(module, SafetyTokens):
+        for tokens in module.parameters():
+            init.normal_(tokens, mean=0.0, std=0.02)
+    elif getattr(module, "is_safety_layer", False):
+        # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
+        init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
+
+
+def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, mean over the rows whose label is not -100; 0 (with a graph) where no row has a label."""
+    labels = labels.to(logits.device)
+    loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
+    return loss / (labels != -100).sum().clamp(min=1)
+
+
+def find_patch_grid(config: PreTrainedConfig, pixel_values: torch.Tensor) -> tuple[int, int]:
+    """Patches per column and per row of images of shape `(num_images, num_channels, height, width)`."""
+    patch_size = config.vision_config.patch_size
+    return pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size
+
+
+def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
+    """
+    Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
+    placeholders in each row.
+    """
+    num_images = 0 if image_outputs is None else image_outputs.num_images
+    size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
+    if sum(counts) != num_images * size or (size and any(count % size for count in counts)):
+        raise ValueError(
+            f"Images and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
+            f"{num_images} images of {size} tokens each. Build both with one call of the processor."
+        )

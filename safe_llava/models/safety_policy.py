@@ -1,0 +1,208 @@
+"""The safety policy: which verdicts change the answer, and how. Plain data, no tensors.
+
+Paper: the joint condition of level and type and the safety hints, arXiv 2405.13581, section 3.3.
+"""
+
+import copy
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .safety_labels import RISK_LEVELS, RISK_TYPES, SAFETY_LEVELS
+from .safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
+
+
+ACTIONS = ("answer", "hint", "refuse")
+SEVERAL_RISKS = ("strongest", "all")
+CLASSIFIERS = ("level", "type")
+
+
+@dataclass(frozen=True)
+class SafetyDecision:
+    """
+    What the policy does with one row.
+
+    Args:
+        action (`"answer"`, `"hint"` or `"refuse"`): answer as the base would, answer after a hint, or refuse outright.
+        level (`str`): the risk level that chose the action; `"none"` where there was no risk.
+        types (`tuple[str, ...]`): the risk types it acts on, strongest first; empty when the action is to answer.
+        texts (`tuple[str, ...]`): the hints or refusals, one for each type.
+    """
+
+    action: Literal["answer", "hint", "refuse"]
+    level: str = "none"
+    types: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass
+class SafetyPolicy:
+    """
+    Which verdicts change the answer, and how. A row is risky when its level is not "none" *and* its types are (the
+    paper's joint condition); the level then chooses the action. One type is enough when its probability reaches its
+    threshold. Several weaker ones add up: they are risky together when the sum of probability / threshold over all
+    types that are switched on reaches 1, so that a risk split between two types is not missed.
+
+    Args:
+        types (`dict[str, dict]`):
+            For each of the six risk types `{"enabled": bool, "threshold": float}`, the threshold in (0, 1]. Default:
+            all on, 0.5.
+        actions (`dict[str, str]`):
+            For each of the levels low, medium and high: `"answer"`, `"hint"` or `"refuse"`. A refusal costs no
+            language-model step.
+        several_risks (`"strongest"` or `"all"`, *optional*, defaults to `"strongest"`):
+            When several types reach their thresholds: act on the one that is furthest over it (by the quotient), or
+            join the texts of all.
+        hints (`dict[str, dict[str, str]]`):
+            `hints[type][level]`, the sentence that goes between the question and the assistant's turn.
+        refusals (`dict[str, str]`):
+            `refusals[type]`, the whole answer when the action is to refuse.
+        untrusted_refusal (`str`):
+            The answer where the verdict cannot be trusted (see [`SafetyVerdict`]), unless every type is off.
+        temperature (`dict[str, float]`):
+            `{"level": float, "type": float}`, above 0: the head's logits are divided by it before they become
+            probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on calibrated
+            probabilities. It never changes which level or type is the most probable. Default: 1, the head's own.
+
+    Raises:
+        ValueError: if a field has a wrong value, with the path of the field, or if a type, level or field is unknown.
+
+    Example:
+
+    ```python
+    >>> policy = SafetyPolicy.from_dict(
+    ...     {"types": {"politics": {"enabled": False}, "privacy": {"threshold": 0.8}}, "actions": {"high": "refuse"}}
+    ... )
+    >>> model.generate(**inputs, safety_policy=policy)
+    ```"""
+
+    types: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: {"enabled": True, "threshold": 0.5} for name in RISK_TYPES}
+    )
+    actions: dict[str, str] = field(default_factory=lambda: dict.fromkeys(RISK_LEVELS, "hint"))
+    several_risks: str = "strongest"
+    hints: dict[str, dict[str, str]] = field(default_factory=lambda: copy.deepcopy(DEFAULT_HINTS))
+    refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
+    untrusted_refusal: str = UNTRUSTED_REFUSAL
+    temperature: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLASSIFIERS, 1.0))
+
+    def __post_init__(self):
+        _require_keys("types", self.types, RISK_TYPES)
+        for name, rule in self.types.items():
+            _require_keys(f"types.{name}", rule, ("enabled", "threshold"))
+            _require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
+            threshold = rule["threshold"]
+            is_valid = _is_number(threshold) and 0 < threshold <= 1
+            _require(f"types.{name}.threshold", threshold, is_valid, "a number in (0, 1]")
+        _require_keys("actions", self.actions, RISK_LEVELS)
+        for level, action in self.actions.items():
+            _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
+        _require("several_risks", self.several_risks, self.several_risks in SEVERAL_RISKS, f"one of {SEVERAL_RISKS}")
+        _require_keys("hints", self.hints, RISK_TYPES)
+        for name, by_level in self.hints.items():
+            _require_keys(f"hints.{name}", by_level, RISK_LEVELS)
+            for level, text in by_level.items():
+                _require_text(f"hints.{name}.{level}", text)
+        _require_keys("refusals", self.refusals, RISK_TYPES)
+        for name, text in self.refusals.items():
+            _require_text(f"refusals.{name}", text)
+        _require_text("untrusted_refusal", self.untrusted_refusal)
+        _require_keys("temperature", self.temperature, CLASSIFIERS)
+        for name, temperature in self.temperature.items():
+            is_valid = _is_number(temperature) and 0 < temperature < math.inf
+            _require(f"temperature.{name}", temperature, is_valid, "a number above 0")
+
+    def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
+        """
+        What to do with one row.
+
+        Args:
+            level (`int`): the risk level, 0 (none) to 3 (high).
+            type_probs (`list[float]`):
+                Probabilities of the risk types, in the order of [`SAFETY_TYPES`], at this policy's temperature.
+            trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
+        """
+        enabled = [name for name in RISK_TYPES if self.types[name]["enabled"]]
+        if not enabled:
+            return SafetyDecision("answer")
+        if not trusted:
+            return SafetyDecision("refuse", "high", tuple(enabled), (self.untrusted_refusal,))
+
+        probs = dict(zip(RISK_TYPES, type_probs))
+        quotients = {name: probs[name] / self.types[name]["threshold"] for name in enabled}
+        level_name = SAFETY_LEVELS[level]
+        if level_name == "none" or sum(quotients.values()) < 1 or self.actions[level_name] == "answer":
+            return SafetyDecision("answer")
+        strongest_first = sorted(enabled, key=lambda name: -quotients[name])
+        over_threshold = [name for name in strongest_first if quotients[name] >= 1]
+        acted_on = over_threshold if self.several_risks == "all" and over_threshold else strongest_first[:1]
+        if self.actions[level_name] == "hint":
+            texts = tuple(self.hints[name][level_name] for name in acted_on)
+            return SafetyDecision("hint", level_name, tuple(acted_on), texts)
+        return SafetyDecision("refuse", level_name, tuple(acted_on), tuple(self.refusals[name] for name in acted_on))
+
+    def texts(self) -> dict[str, list[str]]:
+        """Every text of the policy, by the action that uses it."""
+        hints = [text for by_level in self.hints.values() for text in by_level.values()]
+        return {"hint": hints, "refuse": [*self.refusals.values(), self.untrusted_refusal]}
+
+    def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":
+        """A copy with the nested `changes` applied; what they do not name stays as it is."""
+        return SafetyPolicy(**_merge(self.to_dict(), changes, path=""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as nested dictionaries that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SafetyPolicy":
+        """The default policy with `values` applied, which may name a part of the fields only."""
+        return cls().updated(values)
+
+    def to_json_string(self) -> str:
+        """The policy as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def save_json(self, path: str | Path) -> None:
+        """Writes the policy to a JSON file."""
+        Path(path).write_text(self.to_json_string() + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> "SafetyPolicy":
+        """Reads a policy, whole or in part, from a JSON file."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"The safety policy {path} is not valid JSON: {error}.") from error
+        return cls.from_dict(values)
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[str, Any]:
+    if not isinstance(changes, dict):
+        raise ValueError(f"Safety policy: {path or 'it'} must be a dictionary, got {changes!r}.")
+    for key, change in changes.items():
+        where = f"{path}.{key}" if path else key
+        if key not in values:
+            raise ValueError(f"Safety policy: unknown field `{where}`; expected one of {sorted(values)}.")
+        values[key] = _merge(values[key], change, where) if isinstance(values[key], dict) else change
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require(path: str, value: Any, is_valid: bool, expected: str) -> None:
+    if not is_valid:
+        raise ValueError(f"Safety policy: `{path}` must be {expected}, got {value!r}.")
+
+
+def _require_text(path: str, value: Any) -> None:
+    _require(path, value, isinstance(value, str) and bool(value.strip()), "a text that is not empty")
+
+
+def _require_keys(path: str, value: Any, keys: tuple[str, ...]) -> None:
+    is_valid = isinstance(value, dict) and set(value) == set(keys)
+    _require(path, value, is_valid, f"a dictionary with exactly the keys {list(keys)}")

@@ -1,0 +1,1 @@
+"""The whole method on the embedded miniature, in one command."""

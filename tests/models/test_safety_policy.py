@@ -1,0 +1,152 @@
+import json
+
+import pytest
+
+from safe_llava import SafetyPolicy
+from safe_llava.models.safety_labels import RISK_LEVELS, RISK_TYPES
+
+
+def probs(**by_type: float) -> list[float]:
+    risks = [by_type.get(name, 0.0) for name in RISK_TYPES]
+    return [*risks, 1.0 - sum(risks)]
+
+
+def test_default_policy_has_a_hint_of_its_own_for_each_of_the_18_pairs():
+    hints = [text for by_level in SafetyPolicy().hints.values() for text in by_level.values()]
+    assert len(set(hints)) == 18
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_risky_row_gets_the_hint_of_its_level_and_type(level):
+    policy = SafetyPolicy()
+    decision = policy.decide(level, probs(privacy=0.9))
+    assert decision.action == "hint"
+    assert decision.texts == (policy.hints["privacy"][RISK_LEVELS[level - 1]],)
+
+
+def test_level_none_is_answered_however_high_a_type_probs():
+    assert SafetyPolicy().decide(0, probs(privacy=1.0)).action == "answer"
+
+
+def test_high_level_without_a_type_over_its_threshold_is_answered():
+    assert SafetyPolicy().decide(3, probs(privacy=0.49)).action == "answer"
+
+
+def test_threshold_is_reached_at_its_very_value():
+    policy = SafetyPolicy.from_dict({"types": {"privacy": {"threshold": 0.8}}})
+    assert [policy.decide(3, probs(privacy=prob)).action for prob in (0.79, 0.8)] == ["answer", "hint"]
+
+
+def test_type_that_is_switched_off_is_answered():
+    policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
+    assert policy.decide(3, probs(politics=1.0)).action == "answer"
+
+
+def test_what_is_left_beside_a_type_that_is_switched_off_is_no_risk():
+    policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
+    assert policy.decide(3, probs(politics=0.97, privacy=0.03)).action == "answer"
+
+
+def test_type_that_is_switched_off_does_not_hide_another_over_its_threshold():
+    policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
+    assert policy.decide(3, probs(politics=0.45, privacy=0.55)).types == ("privacy",)
+
+
+def test_risk_that_is_split_between_types_is_acted_on_by_the_strongest():
+    assert SafetyPolicy().decide(3, probs(politics=0.3, privacy=0.4, fairness=0.2)).types == ("privacy",)
+
+
+def test_weak_types_that_do_not_add_up_to_a_threshold_are_answered():
+    assert SafetyPolicy().decide(3, probs(politics=0.2, privacy=0.2)).action == "answer"
+
+
+@pytest.mark.parametrize("action", ["answer", "hint", "refuse"])
+def test_each_level_has_its_own_action(action):
+    policy = SafetyPolicy.from_dict({"actions": {"medium": action}})
+    assert policy.decide(2, probs(privacy=0.9)).action == action
+    assert policy.decide(1, probs(privacy=0.9)).action == "hint"
+
+
+def test_strongest_of_several_risks_is_acted_on_by_default():
+    assert SafetyPolicy().decide(3, probs(privacy=0.4, fairness=0.6)).types == ("fairness",)
+
+
+def test_all_of_several_risks_are_acted_on_where_the_policy_says_so():
+    changes = {"several_risks": "all", "actions": {"high": "refuse"}, "types": {"privacy": {"threshold": 0.4}}}
+    policy = SafetyPolicy.from_dict(changes)
+    decision = policy.decide(3, probs(privacy=0.4, fairness=0.6))
+    assert decision.types == ("fairness", "privacy")
+    assert decision.texts == (policy.refusals["fairness"], policy.refusals["privacy"])
+
+
+def test_untrusted_verdict_is_refused_though_level_and_types_say_safe():
+    policy = SafetyPolicy()
+    decision = policy.decide(0, probs(), trusted=False)
+    assert (decision.action, decision.texts) == ("refuse", (policy.untrusted_refusal,))
+
+
+def test_untrusted_verdict_is_answered_only_when_every_type_is_off():
+    policy = SafetyPolicy.from_dict({"types": {name: {"enabled": False} for name in RISK_TYPES}})
+    assert policy.decide(3, probs(privacy=1.0), trusted=False).action == "answer"
+
+
+def test_policy_survives_json(tmp_path):
+    policy = SafetyPolicy.from_dict({"hints": {"privacy": {"low": "Bitte mit Vorsicht antworten. 请谨慎回答。"}}})
+    policy.save_json(tmp_path / "policy.json")
+    assert SafetyPolicy.from_json_file(tmp_path / "policy.json") == policy
+
+
+def test_policy_stored_before_there_were_temperatures_has_temperature_1():
+    stored = SafetyPolicy().to_dict()
+    del stored["temperature"]
+    assert SafetyPolicy.from_dict(stored).temperature == {"level": 1.0, "type": 1.0}
+
+
+def test_one_temperature_can_be_changed_alone():
+    assert SafetyPolicy.from_dict({"temperature": {"type": 2.5}}).temperature == {"level": 1.0, "type": 2.5}
+
+
+def test_partial_changes_leave_the_rest_and_the_original_alone():
+    policy = SafetyPolicy.from_dict({"actions": {"high": "refuse"}})
+    changed = policy.updated({"types": {"privacy": {"threshold": 0.9}}})
+    assert changed.actions["high"] == "refuse"
+    assert policy.types["privacy"]["threshold"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"types": {"privacy": {"threshold": 1.5}}}, "types.privacy.threshold"),
+        ({"types": {"privacy": {"threshold": 0}}}, "types.privacy.threshold"),
+        ({"types": {"privacy": {"threshold": True}}}, "types.privacy.threshold"),
+        ({"types": {"privacy": {"threshold": float("nan")}}}, "types.privacy.threshold"),
+        ({"types": {"privacy": {"enabled": "no"}}}, "types.privacy.enabled"),
+        ({"types": {"weather": {"enabled": True}}}, "types.weather"),
+        ({"types": {"privacy": "off"}}, "types.privacy"),
+        ({"actions": {"high": "block"}}, "actions.high"),
+        ({"actions": {"none": "refuse"}}, "actions.none"),
+        ({"several_risks": "first"}, "several_risks"),
+        ({"hints": {"privacy": {"low": " "}}}, "hints.privacy.low"),
+        ({"refusals": {"privacy": 3}}, "refusals.privacy"),
+        ({"temperature": {"type": 0}}, "temperature.type"),
+        ({"temperature": {"level": float("inf")}}, "temperature.level"),
+        ({"temperature": {"level": True}}, "temperature.level"),
+        ({"temperature": {"head": 1.0}}, "temperature.head"),
+        ({"temperature": 2.0}, "temperature"),
+        ({"treshold": 0.5}, "treshold"),
+    ],
+)
+def test_wrong_policy_is_refused_by_the_name_of_its_field(changes, field):
+    with pytest.raises(ValueError, match=field):
+        SafetyPolicy.from_dict(changes)
+
+
+def test_file_that_is_not_json_is_refused_by_its_name(tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_text("{types:")
+    with pytest.raises(ValueError, match=r"policy\.json"):
+        SafetyPolicy.from_json_file(path)
+
+
+def test_policy_is_shown_as_json():
+    assert json.loads(SafetyPolicy().to_json_string())["actions"]["high"] == "hint"

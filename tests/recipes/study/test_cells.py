@@ -1,0 +1,39 @@
+import inspect
+
+import pytest
+
+from safe_llava.conversion import convert_llava_checkpoint
+
+
+@pytest.fixture
+def grid(study_on_path):
+    from cells import load_cells
+
+    return load_cells()
+
+
+def test_ours_is_what_the_package_does_by_default(grid):
+    ours = grid["ours"]
+    assert (ours.convert, ours.generate, ours.train) == ({}, {}, [{"recipe": "stage1"}, {"recipe": "stage2"}])
+
+
+def test_every_recipe_that_a_cell_names_is_there(grid):
+    for cell in grid.values():
+        assert all(cell.recipe(step)[0].is_file() for step in range(len(cell.train)))
+
+
+def test_every_conversion_has_arguments_that_exist(grid):
+    known = inspect.signature(convert_llava_checkpoint).parameters
+    for cell in grid.values():
+        assert set(cell.convert) <= set(known), cell.name
+
+
+def test_every_baseline_is_a_function(grid):
+    import baselines
+
+    assert all(callable(getattr(baselines, cell.method)) for cell in grid.values() if not cell.is_seeded)
+
+
+def test_no_two_cells_are_the_same(grid):
+    made = [(cell.method, str(cell.convert), str(cell.train), str(cell.generate)) for cell in grid.values()]
+    assert len(set(made)) == len(made)

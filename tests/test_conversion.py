@@ -1,0 +1,346 @@
+"""Conversion: whatever layout or backbones come in, each stock weight comes out bit for bit, or nothing does."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    MistralConfig,
+    Qwen2Config,
+    SiglipVisionConfig,
+)
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
+from safe_llava.conversion import convert_llava_checkpoint
+from safe_llava.training import train_only_safety_modules
+
+
+SIZES = {"num_safety_tokens": 4, "num_safety_visual_tokens": 9, "safety_head_num_attention_heads": 4}
+LAYOUTS = ("hub", "transformers_5", "transformers_5_original_format")
+
+
+def to_hub_layout(key: str) -> str:
+    """A parameter's name in the llava-hf repositories."""
+    for new, old in (
+        ("model.vision_tower.", "vision_tower.vision_model."),
+        ("model.language_model.", "language_model.model."),
+        ("lm_head.", "language_model.lm_head."),
+        ("model.multi_modal_projector.", "multi_modal_projector."),
+    ):
+        if key.startswith(new):
+            return old + key.removeprefix(new)
+    raise AssertionError(key)
+
+
+def save_llava(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, layout: str) -> Path:
+    model.save_pretrained(folder, save_original_format=layout == "transformers_5_original_format")
+    if layout == "hub":
+        weights = {to_hub_layout(key): value.contiguous() for key, value in model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def source(tiny_llava: LlavaForConditionalGeneration, tiny_llava_processor: LlavaProcessor, tmp_path: Path) -> Path:
+    return save_llava(tiny_llava, tiny_llava_processor, tmp_path / "source", "hub")
+
+
+@pytest.fixture
+def sharded_source(tiny_llava: LlavaForConditionalGeneration, tiny_llava_processor, tmp_path: Path) -> Path:
+    tiny_llava.save_pretrained(tmp_path / "source", max_shard_size="60KB")
+    tiny_llava_processor.save_pretrained(tmp_path / "source")
+    return tmp_path / "source"
+
+
+def edit_json(path: Path, change: Callable[[dict], object]) -> None:
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) -> None:
+    weights = model.state_dict()
+    for key, value in stock.state_dict().items():
+        assert weights[key].dtype == value.dtype, key
+        assert torch.equal(weights[key], value), key
+    assert all(key.startswith("model.safety_") for key in weights.keys() - stock.state_dict().keys())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_stock_weight_of_each_key_layout_is_kept_bit_for_bit(tiny_llava, tiny_llava_processor, tmp_path, layout):
+    source = save_llava(tiny_llava, tiny_llava_processor, tmp_path / "source", layout)
+    output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    model, info = SafeLlavaForConditionalGeneration.from_pretrained(output, output_loading_info=True)
+    assert not any(info.values())
+    assert_stock_weights_kept(model, tiny_llava)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("text_config", "siglip"),
+    [(MistralConfig, False), (Qwen2Config, True), (LlamaConfig, True)],
+    ids=["mistral-clip", "qwen2-siglip", "llama-siglip"],
+)
+def test_other_text_models_and_towers_convert_too(tiny_llava_processor, tmp_path, text_config, siglip, layout):
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision_config = (SiglipVisionConfig if siglip else CLIPVisionConfig)(image_size=30, patch_size=6, **tower)
+    tokenizer = tiny_llava_processor.tokenizer
+    llava = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision_config,
+            text_config=text_config(vocab_size=len(tokenizer), num_key_value_heads=2, **tower),
+            image_token_id=tokenizer.image_token_id,
+            vision_feature_select_strategy="full" if siglip else "default",
+        )
+    )
+    processor = LlavaProcessor(
+        image_processor=SiglipImageProcessorPil(size={"height": 30, "width": 30})
+        if siglip
+        else tiny_llava_processor.image_processor,
+        tokenizer=tokenizer,
+        patch_size=6,
+        vision_feature_select_strategy=llava.config.vision_feature_select_strategy,
+        chat_template=tiny_llava_processor.chat_template,
+        num_additional_image_tokens=0 if siglip else 1,
+    )
+    source = save_llava(llava, processor, tmp_path / "source", layout)
+    output = convert_llava_checkpoint(source, tmp_path / "output", **(SIZES | {"safety_head_num_attention_heads": 2}))
+    assert_stock_weights_kept(SafeLlavaForConditionalGeneration.from_pretrained(output), llava)
+
+
+def test_the_logits_without_safety_tokens_are_those_of_the_source(
+    source, tiny_llava, tiny_llava_processor, make_image, tmp_path
+):
+    output = convert_llava_checkpoint(source, tmp_path / "output", **(SIZES | {"num_safety_tokens": 0}))
+    inputs = tiny_llava_processor(images=make_image(0), text="<image>\nWhat is this?", return_tensors="pt")
+    model = SafeLlavaForConditionalGeneration.from_pretrained(output)
+    assert torch.equal(model(**inputs).logits, tiny_llava(**inputs).logits)
+
+
+def test_shards_come_in_and_go_out(sharded_source, tiny_llava, tmp_path):
+    assert len(list(sharded_source.glob("*.safetensors"))) > 2
+    output = convert_llava_checkpoint(sharded_source, tmp_path / "output", **SIZES, max_shard_size="100KB")
+    assert len(list(output.glob("*.safetensors"))) > 2
+    assert_stock_weights_kept(SafeLlavaForConditionalGeneration.from_pretrained(output), tiny_llava)
+
+
+def test_weights_keep_the_dtype_of_the_file_even_where_the_config_names_another(source, tmp_path):
+    weights = {key: value.to(torch.bfloat16) for key, value in load_file(source / "model.safetensors").items()}
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    assert {value.dtype for value in load_file(output / "model.safetensors").values()} == {torch.bfloat16}
+    assert SafeLlavaForConditionalGeneration.from_pretrained(output).dtype == torch.bfloat16
+
+
+def test_dtype_casts_every_weight(source, tmp_path):
+    output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES, dtype=torch.float16)
+    assert {value.dtype for value in load_file(output / "model.safetensors").values()} == {torch.float16}
+    assert SafeLlavaForConditionalGeneration.from_pretrained(output).config.text_config.dtype == torch.float16
+
+
+def test_the_seed_decides_the_new_weights_and_nothing_else_does(source, tmp_path):
+    torch.manual_seed(1)
+    first = convert_llava_checkpoint(source, tmp_path / "first", **SIZES, seed=3)
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    same = convert_llava_checkpoint(source, tmp_path / "same", **SIZES, seed=3)
+    other = convert_llava_checkpoint(source, tmp_path / "other", **SIZES, seed=4)
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state)
+    key = "model.safety_modules.head.query_layer.weight"
+    weights = [load_file(folder / "model.safetensors")[key] for folder in (first, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_new_modules_are_initialised_as_from_pretrained_would(source, tmp_path):
+    weights = load_file(convert_llava_checkpoint(source, tmp_path / "output", **SIZES) / "model.safetensors")
+    assert weights["model.safety_modules.tokens.prompt_tokens"].std() == pytest.approx(0.02, rel=0.3)
+    assert torch.equal(weights["model.safety_modules.head.query_norm.weight"], torch.ones(32))
+    assert not weights["model.safety_modules.head.query_layer.bias"].any()
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_the_processor_counts_the_safety_tokens_and_keeps_the_rest(source, tiny_llava_processor, tmp_path):
+    processor = AutoProcessor.from_pretrained(convert_llava_checkpoint(source, tmp_path / "output", **SIZES))
+    assert isinstance(processor, SafeLlavaProcessor)
+    assert processor.num_additional_image_tokens == 1 + 4
+    assert processor.chat_template == tiny_llava_processor.chat_template
+    assert processor.tokenizer.get_vocab() == tiny_llava_processor.tokenizer.get_vocab()
+
+
+def test_policy_and_generation_config_come_along(source, tiny_llava, tmp_path):
+    model = SafeLlavaForConditionalGeneration.from_pretrained(
+        convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    )
+    assert model.safety_policy == SafetyPolicy()
+    assert model.generation_config.eos_token_id == tiny_llava.generation_config.eos_token_id
+    assert model.generation_config.pad_token_id == tiny_llava.generation_config.pad_token_id
+
+
+def test_the_card_says_that_the_safety_modules_are_untrained_and_keeps_the_licence(source, tmp_path):
+    (source / "README.md").write_text("---\nlicense: llama2\n---\n# A LLaVA\n")
+    card = (convert_llava_checkpoint(source, tmp_path / "output", **SIZES) / "README.md").read_text()
+    assert "safety modules of this checkpoint are untrained" in card
+    assert "license: llama2" in card
+
+
+def test_a_source_without_chat_template_needs_one(source, tmp_path):
+    (source / "chat_template.jinja").unlink()
+    with pytest.raises(ValueError, match="no chat template"):
+        convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    template = "{% for message in messages %}{{ message['content'][-1]['text'] + ' >' }}{% endfor %}"
+    output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES, chat_template=template)
+    assert AutoProcessor.from_pretrained(output).chat_template == template
+
+
+class TestRefusals:
+    """A source that is not whole is refused by name, and leaves nothing behind."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_written(self, tmp_path):
+        yield
+        assert {path.name for path in tmp_path.iterdir()} <= {"source"}
+
+    def refuse(self, source: Path, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            convert_llava_checkpoint(source, source.parent / "output", **SIZES)
+
+    @pytest.mark.parametrize("key", ["language_model.lm_head.weight", "vision_tower.vision_model.pre_layrnorm.bias"])
+    def test_a_missing_tensor(self, source, key):
+        weights = load_file(source / "model.safetensors")
+        del weights[key]
+        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+        self.refuse(source, ValueError, r"1 weights are missing: .*(lm_head.weight|pre_layrnorm.bias)")
+
+    def test_an_unknown_tensor(self, source):
+        weights = load_file(source / "model.safetensors") | {"language_model.model.layers.9.odd": torch.ones(1)}
+        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+        self.refuse(source, ValueError, r"1 weights are unknown: .*layers.9.odd")
+
+    def test_a_tensor_of_another_shape(self, source):
+        weights = load_file(source / "model.safetensors")
+        weights["multi_modal_projector.linear_1.bias"] = torch.ones(7)
+        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+        self.refuse(source, ValueError, r"of another shape: .*linear_1.bias")
+
+    def test_a_file_that_was_cut_off(self, source):
+        os.truncate(source / "model.safetensors", (source / "model.safetensors").stat().st_size - 100)
+        self.refuse(source, ValueError, r"model.safetensors is cut off or damaged")
+
+    def test_a_missing_shard(self, sharded_source):
+        next(sharded_source.glob("*-00002-*.safetensors")).unlink()
+        self.refuse(sharded_source, FileNotFoundError, r"lacks the weight file model-00002")
+
+    def test_weights_that_are_no_safetensors(self, source):
+        (source / "model.safetensors").rename(source / "pytorch_model.bin")
+        self.refuse(source, FileNotFoundError, r"lacks the weight file model.safetensors.*safetensors")
+
+    def test_a_checkpoint_of_another_model(self, source):
+        edit_json(source / "config.json", lambda config: config.update(model_type="llava_next"))
+        self.refuse(source, ValueError, r"`model_type` is 'llava_next'")
+
+    def test_a_safellava(self, source):
+        edit_json(source / "config.json", lambda config: config.update(model_type="safe_llava"))
+        self.refuse(source, ValueError, r"`model_type` is 'safe_llava'")
+
+    def test_a_quantized_checkpoint(self, source):
+        edit_json(source / "config.json", lambda config: config.update(quantization_config={"quant_method": "x"}))
+        self.refuse(source, ValueError, r"quantized")
+
+    def test_a_processor_that_does_not_fit_its_model(self, source):
+        edit_json(source / "processor_config.json", lambda config: config.update(num_additional_image_tokens=0))
+        self.refuse(source, ValueError, r"writes 24 image tokens .* turns into 25")
+
+    def test_a_tokenizer_with_another_image_token(self, source):
+        edit_json(source / "config.json", lambda config: config.update(image_token_index=7))
+        self.refuse(source, ValueError, r"`image_token_id` in config.json is 7")
+
+    def test_a_folder_without_config(self, tmp_path):
+        (tmp_path / "source").mkdir()
+        self.refuse(tmp_path / "source", FileNotFoundError, r"no config.json")
+
+    def test_a_path_that_does_not_exist(self, tmp_path):
+        self.refuse(tmp_path / "source", FileNotFoundError, r"is no folder")
+
+
+def test_an_output_that_is_not_empty_is_left_alone(source, tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "precious").write_text("kept")
+    with pytest.raises(FileExistsError, match="is not empty"):
+        convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize(
+    ("hidden_size", "intermediate_size", "num_hidden_layers", "added_million"),
+    [(4096, 11008, 32, 108), (5120, 13824, 40, 156)],
+    ids=["7B", "13B"],
+)
+def test_at_llava_1_5_sizes_stock_names_and_shapes_match(
+    hidden_size, intermediate_size, num_hidden_layers, added_million
+):
+    config = LlavaConfig(
+        text_config=LlamaConfig(
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            num_hidden_layers=num_hidden_layers,
+            num_attention_heads=hidden_size // 128,
+            vocab_size=32064,
+        )
+    )
+    base = {key: value for key, value in config.to_dict().items() if key not in ("model_type", "architectures")}
+    with torch.device("meta"):
+        stock = dict(LlavaForConditionalGeneration(config).named_parameters())
+        safe = dict(SafeLlavaForConditionalGeneration(SafeLlavaConfig(**base)).named_parameters())
+    assert {name: safe[name].shape for name in stock} == {name: value.shape for name, value in stock.items()}
+
+    def count(prefix: str) -> float:
+        return (
+            sum(value.numel() for name, value in safe.items() if name.startswith(f"model.safety_modules.{prefix}"))
+            / 1e6
+        )
+
+    assert sum(value.numel() for value in safe.values()) - sum(value.numel() for value in stock.values()) == (
+        pytest.approx(count("") * 1e6)
+    )
+    assert count("") == pytest.approx(added_million, abs=1)
+    if hidden_size == 4096:
+        assert (count("projector"), count("head"), count("tokens")) == pytest.approx((40, 67, 0.5), abs=0.6)
+
+
+def test_untrained_model_treats_every_picture_as_risky_until_stage_1(source, make_image, tmp_path):
+    convert_llava_checkpoint(source, tmp_path / "safe", **SIZES)
+    model = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path / "safe")
+    processor = AutoProcessor.from_pretrained(tmp_path / "safe")
+    inputs = processor(text="USER: <image> Who? ASSISTANT:", images=make_image(0), return_tensors="pt")
+    assert model.assess(**inputs).levels == ["high"]
+    train_only_safety_modules(model)
+    assert model.assess(**inputs).trusted.all()
+
+
+def test_a_checkpoint_without_a_head_has_no_policy_and_answers_as_it_is(source: Path, tmp_path: Path):
+    folder = convert_llava_checkpoint(source, tmp_path / "out", **SIZES, use_safety_head=False)
+    model = SafeLlavaForConditionalGeneration.from_pretrained(folder)
+    assert model.safety_policy is None
+    assert not any("safety_modules.head" in name or "safety_modules.projector" in name for name in model.state_dict())
+
+
+def test_a_checkpoint_without_any_safety_module_is_the_stock_model(source: Path, tiny_llava, tmp_path: Path):
+    folder = convert_llava_checkpoint(
+        source, tmp_path / "out", **SIZES | {"num_safety_tokens": 0}, use_safety_head=False
+    )
+    model = SafeLlavaForConditionalGeneration.from_pretrained(folder)
+    assert model.state_dict().keys() == tiny_llava.state_dict().keys()
