@@ -242,8 +242,8 @@ def _convert_processor(
             f"{folder}: the tokenizer's image token {processor.image_token!r} has id {processor.image_token_id}, but "
             f"`image_token_id` in config.json is {config.image_token_id}. Make them agree."
         )
-    picture = Image.new("RGB", (config.vision_config.image_size,) * 2)
-    inputs = processor(images=picture, text=processor.image_token, return_tensors="pt")
+    image = Image.new("RGB", (config.vision_config.image_size,) * 2)
+    inputs = processor(images=image, text=processor.image_token, return_tensors="pt")
     written = int((inputs["input_ids"] == config.image_token_id).sum()) - config.num_safety_tokens
     pixel_values = inputs["pixel_values"].to("meta", model.dtype)
     made = len(model.model.get_image_features(pixel_values).pooler_output[0]) - config.num_safety_tokens

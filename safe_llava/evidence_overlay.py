@@ -22,7 +22,7 @@ LEVEL_COLORS = {"none": "#2e7d32", "low": "#b26a00", "medium": "#d84315", "high"
 
 def draw_evidence(
     verdict: SafetyVerdict,
-    pictures: Sequence[Image.Image],
+    images: Sequence[Image.Image],
     input_ids: torch.LongTensor,
     processor: SafeLlavaProcessor,
     *,
@@ -39,7 +39,7 @@ def draw_evidence(
 
     Args:
         verdict ([`SafetyVerdict`]): from `model.assess(..., return_evidence=True)`.
-        pictures (`Sequence[PIL.Image.Image]`): the row's pictures as the user gave them, in the prompt's order.
+        images (`Sequence[PIL.Image.Image]`): the row's pictures as the user gave them, in the prompt's order.
         input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts that were judged.
         processor ([`SafeLlavaProcessor`]): the processor that made them.
         row (`int`, *optional*, defaults to 0): which row of the batch to draw.
@@ -56,9 +56,9 @@ def draw_evidence(
     if verdict.evidence is None:
         raise ValueError("The verdict holds no evidence. Get it with `model.assess(..., return_evidence=True)`.")
     maps = verdict.evidence.patch_relevance[row].cpu()
-    if not pictures or len(pictures) != len(maps):
+    if not images or len(images) != len(maps):
         raise ValueError(
-            f"`pictures` must be the pictures of row {row}, one or more: the row has {len(maps)}, and {len(pictures)} "
+            f"`images` must be the pictures of row {row}, one or more: the row has {len(maps)}, and {len(images)} "
             "are given."
         )
     strength = 1.0 - float(verdict.type_probs[row, -1]) if verdict.trusted[row] else 0.0
@@ -67,8 +67,8 @@ def draw_evidence(
     strongest = max(float(maps.max()), lead / maps.numel(), torch.finfo(maps.dtype).tiny)
     heats = (strength * maps / strongest).numpy()
     panels = [
-        draw_heat(picture, heat, find_seen_box(picture.size, processor.image_processor), height)
-        for picture, heat in zip(pictures, heats)
+        draw_heat(image, heat, find_seen_box(image.size, processor.image_processor), height)
+        for image, heat in zip(images, heats)
     ]
     words = read_words(input_ids[row].tolist(), verdict.evidence.word_relevance[row].tolist(), processor)
     scale = max(lead, *(value for _, value in words), 0.0)
@@ -101,21 +101,21 @@ def find_seen_box(size: tuple[int, int], image_processor: Any) -> tuple[float, f
 
 
 def draw_heat(
-    picture: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float], height: int = 448
+    image: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float], height: int = 448
 ) -> Image.Image:
     """
     Lays heat over a picture.
 
     Args:
-        picture (`PIL.Image.Image`): the picture, of any size.
+        image (`PIL.Image.Image`): the picture, of any size.
         heat (`np.ndarray` of shape `(rows, columns)`): values from 0 to 1 over `box`.
         box (`tuple[float, float, float, float]`): what the heat covers, see [`find_seen_box`].
         height (`int`, *optional*, defaults to 448): largest height to draw, in pixels.
     """
-    enlarged = height / picture.height > 3  # Drawn pixels stay pixels: smoothing them would look like content.
+    enlarged = height / image.height > 3  # Drawn pixels stay pixels: smoothing them would look like content.
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
-    panel = ImageOps.contain(picture.convert("RGB"), (2 * height, height), method)
-    scale = panel.width / picture.width
+    panel = ImageOps.contain(image.convert("RGB"), (2 * height, height), method)
+    scale = panel.width / image.width
     left, top, right, bottom = (round(edge * scale) for edge in box)
     values, seen = Image.new("F", panel.size, 0.0), Image.new("F", panel.size, 0.0)
     extent = (right - left, bottom - top)

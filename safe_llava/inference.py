@@ -45,7 +45,7 @@ def ask(
     model: SafeLlavaForConditionalGeneration,
     processor: SafeLlavaProcessor,
     question: str,
-    pictures: Sequence[Image.Image] = (),
+    images: Sequence[Image.Image] = (),
     return_evidence: bool = False,
     **generate_kwargs: Any,
 ) -> Answer:
@@ -56,7 +56,7 @@ def ask(
         model ([`SafeLlavaForConditionalGeneration`]): the model, with its policy.
         processor ([`SafeLlavaProcessor`]): its processor.
         question (`str`): the user's words.
-        pictures (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
+        images (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
         return_evidence (`bool`, *optional*, defaults to `False`): whether to draw why the verdict is what it is.
         generate_kwargs: everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
 
@@ -66,9 +66,9 @@ def ask(
     Raises:
         ValueError: if there is evidence to draw and no picture or no safety head.
     """
-    if return_evidence and not pictures:
+    if return_evidence and not images:
         raise ValueError("Evidence is drawn on a picture, and there is none. Give at least one picture.")
-    parts = [*({"type": "image", "image": picture} for picture in pictures), {"type": "text", "text": question}]
+    parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],
         add_generation_prompt=True,
@@ -81,14 +81,14 @@ def ask(
         inputs["mm_encoder_outputs"] = {"image": model.get_image_features(inputs.pop("pixel_values"))}
     output: Any = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
     verdict, decisions = output.get("safety_verdict"), output.get("safety_decisions")
-    if return_evidence or (verdict is None and pictures and model.config.use_safety_head):
+    if return_evidence or (verdict is None and images and model.config.use_safety_head):
         policy = generate_kwargs.get("safety_policy")
         verdict = model.assess(**inputs, safety_policy=policy, return_evidence=return_evidence)
     return Answer(
         answer=processor.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip(),
         verdict=None if verdict is None else verdict.to_list()[0],
         decision=None if decisions is None else decisions[0],
-        evidence=draw_evidence(verdict, pictures, inputs["input_ids"], processor) if return_evidence else None,
+        evidence=draw_evidence(verdict, images, inputs["input_ids"], processor) if return_evidence else None,
     )
 
 

@@ -24,7 +24,7 @@ def checkpoint(alarmed_safe_llava, tiny_processor, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def picture(make_image, tmp_path: Path) -> Path:
+def image(make_image, tmp_path: Path) -> Path:
     make_image(2).save(tmp_path / "picture.png")
     return tmp_path / "picture.png"
 
@@ -56,9 +56,9 @@ def test_version():
 
 
 def test_ask_prints_what_generate_answers(
-    checkpoint, alarmed_safe_llava, tiny_processor, picture, make_image, assert_same_verdict
+    checkpoint, alarmed_safe_llava, tiny_processor, image, make_image, assert_same_verdict
 ):
-    result = json.loads(ask(checkpoint, "--image", picture, "--json").stdout)
+    result = json.loads(ask(checkpoint, "--image", image, "--json").stdout)
     parts = [{"type": "image", "image": make_image(2)}, {"type": "text", "text": "What is this?"}]
     inputs = tiny_processor.apply_chat_template(
         [{"role": "user", "content": parts}],
@@ -74,22 +74,22 @@ def test_ask_prints_what_generate_answers(
     assert result["decision"]["action"] == output.safety_decisions[0].action == "hint"
 
 
-def test_ask_shows_answer_verdict_probabilities_and_policy(checkpoint, picture, tmp_path):
+def test_ask_shows_answer_verdict_probabilities_and_policy(checkpoint, image, tmp_path):
     policy = write_policy(tmp_path / "policy.json", refusing("No, thanks."))
-    output = ask(checkpoint, "--image", picture, "--policy", policy).stdout
+    output = ask(checkpoint, "--image", image, "--policy", policy).stdout
     assert "answer   No, thanks." in output
     assert "refused" in output
     assert "level: none" in output
     assert "privacy" in output
 
 
-def test_ask_takes_several_pictures_and_none(checkpoint, picture):
-    assert json.loads(ask(checkpoint, "--image", picture, "--image", picture, "--json").stdout)["verdict"]["has_image"]
+def test_ask_takes_several_images_and_none(checkpoint, image):
+    assert json.loads(ask(checkpoint, "--image", image, "--image", image, "--json").stdout)["verdict"]["has_image"]
     assert json.loads(ask(checkpoint, "--json").stdout)["verdict"] is None
 
 
-def test_ask_draws_the_evidence_and_answers_as_without(checkpoint, picture, tmp_path):
-    arguments = ("--image", picture, "--image", picture, "--json")
+def test_ask_draws_the_evidence_and_answers_as_without(checkpoint, image, tmp_path):
+    arguments = ("--image", image, "--image", image, "--json")
     result = ask(checkpoint, *arguments, "--evidence", tmp_path / "new" / "why.png")
     assert json.loads(result.stdout)["answer"] == json.loads(ask(checkpoint, *arguments).stdout)["answer"]
     with Image.open(tmp_path / "new" / "why.png") as drawn:
@@ -97,7 +97,7 @@ def test_ask_draws_the_evidence_and_answers_as_without(checkpoint, picture, tmp_
 
 
 def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(
-    alarmed_safe_llava, tiny_processor, picture, tmp_path
+    alarmed_safe_llava, tiny_processor, image, tmp_path
 ):
     stored = tmp_path / "refusing"
     model = copy.deepcopy(alarmed_safe_llava)
@@ -105,7 +105,7 @@ def test_a_policy_file_changes_the_stored_policy_and_keeps_the_rest(
     model.save_pretrained(stored)
     tiny_processor.save_pretrained(stored)
     changes = write_policy(tmp_path / "policy.json", {"several_risks": "strongest"})
-    assert json.loads(ask(stored, "--image", picture, "--policy", changes, "--json").stdout)["answer"] == (
+    assert json.loads(ask(stored, "--image", image, "--policy", changes, "--json").stdout)["answer"] == (
         "Stored words."
     )
 
@@ -135,32 +135,32 @@ class TestFailures:
         assert all(word in " ".join(result.stderr.split()) for word in words), result.stderr
         assert result.stdout == ""
 
-    def test_a_missing_picture(self, checkpoint):
+    def test_a_missing_image(self, checkpoint):
         self.fail(ask(checkpoint, "--image", "nowhere.png"), 2, "nowhere.png")
 
     def test_a_missing_question(self, checkpoint):
         self.fail(run("ask", checkpoint), 2, "--question")
 
-    def test_evidence_without_a_picture(self, checkpoint, tmp_path):
+    def test_evidence_without_a_image(self, checkpoint, tmp_path):
         self.fail(ask(checkpoint, "--evidence", tmp_path / "why.png"), 2, "--evidence", "--image")
         assert not (tmp_path / "why.png").exists()
 
-    def test_evidence_in_no_picture_format(self, checkpoint, picture, tmp_path):
-        self.fail(ask(checkpoint, "--image", picture, "--evidence", tmp_path / "why.txt"), 1, "why.txt", ".png")
+    def test_evidence_in_no_image_format(self, checkpoint, image, tmp_path):
+        self.fail(ask(checkpoint, "--image", image, "--evidence", tmp_path / "why.txt"), 1, "why.txt", ".png")
 
-    def test_an_unreadable_picture(self, checkpoint, tmp_path):
+    def test_an_unreadable_image(self, checkpoint, tmp_path):
         (tmp_path / "text.png").write_text("no picture")
         self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "picture format")
 
-    def test_a_picture_that_was_cut_off(self, checkpoint, picture):
-        picture.write_bytes(picture.read_bytes()[:-500])
-        self.fail(ask(checkpoint, "--image", picture), 1, "picture.png", "truncated")
+    def test_a_image_that_was_cut_off(self, checkpoint, image):
+        image.write_bytes(image.read_bytes()[:-500])
+        self.fail(ask(checkpoint, "--image", image), 1, "picture.png", "truncated")
 
-    def test_a_policy_with_a_bad_field(self, checkpoint, picture, tmp_path):
+    def test_a_policy_with_a_bad_field(self, checkpoint, image, tmp_path):
         bad = write_policy(tmp_path / "policy.json", {"types": {"privacy": {"threshold": 7}}})
-        self.fail(ask(checkpoint, "--image", picture, "--policy", bad), 1, "`types.privacy.threshold`", "7")
+        self.fail(ask(checkpoint, "--image", image, "--policy", bad), 1, "`types.privacy.threshold`", "7")
 
-    def test_a_policy_that_is_no_json(self, checkpoint, picture, tmp_path):
+    def test_a_policy_that_is_no_json(self, checkpoint, image, tmp_path):
         (tmp_path / "policy.json").write_text("{")
         self.fail(ask(checkpoint, "--policy", tmp_path / "policy.json"), 1, "policy.json", "not valid JSON")
 

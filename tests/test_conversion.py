@@ -321,7 +321,7 @@ def test_at_llava_1_5_sizes_stock_names_and_shapes_match(
         assert (count("projector"), count("head"), count("tokens")) == pytest.approx((40, 67, 0.5), abs=0.6)
 
 
-def test_untrained_model_treats_every_picture_as_risky_until_stage_1(source, make_image, tmp_path):
+def test_untrained_model_treats_every_image_as_risky_until_stage_1(source, make_image, tmp_path):
     convert_llava_checkpoint(source, tmp_path / "safe", **SIZES)
     model = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path / "safe")
     processor = AutoProcessor.from_pretrained(tmp_path / "safe")

@@ -17,18 +17,18 @@ from safe_llava.models.safety_evidence import SafetyEvidence
 GRAY = Image.new("RGB", (60, 30), (128, 128, 128))
 
 
-def redness(picture: Image.Image) -> np.ndarray:
-    pixels = np.asarray(picture, dtype=float)
+def redness(image: Image.Image) -> np.ndarray:
+    pixels = np.asarray(image, dtype=float)
     return pixels[..., 0] - pixels[..., 2]
 
 
 def verdict_on(
-    tokens: int, trusted: bool = True, safe: float = 0.0, pictures: int = 1, relevance: float = 3.0
+    tokens: int, trusted: bool = True, safe: float = 0.0, images: int = 1, relevance: float = 3.0
 ) -> SafetyVerdict:
     """A verdict of privacy, from the upper left patch and the last token."""
     type_logits = torch.zeros(1, 7)
     type_logits[0, 4], type_logits[0, 6] = 9.0, safe
-    maps, words = torch.zeros(pictures, 2, 2), torch.zeros(1, tokens)
+    maps, words = torch.zeros(images, 2, 2), torch.zeros(1, tokens)
     maps[0, 0, 0] = words[0, -1] = relevance if trusted else 0.0
     evidence = SafetyEvidence(torch.tensor([4]), torch.tensor([9.0 - safe]), [maps], words, torch.tensor([0.1]))
     return SafetyVerdict(
@@ -37,21 +37,21 @@ def verdict_on(
 
 
 class TestSeenBox:
-    def test_center_crop_leaves_out_both_ends_of_a_wide_picture(self, tiny_processor):
+    def test_center_crop_leaves_out_both_ends_of_a_wide_image(self, tiny_processor):
         assert find_seen_box((90, 30), tiny_processor.image_processor) == (30.0, 0.0, 60.0, 30.0)
 
-    def test_center_crop_is_found_in_the_pictures_own_pixels(self, tiny_processor):
+    def test_center_crop_is_found_in_the_images_own_pixels(self, tiny_processor):
         assert find_seen_box((600, 900), tiny_processor.image_processor) == (0.0, 150.0, 600.0, 750.0)
 
-    def test_padding_to_a_square_reaches_beyond_the_picture(self):
+    def test_padding_to_a_square_reaches_beyond_the_image(self):
         processor = LlavaImageProcessorPil(do_pad=True)
         assert find_seen_box((200, 100), processor) == pytest.approx((0.0, -50.0, 200.0, 150.0))
 
-    def test_a_crop_smaller_than_the_resized_picture_cuts_its_border(self):
+    def test_a_crop_smaller_than_the_resized_image_cuts_its_border(self):
         processor = LlavaImageProcessorPil(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
         assert find_seen_box((256, 256), processor) == (16.0, 16.0, 240.0, 240.0)
 
-    def test_a_squeezed_picture_is_seen_whole(self):
+    def test_a_squeezed_image_is_seen_whole(self):
         processor = SiglipImageProcessorPil(size={"height": 384, "width": 384})
         assert find_seen_box((200, 100), processor) == (0.0, 0.0, 200.0, 100.0)
 
@@ -90,10 +90,10 @@ def test_special_tokens_are_read_only_where_they_count(tiny_processor):
 
 @pytest.fixture
 def draw(tiny_processor, make_image):
-    def draw_one(pictures: int = 1, **verdict) -> Image.Image:
+    def draw_one(images: int = 1, **verdict) -> Image.Image:
         input_ids = tiny_processor.tokenizer("Who is this?", return_tensors="pt")["input_ids"]
-        row = verdict_on(input_ids.shape[1], pictures=pictures, **verdict)
-        return draw_evidence(row, [GRAY] * pictures, input_ids, tiny_processor, height=60)
+        row = verdict_on(input_ids.shape[1], images=images, **verdict)
+        return draw_evidence(row, [GRAY] * images, input_ids, tiny_processor, height=60)
 
     return draw_one
 
@@ -115,7 +115,7 @@ def test_patches_that_make_no_difference_are_not_drawn_as_a_finding(draw):
     assert redness(draw(relevance=0.01))[60:].max() < 0.2 * redness(draw())[60:].max()
 
 
-def test_several_pictures_stand_side_by_side(draw):
+def test_several_images_stand_side_by_side(draw):
     one, two = draw(1), draw(2)
     assert two.height == one.height and two.width == 2 * 120 + 3 * 14
 
@@ -126,6 +126,6 @@ def test_a_verdict_without_evidence_is_refused(tiny_processor):
         draw_evidence(verdict, [GRAY], torch.zeros(1, 3), tiny_processor)
 
 
-def test_another_number_of_pictures_is_refused(tiny_processor):
+def test_another_number_of_images_is_refused(tiny_processor):
     with pytest.raises(ValueError, match="the row has 1, and 2 are given"):
         draw_evidence(verdict_on(3), [GRAY, GRAY], torch.zeros(1, 3), tiny_processor)

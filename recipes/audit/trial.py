@@ -41,7 +41,7 @@ ODD = ("CMYK", "palette", "16 bit", "animated", "wrong name")
 def main(
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint.")],
     output_dir: Annotated[Path, typer.Option(help="Gets the pictures, the audits and trial.json.")],
-    pictures: Annotated[int, typer.Option(min=100)] = 20_000,
+    images: Annotated[int, typer.Option(min=100)] = 20_000,
     kills: Annotated[int, typer.Option(min=0, help="Times that each audit is killed.")] = 5,
     rounds: Annotated[int, typer.Option(min=0, help="Turns of one process and two, for the ratios.")] = 3,
     timed_folders: Annotated[int, typer.Option(min=1, help="Take so many thousand pictures for the turns.")] = 4,
@@ -50,7 +50,7 @@ def main(
     """Run the trial; exit with 1 if a table differs."""
     folder = output_dir / "pictures"
     if not folder.exists():
-        draw_pictures(folder, pictures, seed)
+        draw_images(folder, images, seed)
     numbers = random.Random(seed)
     unbroken = output_dir / "unbroken"
     shutil.rmtree(unbroken, ignore_errors=True)
@@ -90,7 +90,7 @@ def time_in_turns(model: str, folder: Path, output_dir: Path, rounds: int, folde
     return seconds
 
 
-def draw_pictures(folder: Path, size: int, seed: int) -> None:
+def draw_images(folder: Path, size: int, seed: int) -> None:
     """JPEGs of 200 to 600 pixels; of a hundred one is broken, and one is odd but can be read."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -101,35 +101,35 @@ def draw_pictures(folder: Path, size: int, seed: int) -> None:
         path = partial / f"{number // 1000:03}" / f"{number:06}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         side = numbers.randint(200, 600)
-        picture = scenes[number % len(scenes)].resize((side, side), Image.Resampling.BICUBIC)
+        image = scenes[number % len(scenes)].resize((side, side), Image.Resampling.BICUBIC)
         if number % 100 == 50:
-            save_broken(picture, path, BROKEN[number // 100 % len(BROKEN)])
+            save_broken(image, path, BROKEN[number // 100 % len(BROKEN)])
         elif number % 100 == 51:
-            save_odd(picture, path, ODD[number // 100 % len(ODD)])
+            save_odd(image, path, ODD[number // 100 % len(ODD)])
         else:
-            picture.save(path, quality=90)
+            image.save(path, quality=90)
     partial.rename(folder)
 
 
-def save_broken(picture: Image.Image, path: Path, how: str) -> None:
+def save_broken(image: Image.Image, path: Path, how: str) -> None:
     if how == "cut off":
-        picture.save(path)
+        image.save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
         path.write_text("" if how == "empty" else "not a picture")
 
 
-def save_odd(picture: Image.Image, path: Path, how: str) -> None:
+def save_odd(image: Image.Image, path: Path, how: str) -> None:
     if how == "CMYK":
-        picture.convert("CMYK").save(path)
+        image.convert("CMYK").save(path)
     elif how == "palette":
-        picture.quantize(16).save(path.with_suffix(".png"))
+        image.quantize(16).save(path.with_suffix(".png"))
     elif how == "16 bit":
-        picture.convert("I;16").save(path.with_suffix(".png"))
+        image.convert("I;16").save(path.with_suffix(".png"))
     elif how == "animated":
-        picture.save(path.with_suffix(".gif"), save_all=True, append_images=[picture.rotate(90)])
+        image.save(path.with_suffix(".gif"), save_all=True, append_images=[image.rotate(90)])
     else:
-        picture.save(path, format="PNG")
+        image.save(path, format="PNG")
 
 
 def audit(

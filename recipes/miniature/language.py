@@ -75,12 +75,12 @@ class WordAlignment:
         self.words = [torch.tensor([tokenizer.encode(f" {word}")[-1] for word in words]) for words in (SHAPES, COLORS)]
         self.labels = labels[:, : len(self.words)] - 1  # 0 is none
 
-    def loss(self, model: LlavaForConditionalGeneration, pictures: torch.Tensor, scenes: list[int]) -> torch.Tensor:
+    def loss(self, model: LlavaForConditionalGeneration, images: torch.Tensor, scenes: list[int]) -> torch.Tensor:
         embeddings = nn.functional.normalize(model.get_input_embeddings().weight, dim=-1)
-        pictures = nn.functional.normalize(pictures, dim=-1)
+        images = nn.functional.normalize(images, dim=-1)
         losses = [
             nn.functional.cross_entropy(
-                (pictures @ embeddings[words].T / TEMPERATURE).flatten(0, 1),
+                (images @ embeddings[words].T / TEMPERATURE).flatten(0, 1),
                 self.labels[scenes, i].flatten(),
                 ignore_index=NO_WORD,
                 reduction="sum",
@@ -100,12 +100,12 @@ def answer_loss(
     labels = torch.tensor([row.labels + [IGNORED] * (width - len(row.labels)) for row in batch])[:, 1:]
     embeddings = model.get_input_embeddings()(input_ids)
     scenes = [i for row in batch for i in row.scenes]
-    pictures = model.model.multi_modal_projector(features[scenes].float())
-    embeddings = embeddings.masked_scatter((input_ids == model.config.image_token_id)[..., None], pictures)
+    images = model.model.multi_modal_projector(features[scenes].float())
+    embeddings = embeddings.masked_scatter((input_ids == model.config.image_token_id)[..., None], images)
     hidden = model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state[:, :-1]
     spoken = labels != IGNORED
     answers = nn.functional.cross_entropy(model.lm_head(hidden[spoken]), labels[spoken])
-    return answers, alignment.loss(model, pictures, scenes)
+    return answers, alignment.loss(model, images, scenes)
 
 
 def train_language_model(

@@ -49,7 +49,7 @@ def self_guard(model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dat
 
 def linear_probe(model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dataset) -> Answers:
     """A logistic regression on the frozen tower's features, fitted on stage 1's rows, blocks what it finds risky."""
-    train = _with_one_picture(build_dataset("train", NUM_PROBE_ROWS, stage="stage1"))
+    train = _with_one_image(build_dataset("train", NUM_PROBE_ROWS, stage="stage1"))
     features = _vision_features(model, processor, train)
     answers = answer_dataset(model, processor, benchmark)
     rows = [i for i, images in enumerate(benchmark["images"]) if images]
@@ -74,7 +74,7 @@ def _refusal(safety_type: str) -> str:
     return DEFAULT_REFUSALS[safety_type]
 
 
-def _with_one_picture(dataset: Dataset) -> Dataset:
+def _with_one_image(dataset: Dataset) -> Dataset:
     return dataset.select([i for i, images in enumerate(dataset["images"]) if len(images) == 1])
 
 

@@ -51,7 +51,7 @@ class DatasetSource:
         for column in (*image_columns, *filter(None, (text_column, key_column))):
             if column not in features:
                 raise ValueError(f"{name} has no column {column!r}; it has {', '.join(features)}")
-        self.image_columns = image_columns or tuple(column for column in features if _holds_pictures(features[column]))
+        self.image_columns = image_columns or tuple(column for column in features if _holds_images(features[column]))
         if not self.image_columns:
             raise ValueError(f"{name} has no column of pictures among {', '.join(features)}; name it: --image-column")
         self.text_column = text_column or next((column for column in _TEXT_COLUMNS if column in features), None)
@@ -91,12 +91,12 @@ class DatasetSource:
         if self.key_column is not None and record[self.key_column] is not None:
             key = printable_key(str(record[self.key_column]))
         values = [record[column] for column in self.image_columns]
-        pictures = [picture for value in values for picture in (value if isinstance(value, list) else [value])]
+        images = [image for value in values for image in (value if isinstance(value, list) else [value])]
         try:
             text = question_of(record[self.text_column]) if self.text_column else None
         except ValueError as error:
             return AuditRow(key, problem=f"not a row: column {self.text_column!r}: {error}")
-        found = (picture["bytes"] or Path(picture["path"]) for picture in pictures if picture is not None)
+        found = (image["bytes"] or Path(image["path"]) for image in images if image is not None)
         return AuditRow(key, tuple(found), text)
 
 
@@ -138,7 +138,7 @@ def data_file_builder(name: str) -> str | None:
     return next((builder for suffix, builder in _BUILDERS.items() if name.endswith(suffix)), None)
 
 
-def _holds_pictures(feature: Any) -> bool:
+def _holds_images(feature: Any) -> bool:
     if isinstance(feature, List):
-        return _holds_pictures(feature.feature)
+        return _holds_images(feature.feature)
     return isinstance(feature, Image) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})

@@ -8,7 +8,7 @@ from typing import Any
 from .rows import AuditRow, printable_key, question_of
 
 
-_PICTURE_COLUMNS = ("image", "images")
+_IMAGE_COLUMNS = ("image", "images")
 _TEXT_COLUMNS = ("conversations", "messages")
 _SEPARATOR = "<split>"
 
@@ -54,7 +54,7 @@ def list_json(
             yield AuditRow(key, problem=f"not a row: {problem}")
             continue
         try:
-            names = [name for column in image_columns or _PICTURE_COLUMNS for name in _names(record.get(column))]
+            names = [name for column in image_columns or _IMAGE_COLUMNS for name in _names(record.get(column))]
             found = text_column or next((column for column in _TEXT_COLUMNS if column in record), "")
             yield AuditRow(key, tuple((image_folder / name).absolute() for name in names), _question(record, found))
         except ValueError as error:

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from ..checkpoints import read_config
-from ..models.image_reading import UnreadablePictureError, read_picture
+from ..models.image_reading import UnreadableImageError, read_image
 from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
@@ -76,16 +76,16 @@ class Judge:
         if row.problem is not None:
             return PreparedRow(row, reason=row.problem)
         try:
-            pictures = [read_picture(picture) for picture in row.pictures]
+            images = [read_image(loaded) for loaded in row.images]
             pixel_values = [
-                self.processor.image_processor(picture.image, return_tensors="pt")["pixel_values"][0]
-                for picture in pictures
+                self.processor.image_processor(loaded.image, return_tensors="pt")["pixel_values"][0]
+                for loaded in images
             ]
-        except UnreadablePictureError as error:
+        except UnreadableImageError as error:
             return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
-        facts: dict[str, Any] = {"notes": [note for picture in pictures for note in picture.notes]}
-        if pictures:
-            first = pictures[0].image
+        facts: dict[str, Any] = {"notes": [note for loaded in images for note in loaded.notes]}
+        if images:
+            first = images[0].image
             facts |= {"width": first.width, "height": first.height, "image_hash": str(phash(first))}
         return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
 
@@ -126,7 +126,7 @@ class Judge:
     def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
         chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.pixel_values)) for prepared in batch]
         prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        pixel_values = [picture for prepared in batch for picture in prepared.pixel_values]
+        pixel_values = [loaded for prepared in batch for loaded in prepared.pixel_values]
         inputs: dict[str, Any] = {}
         if pixel_values:
             inputs["pixel_values"] = torch.stack(pixel_values)
@@ -139,9 +139,9 @@ class Judge:
         return self.model.assess(**{name: inputs[name] for name in names if name in inputs}, safety_policy=self.policy)
 
 
-def _chat(text: str, num_pictures: int) -> list[dict[str, Any]]:
-    pictures: list[dict[str, Any]] = [{"type": "image"}] * num_pictures
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
+def _chat(text: str, num_images: int) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = [{"type": "image"}] * num_images
+    return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
 
 
 def _fingerprint(model: SafeLlavaForSafetyClassification, processor: Any) -> str:

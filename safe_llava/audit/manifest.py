@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..files import atomic_path
-from ..models.image_reading import is_picture, is_picture_name
+from ..models.image_reading import is_image_file, is_image_name
 from .rows import AuditRow, printable_key
 
 
@@ -42,8 +42,8 @@ class ManifestSource:
 
     def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
         for row in self._file.read_row_group(shard).slice(start).to_pylist():
-            pictures = tuple(Path(os.fsdecode(picture)) for picture in row["pictures"])
-            yield AuditRow(row["key"], pictures, row["text"], row["problem"])
+            images = tuple(Path(os.fsdecode(image)) for image in row["pictures"])
+            yield AuditRow(row["key"], images, row["text"], row["problem"])
 
 
 def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> None:
@@ -58,8 +58,8 @@ def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> Non
     with atomic_path(path) as partial, pq.ParquetWriter(partial, _SCHEMA) as writer:
         waiting: list[dict] = []
         for row in rows:
-            pictures = [os.fsencode(picture) for picture in row.pictures]
-            waiting.append({"key": row.key, "pictures": pictures, "text": row.text, "problem": row.problem})
+            images = [os.fsencode(image) for image in row.images]
+            waiting.append({"key": row.key, "pictures": images, "text": row.text, "problem": row.problem})
             if len(waiting) == shard_size:
                 writer.write_table(pa.Table.from_pylist(waiting, _SCHEMA))
                 waiting = []
@@ -82,7 +82,7 @@ def list_folder(folder: Path, passed_over: Counter[str]) -> Iterator[AuditRow]:
         subfolders.sort()
         for name in sorted(names):
             path = Path(directory, name)
-            if is_picture_name(path) or is_picture(path):
+            if is_image_name(path) or is_image_file(path):
                 yield AuditRow(printable_key(path.relative_to(folder).as_posix()), (path.absolute(),))
             else:
                 passed_over[path.suffix.lower() or "no suffix"] += 1

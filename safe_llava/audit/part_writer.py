@@ -59,13 +59,13 @@ class PartWriter:
             "reason": prepared.reason,
             "notes": [],
             "text": prepared.row.text,
-            "num_images": len(prepared.row.pictures),
+            "num_images": len(prepared.row.images),
             "model_version": self._judge.model_version,
             "policy_version": self._judge.policy_version,
             **prepared.facts,
         }
         self._rows.append(row)
-        self._cost["pictures"] += len(prepared.row.pictures)
+        self._cost["pictures"] += len(prepared.row.images)
         self._cost["decode_seconds"] += prepared.seconds
         if prepared.reason is None:
             self._waiting.append((row, prepared))

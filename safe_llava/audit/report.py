@@ -62,7 +62,7 @@ def write_report(
     order, is_flagged = shuffle_keys(table["key"]), find_flagged(table)
     samples = choose_samples(table, num_samples=num_samples, seed=seed)
     duplicates = _find_duplicates(table, is_flagged, order)
-    thumbnails = read_thumbnails(_keys_with_pictures(samples, duplicates["groups"]))
+    thumbnails = read_thumbnails(_keys_with_images(samples, duplicates["groups"]))
     sizes = {"flagged": int(is_flagged.sum()), "passed": int(find_passed(table).sum())}
     package = Path(__file__).parent
     script = (package / "report.js").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def write_report(
         untrusted_keys=example_keys(table, np.flatnonzero(find_untrusted(table).to_numpy()), order),
         notes=list_notes(table),
         max_notes=MAX_REASONS,
-        pictures={key: base64.b64encode(picture).decode() for key, picture in thumbnails.items()},
+        images={key: base64.b64encode(image).decode() for key, image in thumbnails.items()},
         max_characters=MAX_CHARACTERS,
         style=Markup((package / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -124,7 +124,7 @@ def _find_duplicates(table: pa.Table, is_flagged: np.ndarray, order: np.ndarray)
     }
 
 
-def _keys_with_pictures(samples: Samples, groups: list[dict[str, Any]]) -> list[str]:
+def _keys_with_images(samples: Samples, groups: list[dict[str, Any]]) -> list[str]:
     of_samples = [row["key"] for name in SECTIONS for row in getattr(samples, name) if row["num_images"]]
     return list(dict.fromkeys([*of_samples, *(key for group in groups for key in group["examples"])]))
 

@@ -25,7 +25,7 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
     Returns:
         `dict`: `rows`, one `{"name", "levels", "all", "flagged"}` for each type. `flagged` counts the rows in which
         the policy acted on the type, so a row may count for several types. Rows whose verdict cannot be trusted, and
-        those without a picture, on which policies do not act, are counted apart as `untrusted` and `without_picture`.
+        those without a picture, on which policies do not act, are counted apart as `untrusted` and `without_image`.
         `total` is the last row of the table, which counts each sample once and those two kinds too.
     """
     is_judged = pc.equal(table["status"], "judged").to_numpy()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..files import atomic_path
-from ..models.image_reading import UnreadablePictureError, read_picture
+from ..models.image_reading import UnreadableImageError, read_image
 from ..version import __version__
 from .plan import Plan
 from .report import write_report
@@ -89,11 +89,11 @@ def _cost(parts: list[dict[str, float]]) -> dict[str, float]:
         seconds += max(0.0, part["finished"] - max(part["started"], end))
         end = max(end, part["finished"])
     decode, judge = (sum(part[name] for part in parts) for name in ("decode_seconds", "judge_seconds"))
-    pictures = sum(part["pictures"] for part in parts)
+    images = sum(part["pictures"] for part in parts)
     return {
-        "pictures": pictures,
+        "pictures": images,
         "seconds": round(seconds, 3),
-        "pictures_per_second": round(pictures / max(seconds, 1e-9), 2),
+        "pictures_per_second": round(images / max(seconds, 1e-9), 2),
         "decode_seconds": round(decode, 3),
         "judge_seconds": round(judge, 3),
         "decode_share": round(decode / max(decode + judge, 1e-9), 4),
@@ -116,8 +116,8 @@ def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[s
         shard, start = _locate(places, position)
         row = next(source.rows(shard, start))
         try:
-            thumbnails[row.key] = _thumbnail(row.pictures[0])
-        except (UnreadablePictureError, IndexError):
+            thumbnails[row.key] = _thumbnail(row.images[0])
+        except (UnreadableImageError, IndexError):
             continue
     return thumbnails
 
@@ -133,8 +133,8 @@ def _locate(places: list[tuple[PartName, int]], position: int) -> tuple[int, int
     raise IndexError(position)
 
 
-def _thumbnail(picture: Path | bytes) -> bytes:
-    image = read_picture(picture).image
+def _thumbnail(source: Path | bytes) -> bytes:
+    image = read_image(source).image
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     file = io.BytesIO()
     image.save(file, format="JPEG", quality=80)

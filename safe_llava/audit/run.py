@@ -142,13 +142,13 @@ def _progress_bar(
         unit=" rows",
         disable=None if is_shown else True,
     ) as bar:
-        pictures = 0
+        images = 0
 
         def on_row(prepared: PreparedRow) -> None:
-            nonlocal pictures
-            pictures += len(prepared.row.pictures)
+            nonlocal images
+            images += len(prepared.row.images)
             seconds = bar.format_dict["elapsed"]
-            bar.set_postfix_str(f"{pictures / max(seconds, 1e-9):.0f} pictures/s", refresh=False)
+            bar.set_postfix_str(f"{images / max(seconds, 1e-9):.0f} pictures/s", refresh=False)
             bar.update()
 
         yield on_row

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from ..models.image_reading import is_picture_name
+from ..models.image_reading import is_image_name
 from .dataset import DatasetSource, data_file_builder, load_source_dataset
 from .json_file import list_json
 from .manifest import ManifestSource, list_folder, write_manifest
@@ -71,7 +71,7 @@ def prepare_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Counter
         if not folder.is_dir():
             raise ValueError(f"The image folder {folder} is not there")
         rows = list_json(path, folder, spec.image_columns, spec.text_column, spec.key_column)
-    elif _is_picture_folder(path):
+    elif _is_image_folder(path):
         if spec.image_columns or spec.text_column or spec.key_column or spec.streaming:
             raise ValueError(f"{path} is a folder of pictures: columns and --streaming are for datasets")
         rows = list_folder(path, passed_over)
@@ -93,14 +93,14 @@ def open_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Source:
     return DatasetSource(dataset, spec.split, shard_size, spec.image_columns, spec.text_column, spec.key_column)
 
 
-def _is_picture_folder(path: Path) -> bool:
+def _is_image_folder(path: Path) -> bool:
     if not path.is_dir() or any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         return False
     data = next((file for file in path.rglob("*") if data_file_builder(file.name)), None)
-    picture = next((file for file in path.rglob("*") if is_picture_name(file)), None)
-    if data is not None and picture is not None:
+    image = next((file for file in path.rglob("*") if is_image_name(file)), None)
+    if data is not None and image is not None:
         raise ValueError(
-            f"{path} holds data files ({data.name}) and pictures ({picture.name}): name one of the two, such as "
+            f"{path} holds data files ({data.name}) and pictures ({image.name}): name one of the two, such as "
             f"'{path}/*{data.suffix}' or a folder of pictures alone"
         )
     return data is None

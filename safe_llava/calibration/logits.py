@@ -24,9 +24,9 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
     """
     labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
     encoded = dataset.select_columns("images").cast_column("images", List(Image(decode=False)))
-    has_picture = np.array([bool(row["images"]) for row in encoded])
-    left_out = {"unlabelled": int((~labelled).sum()), "without_picture": int((labelled & ~has_picture).sum())}
-    return dataset.select(np.flatnonzero(labelled & has_picture)), left_out
+    has_image = np.array([bool(row["images"]) for row in encoded])
+    left_out = {"unlabelled": int((~labelled).sum()), "without_picture": int((labelled & ~has_image).sum())}
+    return dataset.select(np.flatnonzero(labelled & has_image)), left_out
 
 
 def collect_logits(

@@ -41,7 +41,7 @@ def write_report(calibration: Calibration, path: Path, facts: dict[str, Any]) ->
             "levels": draw_confusion(figures["confusion"]["levels"], SAFETY_LEVELS),
             "types": draw_confusion(figures["confusion"]["types"], SAFETY_TYPES),
         },
-        pictures={name: _draw_type(calibration, index) for index, name in enumerate(RISK_TYPES)},
+        images={name: _draw_type(calibration, index) for index, name in enumerate(RISK_TYPES)},
         min_examples=calibration.min_examples,
         num_bins=NUM_BINS,
         lowest=LOWEST,

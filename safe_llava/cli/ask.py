@@ -30,10 +30,10 @@ def ask(
     with reported():
         from ..checkpoints import load_safe_llava
         from ..inference import ask as ask_model
-        from ..models.image_reading import read_picture
+        from ..models.image_reading import read_image
         from ..models.safety_policy import SafetyPolicy
 
-        pictures = [read_picture(path).image for path in image or []]
+        images = [read_image(path).image for path in image or []]
         if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
             raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
         changes = read_policy_changes(policy)
@@ -41,7 +41,7 @@ def ask(
         if changes is not None:
             stored = loaded.safety_policy or SafetyPolicy()
             loaded.set_safety_policy(stored.updated(changes), processor)
-        answer = ask_model(loaded, processor, question, pictures, evidence is not None, max_new_tokens=max_new_tokens)
+        answer = ask_model(loaded, processor, question, images, evidence is not None, max_new_tokens=max_new_tokens)
         if evidence is not None and answer.evidence is not None:
             evidence.parent.mkdir(parents=True, exist_ok=True)
             answer.evidence.save(evidence)

@@ -23,15 +23,15 @@ def quickstart(
     with reported():
         from ..checkpoints import load_safe_llava
         from ..inference import ask
-        from ..models.image_reading import read_picture
+        from ..models.image_reading import read_image
         from ..quickstart.steps import run_quickstart
 
-        picture = None if image is None else read_picture(image).image
+        loaded = None if image is None else read_image(image).image
         run_quickstart(output_dir, seed)
-        if picture is not None:
+        if loaded is not None:
             model, processor = load_safe_llava(output_dir / "model", device="cpu")
             typer.echo(f"\n{image}: {question}")
-            print_answer(**ask(model, processor, question, [picture]).to_dict())
+            print_answer(**ask(model, processor, question, [loaded]).to_dict())
             typer.echo("The miniature knows drawings of coloured shapes only; of a photograph it can say little.")
     typer.echo(f"\nLook at {output_dir / 'showcase.png'}. The figures are in {output_dir / 'metrics.json'}. Then:")
     typer.echo(f'  safe-llava ask {output_dir / "model"} --image PICTURE --question "What is in the picture?"')

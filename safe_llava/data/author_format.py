@@ -14,7 +14,7 @@ from .conversations import IMAGE_PLACEHOLDER, conversation_problems
 from .labels import label_disagreement, parse_safety_level, parse_safety_type
 
 
-_PICTURE_SEPARATOR = "<split>"
+_IMAGE_SEPARATOR = "<split>"
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
@@ -58,9 +58,9 @@ def parse_author_line(line: bytes, image_folder: Path) -> tuple[dict[str, Any], 
 
     names = record.get("image") or ""
     if isinstance(names, str):
-        row["images"] = [image_folder / name.strip() for name in names.split(_PICTURE_SEPARATOR) if name.strip()]
-        if names and len(row["images"]) != names.count(_PICTURE_SEPARATOR) + 1:
-            problems.append(f"'image' has an empty file name beside {_PICTURE_SEPARATOR}: {names!r}")
+        row["images"] = [image_folder / name.strip() for name in names.split(_IMAGE_SEPARATOR) if name.strip()]
+        if names and len(row["images"]) != names.count(_IMAGE_SEPARATOR) + 1:
+            problems.append(f"'image' has an empty file name beside {_IMAGE_SEPARATOR}: {names!r}")
     else:
         row["images"] = []
         problems.append(f"'image' must be a file name, not {names!r}")

@@ -7,8 +7,8 @@ from typing import Any
 from datasets import Dataset, Image, List, Value
 
 from .conversations import conversation_problems, text_problems
+from .image_files import check_image_files
 from .labels import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
-from .pictures import check_pictures
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:
@@ -44,8 +44,8 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
         Everything that is wrong with one row, in the dataset's order.
     """
     encoded = dataset.cast_column("images", List(Image(decode=False)))
-    for row, picture_problems in zip(encoded, _picture_problems(encoded, check_images), strict=True):
-        yield [*_label_problems(row), *_text_problems(row), *picture_problems]
+    for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
+        yield [*_label_problems(row), *_text_problems(row), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
@@ -63,14 +63,14 @@ def with_label_indices(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _picture_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
+def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
-    pictures = (
-        [picture["bytes"] or Path(picture["path"]) for picture in row["images"] or []]
+    images = (
+        [image["bytes"] or Path(image["path"]) for image in row["images"] or []]
         for row in encoded.select_columns("images")
     )
-    return check_pictures(pictures, len(encoded))
+    return check_image_files(images, len(encoded))
 
 
 def _label_problems(row: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset, load_f
 
 from .author_format import parse_author_line
 from .columns import column_problems, require_columns, with_label_indices
-from .pictures import check_pictures
+from .image_files import check_image_files
 from .report import BadRow, DatasetReport, InvalidDatasetError
 
 
@@ -89,13 +89,11 @@ def _read_author_file(
     parsed = {number: parse_author_line(line, folder) for number, line in lines.items()}
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
-        pictures = [row.get("images", []) for row, _ in parsed.values()]
-        for reasons, found in zip(problems.values(), check_pictures(pictures, len(pictures)), strict=True):
+        images = [row.get("images", []) for row, _ in parsed.values()]
+        for reasons, found in zip(problems.values(), check_image_files(images, len(images)), strict=True):
             reasons += found
     rows = [
-        {**row, "images": [str(picture) for picture in row["images"]]}
-        for row, reasons in parsed.values()
-        if not reasons
+        {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons
     ]
     return rows, problems
 

@@ -79,7 +79,7 @@ def score_verdicts(
 
     Returns:
         The figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count: `unlabelled`
-        (`None` or -100), `without_picture`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
+        (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
         verdicts is worse than its figures, so show that number beside them.
 
     Raises:

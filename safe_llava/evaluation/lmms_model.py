@@ -26,7 +26,7 @@ from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from ..checkpoints import default_device
-from ..models.image_reading import read_picture, to_rgb
+from ..models.image_reading import read_image, to_rgb
 from ..models.safety_policy import SafetyDecision, SafetyPolicy
 
 
@@ -147,12 +147,12 @@ class SafeLlavaForLmmsEval(lmms):
             self.processor.apply_chat_template(conversation, add_generation_prompt=True)
             for conversation in conversations
         ]
-        pictures = [
+        images = [
             [part["image"] for message in conversation for part in message["content"] if part["type"] == "image"]
             for conversation in conversations
         ]
         inputs = self.processor(
-            images=pictures if any(pictures) else None,
+            images=images if any(images) else None,
             text=texts,
             padding=True,
             padding_side="left",
@@ -189,7 +189,7 @@ class SafeLlavaForLmmsEval(lmms):
         for part in (part for message in messages for part in message["content"]):
             if part["type"] == "image":
                 image = part["image"]
-                part["image"] = to_rgb(image) if isinstance(image, Image.Image) else read_picture(image).image
+                part["image"] = to_rgb(image) if isinstance(image, Image.Image) else read_image(image).image
             elif part["type"] != "text":
                 raise ValueError(
                     f"Document {doc_id} of the task {task} holds a part of type {part['type']!r}; safe_llava reads "

@@ -23,7 +23,7 @@ from .wordings import DISTRACTORS, FACTS, NOVEL_DISTRACTORS, NOVEL_RISKY_REQUEST
 
 
 TEXT_ONLY_SHARE = 0.4
-SECOND_PICTURE_SHARE = 0.08
+SECOND_IMAGE_SHARE = 0.08
 EARLIER_TURN_SHARE = 0.08
 PRETRAIN_EARLIER_TURNS = (0, 1, 3)
 DISTRACTOR_SHARE = 0.15
@@ -107,7 +107,7 @@ class ConversationSampler:
         )
         if scene.sign and rng.random() < about_sign:
             row.question = ask_about_sign(scene.sign, rng, self.novel)
-        elif rng.random() < SECOND_PICTURE_SHARE:
+        elif rng.random() < SECOND_IMAGE_SHARE:
             first, second = rng.sample([scene, self.scene()], 2)
             question = ask_about_two(first, second, rng, self.novel)
             if question:

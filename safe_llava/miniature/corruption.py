@@ -11,21 +11,21 @@ BLUR_RADIUS = 0.7
 JPEG_QUALITY = 40
 
 
-def corrupt(picture: Image.Image, corruption: str, generator: np.random.Generator) -> Image.Image:
+def corrupt(image: Image.Image, corruption: str, generator: np.random.Generator) -> Image.Image:
     """Damage an RGB picture.
 
     Args:
-        picture: What to damage; it is left as it is.
+        image: What to damage; it is left as it is.
         corruption: "noise" (Gaussian, standard deviation 14 of 255), "blur" (Gaussian, radius 0.7 pixels) or "jpeg"
             (quality 40).
         generator: Source of the noise.
     """
     if corruption == "noise":
-        pixels = np.asarray(picture, dtype=np.float32)
+        pixels = np.asarray(image, dtype=np.float32)
         noisy = pixels + generator.normal(0.0, NOISE_STD, pixels.shape)
         return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
     if corruption == "blur":
-        return picture.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
+        return image.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
     file = io.BytesIO()
-    picture.save(file, format="JPEG", quality=JPEG_QUALITY)
+    image.save(file, format="JPEG", quality=JPEG_QUALITY)
     return Image.open(file).convert("RGB")

@@ -40,8 +40,8 @@ def draw_scene(scene: Scene) -> Image.Image:
     pixels = np.asarray(canvas.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX), dtype=np.float32)
     generator = np.random.default_rng(scene.drawing_seed)
     pixels = np.clip(pixels + generator.normal(0.0, NOISE_STD, pixels.shape), 0, 255)
-    picture = Image.fromarray(pixels.astype(np.uint8))
-    return corrupt(picture, scene.look.corruption, generator) if scene.look.corruption else picture
+    image = Image.fromarray(pixels.astype(np.uint8))
+    return corrupt(image, scene.look.corruption, generator) if scene.look.corruption else image
 
 
 def _draw_background(scene: Scene, rng: random.Random) -> Image.Image:

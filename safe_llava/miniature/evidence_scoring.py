@@ -70,7 +70,10 @@ def score_evidence(
     for start in tqdm(range(0, len(chosen), batch_size), desc="evidence", leave=False):
         rows = chosen[start : start + batch_size]
         images = [[draw_scene(row.scenes[0])] for row in rows]
-        prompts = [chat_prompt({"messages": row.messages, "images": pictures}) for row, pictures in zip(rows, images)]
+        prompts = [
+            chat_prompt({"messages": row.messages, "images": images_of_row})
+            for row, images_of_row in zip(rows, images)
+        ]
         texts = [processor.apply_chat_template(prompt, add_generation_prompt=True) for prompt in prompts]
         inputs = processor(images=images, text=texts, padding=True, return_tensors="pt").to(model.device)
         evidence = model.assess(**inputs, return_evidence=True).evidence

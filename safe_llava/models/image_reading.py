@@ -23,7 +23,7 @@ _FORMATS = (
 _FORMATS_BY_NAME = {".tga": "TGA", ".xbm": "XBM"}
 
 
-class UnreadablePictureError(ValueError):
+class UnreadableImageError(ValueError):
     """
     A picture that cannot be decoded.
 
@@ -38,7 +38,7 @@ class UnreadablePictureError(ValueError):
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedImage:
     """
     A decoded picture.
 
@@ -51,7 +51,7 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_image(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS) -> LoadedImage:
     """
     Decodes a picture to its last pixel.
 
@@ -60,8 +60,8 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
         max_pixels (`int`, *optional*, defaults to 89,478,485): larger pictures are refused before they are decoded.
 
     Returns:
-        [`Picture`], with a note for an animation (its first frame is taken), and for a file whose name says another
-        format than its contents.
+        [`LoadedImage`], with a note for an animation (its first frame is taken), and for a file whose name says
+        another format than its contents.
 
     Raises:
         UnreadablePictureError: if it is no picture, cut off, or larger than `max_pixels`.
@@ -72,26 +72,26 @@ def read_picture(source: str | os.PathLike | bytes, max_pixels: int = MAX_PIXELS
     try:
         with Image.open(file, formats=_formats(path)) as image:
             if image.width * image.height > max_pixels:
-                raise UnreadablePictureError(
+                raise UnreadableImageError(
                     f"{name} has {image.width} x {image.height} pixels; at most {max_pixels} are decoded", "too large"
                 )
             notes = _notes(image, path)
-            return Picture(to_rgb(ImageOps.exif_transpose(image)), notes)
-    except UnreadablePictureError:
+            return LoadedImage(to_rgb(ImageOps.exif_transpose(image)), notes)
+    except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         # Pillow's own message holds a memory address, which is another in every run.
-        raise UnreadablePictureError(f"{name} is in no picture format that is read", "not a picture") from error
+        raise UnreadableImageError(f"{name} is in no picture format that is read", "not a picture") from error
     except Exception as error:  # Pillow's decoders raise whatever type fits their format.
-        raise UnreadablePictureError(f"{name} cannot be read: {error}", _kind(error)) from error
+        raise UnreadableImageError(f"{name} cannot be read: {error}", _kind(error)) from error
 
 
-def is_picture_name(path: str | os.PathLike) -> bool:
+def is_image_name(path: str | os.PathLike) -> bool:
     """Whether a file is named like a picture."""
     return Image.registered_extensions().get(Path(path).suffix.lower()) in _formats(Path(path))
 
 
-def is_picture(path: str | os.PathLike) -> bool:
+def is_image_file(path: str | os.PathLike) -> bool:
     """Whether a file begins as a picture does, whatever its name."""
     try:
         with Image.open(path, formats=_formats(Path(path))):
@@ -105,8 +105,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        opaque = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
     return image.convert("RGB")
 
 

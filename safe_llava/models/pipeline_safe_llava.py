@@ -82,9 +82,9 @@ class SafetyClassificationPipeline(Pipeline):
         rows = [row[0] if isinstance(row, list) else row for row in rows]
         prompts = [{name: row[name][0] for name in ("input_ids", "attention_mask")} for row in rows]
         inputs = dict(self.processor.tokenizer.pad(prompts, return_tensors="pt"))
-        pictures = [row["pixel_values"] for row in rows if "pixel_values" in row]
-        if pictures:
-            inputs["pixel_values"] = torch.cat(pictures).to(self.dtype)
+        images = [row["pixel_values"] for row in rows if "pixel_values" in row]
+        if images:
+            inputs["pixel_values"] = torch.cat(images).to(self.dtype)
         verdict = self.model.assess(**inputs, safety_policy=safety_policy)
         decisions = self.model.decide(verdict, safety_policy)
         results = [row | {"decision": asdict(decision)} for row, decision in zip(verdict.to_list(), decisions)]
@@ -99,13 +99,11 @@ def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
     if not isinstance(sample, dict):
         sample = {"image": sample}
     unknown = sorted(sample.keys() - {"image", "images", "text"})
-    pictures = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
-    if unknown or not (pictures or sample.get("text")):
+    images = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
+    if unknown or not (images or sample.get("text")):
         raise ValueError(
             f"A sample holds `image` or `images` and `text`, or one of them, but this one holds {sorted(sample)}. "
             'Pass a picture, {"image": picture, "text": question}, or a chat.'
         )
-    parts: list[dict[str, Any]] = [
-        {"type": "image", "image": load_image(picture, timeout=timeout)} for picture in pictures
-    ]
+    parts: list[dict[str, Any]] = [{"type": "image", "image": load_image(image, timeout=timeout)} for image in images]
     return {"role": "user", "content": [*parts, {"type": "text", "text": sample.get("text") or NEUTRAL_QUESTION}]}

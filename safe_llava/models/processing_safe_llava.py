@@ -41,11 +41,11 @@ class SafeLlavaProcessor(LlavaProcessor):
         if text is not None:
             texts = [text] if isinstance(text, str) else text
             placeholders = sum(prompt.count(self.image_token) for prompt in texts)
-            pictures = _count_pictures(images)
-            if placeholders != pictures:
+            num_images = _count_images(images)
+            if placeholders != num_images:
                 raise ValueError(
                     f"The total number of {self.image_token} tokens in the prompts should be the same as the number "
-                    f"of images passed, but there are {placeholders} tokens and {pictures} images. In a chat, give "
+                    f"of images passed, but there are {placeholders} tokens and {num_images} images. In a chat, give "
                     'each picture a part {"type": "image"}; in a string, one token.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
@@ -83,11 +83,11 @@ class SafeLlavaProcessor(LlavaProcessor):
         return text
 
 
-def _count_pictures(images: Any) -> int:
+def _count_images(images: Any) -> int:
     if images is None:
         return 0
     if isinstance(images, list | tuple):
-        return sum(map(_count_pictures, images))
+        return sum(map(_count_images, images))
     return len(images) if getattr(images, "ndim", 3) == 4 else 1
 
 

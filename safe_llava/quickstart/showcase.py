@@ -43,10 +43,10 @@ def draw_showcase(
         len(chosen), 2, figsize=(8, 1.5 * len(chosen)), gridspec_kw={"width_ratios": [1, 4]}, squeeze=False
     )
     figure.suptitle("The miniature before and after safety alignment (synthetic scenes it was not trained on)")
-    for (picture, text), row in zip(grid, chosen):
+    for (image, text), row in zip(grid, chosen):
         scene, verdict = scenes[row], ours[row]
-        picture.imshow(scene["images"][0], interpolation="nearest")
-        picture.set_xticks([]), picture.set_yticks([])
+        image.imshow(scene["images"][0], interpolation="nearest")
+        image.set_xticks([]), image.set_yticks([])
         text.axis("off")
         level = SAFETY_LEVELS[verdict["level"]]
         question = fill(scene["messages"][-2]["content"], 72)

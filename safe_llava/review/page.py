@@ -7,7 +7,7 @@ from fastapi import HTTPException, Response
 from nicegui import app, ui
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ..models.image_reading import read_picture
+from ..models.image_reading import read_image
 from ..models.safety_labels import SAFETY_TYPES
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE
 from .samples import ReviewSample
@@ -36,10 +36,10 @@ def serve_review(session: ReviewSession, port: int, guideline: str = "") -> None
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL_NAMES)
 
     @app.get("/pictures/{place}/{number}")
-    def picture(place: int, number: int) -> Response:
+    def send_image(place: int, number: int) -> Response:
         if not 0 <= place < len(session.samples) or not 0 <= number < len(session.samples[place].images):
             raise HTTPException(404)
-        image = read_picture(session.samples[place].images[number]).image
+        image = read_image(session.samples[place].images[number]).image
         image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
         file = io.BytesIO()
         image.save(file, "JPEG", quality=95)
@@ -132,7 +132,7 @@ class ReviewPage:
             if sample.images:
                 with ui.element("div").classes("pictures"):
                     for number in range(len(sample.images)):
-                        _hidden_picture(f"pictures/{place}/{number}", number + 1)
+                        _hidden_image(f"pictures/{place}/{number}", number + 1)
         with ui.element("div").classes("answers"):
             for number, system in enumerate(order, start=1):
                 with ui.element("section").classes("answer").props(f'aria-label="Answer {number}"'):
@@ -252,7 +252,7 @@ def _toggle(options, value, on_choice, label: str) -> ui.toggle:
     )
 
 
-def _hidden_picture(source: str, number: int) -> None:
+def _hidden_image(source: str, number: int) -> None:
     """A picture that is blurred until it is clicked, and again after the next click; the server has no part in it."""
     switch = """(event) => {
         const shown = event.currentTarget.classList.toggle("shown");

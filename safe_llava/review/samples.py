@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..models.image_reading import UnreadablePictureError, read_picture
+from ..models.image_reading import UnreadableImageError, read_image
 from ..models.safety_labels import SAFETY_TYPES
 from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
 
@@ -100,7 +100,7 @@ def load_samples(path: str | PathLike, image_folder: str | PathLike | None = Non
         line_of_id.setdefault(sample.id, number)
         samples[number] = sample
     with ThreadPoolExecutor() as pool:
-        for number, found in zip(samples, pool.map(_picture_problems, samples.values()), strict=True):
+        for number, found in zip(samples, pool.map(_image_problems, samples.values()), strict=True):
             problems[number] += found
     refuse(path, problems)
     if not samples:
@@ -152,11 +152,11 @@ def _sample(record: dict[str, Any], folder: Path) -> ReviewSample:
     )
 
 
-def _picture_problems(sample: ReviewSample) -> list[str]:
+def _image_problems(sample: ReviewSample) -> list[str]:
     problems = []
     for path in sample.images:
         try:
-            read_picture(path)
-        except UnreadablePictureError as error:
+            read_image(path)
+        except UnreadableImageError as error:
             problems.append(f"'{'images' if len(sample.images) > 1 else 'image'}': {error}")
     return problems

@@ -59,9 +59,9 @@ def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:
         if missing:
             outputs = run_tower(pixel_values[[names.index(name) for name in missing]], **kwargs)
             features = torch.stack([outputs.hidden_states[layer] for layer in layers], dim=1).detach()
-            for name, of_picture in zip(missing, features.cpu().unbind()):
-                _write(Path(folder), name, of_picture)
-                found[name] = of_picture
+            for name, of_image in zip(missing, features.cpu().unbind()):
+                _write(Path(folder), name, of_image)
+                found[name] = of_image
         stacked = torch.stack([found[name] for name in names], dim=1).to(pixel_values.device)
         return BaseModelOutputWithPooling(hidden_states=dict(zip(layers, stacked)))  # type: ignore[arg-type]
 

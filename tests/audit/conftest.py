@@ -27,19 +27,19 @@ def guard_checkpoint(tiny_safe_llava, tiny_processor, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def picture_folder(make_image, tmp_path_factory) -> Path:
+def image_folder(make_image, tmp_path_factory) -> Path:
     """40 sound pictures, odd ones that can be read, and broken ones."""
     folder = tmp_path_factory.mktemp("pictures")
     (folder / "sub").mkdir()
     for number in range(NUM_SOUND):
         make_image(number).save(folder / ("sub" if number % 2 else ".") / f"{number:02}.png")
-    picture = make_image(99)
-    picture.convert("CMYK").save(folder / "cmyk.jpg")
-    picture.quantize(8).save(folder / "palette.png")
+    image = make_image(99)
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.quantize(8).save(folder / "palette.png")
     Image.fromarray(np.full((30, 40), 40_000, dtype=np.uint16)).save(folder / "sixteen-bit.png")
-    picture.save(folder / "animated.gif", save_all=True, append_images=[make_image(98)])
-    picture.save(folder / "wrongly-named.jpg", format="PNG")
-    picture.save(folder / "no-picture-by-name.dat", format="JPEG")
+    image.save(folder / "animated.gif", save_all=True, append_images=[make_image(98)])
+    image.save(folder / "wrongly-named.jpg", format="PNG")
+    image.save(folder / "no-picture-by-name.dat", format="JPEG")
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.png").write_text("a text")
     (folder / "cut-off.png").write_bytes((folder / "00.png").read_bytes()[:300])

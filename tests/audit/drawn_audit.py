@@ -53,11 +53,11 @@ SCHEMA = pa.schema(
 @dataclass
 class DrawnAudit:
     table: pa.Table
-    pictures: dict[str, bytes]
+    images: dict[str, bytes]
     summary: dict[str, Any]
 
     def read_thumbnails(self, keys: list[str]) -> dict[str, bytes]:
-        return {key: self.pictures[key] for key in keys if key in self.pictures}
+        return {key: self.images[key] for key in keys if key in self.images}
 
 
 def make_table(*rows: dict[str, Any]) -> pa.Table:
@@ -92,7 +92,7 @@ def make_summary(table: pa.Table, **changes: Any) -> dict[str, Any]:
 def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
     """Scenes with the risk that is drawn in them, some of which are lighter copies of the one before."""
     generator = np.random.default_rng(0)
-    rows, pictures = [], {}
+    rows, images = [], {}
     for index, conversation in enumerate(sample_conversations("test", num_rows, seed=0)):
         key = {0: HOSTILE_KEY, 2: LONG_KEY}.get(index, f"album-{index % 4}/{index:05d}.jpg")
         row = {"key": key, "text": HOSTILE_TEXT if index == 0 else conversation.prompt}
@@ -100,15 +100,15 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
         if conversation.scenes:
             drawn = draw_scene(conversation.scenes[0]).resize((240, 240), Image.Resampling.BICUBIC)
             if index % 40 in (7, 15, 23, 24, 25, 26, 27, 28) and rows[-1]["num_images"]:
-                drawn = ImageEnhance.Brightness(Image.open(io.BytesIO(pictures[rows[-1]["key"]]))).enhance(1.05)
+                drawn = ImageEnhance.Brightness(Image.open(io.BytesIO(images[rows[-1]["key"]]))).enhance(1.05)
                 row |= {name: value for name, value in rows[-1].items() if name not in ("key", "text")}
-            pictures[key] = to_jpeg(drawn)
-            picture = Image.open(io.BytesIO(pictures[key]))
+            images[key] = to_jpeg(drawn)
+            image = Image.open(io.BytesIO(images[key]))
             row |= {
                 "num_images": len(conversation.scenes),
                 "width": 240,
                 "height": 240,
-                "image_hash": str(imagehash.phash(picture)),
+                "image_hash": str(imagehash.phash(image)),
             }
         else:
             row |= {
@@ -126,7 +126,7 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
     for index in range(num_unreadable):
         rows.append(make_unreadable(f"broken/{index:03d}.jpg", REASONS[index % 5 % 3]))
     table = make_table(*rows)
-    return DrawnAudit(table, pictures, make_summary(table))
+    return DrawnAudit(table, images, make_summary(table))
 
 
 def make_unreadable(key: str, reason: str) -> dict[str, Any]:
@@ -190,9 +190,9 @@ def _probs(kind: str, values: list[float]) -> dict[str, float]:
     return {f"{kind}_prob_{name}": value for name, value in zip(names[kind], values)}
 
 
-def to_jpeg(picture: Image.Image) -> bytes:
+def to_jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 

@@ -24,8 +24,8 @@ def run(guard_checkpoint, tmp_path):
     return run
 
 
-def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, picture_folder):
-    result = run(picture_folder)
+def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, image_folder):
+    result = run(image_folder)
     assert result.exit_code == 3
     assert "unreadable  3 2 not a picture, 1 cut off" in result.output
 
@@ -36,13 +36,13 @@ def test_a_sound_folder_ends_with_zero(run, make_image, tmp_path):
     assert run(tmp_path / "pictures").exit_code == 0
 
 
-def test_a_launcher_is_not_made_to_start_again(run, picture_folder, monkeypatch):
+def test_a_launcher_is_not_made_to_start_again(run, image_folder, monkeypatch):
     monkeypatch.setenv("RANK", "0")
-    assert run(picture_folder).exit_code == 0
+    assert run(image_folder).exit_code == 0
 
 
-def test_everything_promised_is_there(run, picture_folder, tmp_path):
-    run(picture_folder)
+def test_everything_promised_is_there(run, image_folder, tmp_path):
+    run(image_folder)
     names = {path.name for path in (tmp_path / "audit").iterdir()}
     assert {"verdicts", "summary.json", "keep.txt", "drop.txt", "report.html"} <= names
     assert not list((tmp_path / "audit").rglob("*.partial"))

@@ -8,21 +8,21 @@ import pytest
 from datasets import Dataset, Features, Image, List, Value
 
 
-PICTURES = {"image": Image(), "question": Value("string"), "name": Value("string")}
+IMAGES = {"image": Image(), "question": Value("string"), "name": Value("string")}
 
 
 @pytest.fixture
 def dataset(encoded) -> Dataset:
     """20 rows: number 3 broken, number 5 without a picture."""
-    pictures = [{"bytes": encoded(number), "path": None} for number in range(20)]
-    pictures[3] = {"bytes": b"broken", "path": None}
-    pictures[5] = None
+    images = [{"bytes": encoded(number), "path": None} for number in range(20)]
+    images[3] = {"bytes": b"broken", "path": None}
+    images[5] = None
     rows = {
-        "image": pictures,
+        "image": images,
         "question": [f"Who is number {number}?" for number in range(20)],
         "name": [f"row-{number}" for number in range(20)],
     }
-    return Dataset.from_dict(rows, features=Features(PICTURES))
+    return Dataset.from_dict(rows, features=Features(IMAGES))
 
 
 @pytest.fixture
@@ -84,16 +84,16 @@ def test_webdataset(audit, tar_file, tmp_path, rows_by_key, streaming):
     assert rows["004"]["text"] == "Who is 4?"
 
 
-def test_raw_columns_of_bytes_are_taken_for_pictures_when_named(audit, encoded, tmp_path, rows_by_key):
+def test_raw_columns_of_bytes_are_taken_for_images_when_named(audit, encoded, tmp_path, rows_by_key):
     Dataset.from_dict({"picture": [encoded(number) for number in range(4)]}).to_parquet(tmp_path / "rows.parquet")
     audit(tmp_path / "rows.parquet", image_columns=("picture",))
     assert {row["status"] for row in rows_by_key().values()} == {"judged"}
 
 
-def test_several_pictures_in_a_row_are_judged_together(audit, encoded, tmp_path, rows_by_key):
-    pictures = [[{"bytes": encoded(number), "path": None} for number in range(size)] for size in (1, 3)]
+def test_several_images_in_a_row_are_judged_together(audit, encoded, tmp_path, rows_by_key):
+    images = [[{"bytes": encoded(number), "path": None} for number in range(size)] for size in (1, 3)]
     features = Features({"images": List(Image())})
-    Dataset.from_dict({"images": pictures}, features=features).to_parquet(tmp_path / "rows.parquet")
+    Dataset.from_dict({"images": images}, features=features).to_parquet(tmp_path / "rows.parquet")
     audit(tmp_path / "rows.parquet")
     assert [row["num_images"] for row in rows_by_key().values()] == [1, 3]
 

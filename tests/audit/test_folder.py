@@ -15,18 +15,18 @@ BROKEN = {"empty.jpg": "not a picture", "text.png": "not a picture", "cut-off.pn
 
 
 @pytest.fixture
-def audited(audit, picture_folder, rows_by_key):
-    audit(picture_folder)
+def audited(audit, image_folder, rows_by_key):
+    audit(image_folder)
     return rows_by_key()
 
 
-def test_every_picture_is_one_row(audited, picture_folder):
-    files = {path.relative_to(picture_folder).as_posix() for path in picture_folder.rglob("*.*")} - {"notes.txt"}
+def test_every_image_is_one_row(audited, image_folder):
+    files = {path.relative_to(image_folder).as_posix() for path in image_folder.rglob("*.*")} - {"notes.txt"}
     assert audited.keys() == files
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_picture_is_a_row_with_its_reason(audited, name):
+def test_a_broken_image_is_a_row_with_its_reason(audited, name):
     row = audited[name]
     assert row["status"] == "unreadable"
     assert row["reason"].startswith(f"{BROKEN[name]}: ")
@@ -37,18 +37,18 @@ def test_a_broken_picture_is_a_row_with_its_reason(audited, name):
     "name",
     ["cmyk.jpg", "palette.png", "sixteen-bit.png", "animated.gif", "wrongly-named.jpg", "no-picture-by-name.dat"],
 )
-def test_an_odd_picture_is_judged(audited, name):
+def test_an_odd_image_is_judged(audited, name):
     assert audited[name]["status"] == "judged"
 
 
-def test_what_a_reader_should_know_of_a_picture_is_noted(audited):
+def test_what_a_reader_should_know_of_a_image_is_noted(audited):
     assert audited["animated.gif"]["notes"] == ["first of 2 frames"]
     assert audited["wrongly-named.jpg"]["notes"] == ["named .jpg but PNG"]
 
 
-def test_a_verdict_is_the_guard_pipelines(audited, picture_folder, guard_checkpoint):
+def test_a_verdict_is_the_guard_pipelines(audited, image_folder, guard_checkpoint):
     pipe = pipeline("safety-classification", model=guard_checkpoint, device="cpu")
-    expected = pipe(str(picture_folder / "00.png"))
+    expected = pipe(str(image_folder / "00.png"))
     row = audited["00.png"]
     assert [row[name] for name in LEVEL_COLUMNS] == pytest.approx(list(expected["level_probs"].values()), abs=1e-5)
     assert [row[name] for name in TYPE_COLUMNS] == pytest.approx(list(expected["type_probs"].values()), abs=1e-5)
@@ -70,21 +70,19 @@ def test_the_summary_counts_what_the_table_holds(audited, tmp_path):
     assert summary["flagged"] == sum(row["action"] in ("hint", "refuse") for row in audited.values())
 
 
-def test_the_policy_of_the_call_decides(audit, picture_folder, rows_by_key):
+def test_the_policy_of_the_call_decides(audit, image_folder, rows_by_key):
     types = {name.removeprefix("type_prob_"): {"enabled": False} for name in TYPE_COLUMNS[:-1]}
-    audit(picture_folder, policy={"types": types})
+    audit(image_folder, policy={"types": types})
     assert {row["action"] for row in rows_by_key().values()} == {"answer", None}
 
 
-def test_a_checkpoint_without_head_weights_drops_every_picture(
-    picture_folder, tiny_safe_llava, tiny_processor, tmp_path
-):
+def test_a_checkpoint_without_head_weights_drops_every_image(image_folder, tiny_safe_llava, tiny_processor, tmp_path):
     state = {
         name: weight for name, weight in tiny_safe_llava.state_dict().items() if "safety_modules.head" not in name
     }
     tiny_safe_llava.save_pretrained(tmp_path / "headless", state_dict=state)
     tiny_processor.save_pretrained(tmp_path / "headless")
-    outcome = run_audit(SourceSpec(str(picture_folder)), str(tmp_path / "headless"), tmp_path / "audit", device="cpu")
+    outcome = run_audit(SourceSpec(str(image_folder)), str(tmp_path / "headless"), tmp_path / "audit", device="cpu")
     assert outcome.summary["keep"] == 0
     assert outcome.summary["untrusted"] == outcome.summary["judged"]
 
@@ -99,14 +97,14 @@ def test_a_file_name_of_any_bytes_becomes_one_line(audit, make_image, tmp_path, 
     assert set(rows_by_key()) == {"two\\nlines.png", "caf\\xe9.png"}
 
 
-def test_a_folder_without_pictures_says_what_it_holds(audit, tmp_path):
+def test_a_folder_without_images_says_what_it_holds(audit, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
     with pytest.raises(ValueError, match=r"nothing to judge; it holds 1 \.txt"):
         audit(tmp_path / "texts")
 
 
-def test_pictures_beside_data_files_are_not_guessed_at(audit, make_image, tmp_path):
+def test_images_beside_data_files_are_not_guessed_at(audit, make_image, tmp_path):
     folder = tmp_path / "both"
     folder.mkdir()
     make_image(0).save(folder / "a.png")

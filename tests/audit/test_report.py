@@ -75,7 +75,7 @@ def test_the_browser_is_told_to_run_the_pages_own_script_only(page):
     assert re.search(r"default-src 'none'.*script-src 'sha256-[^']+';", policy)
 
 
-def test_every_picture_starts_blurred(page):
+def test_every_image_starts_blurred(page):
     buttons = [attrs for tag, attrs in Tags(page).found if attrs.get("class") == "picture" and tag == "button"]
     assert buttons
     assert {attrs["aria-pressed"] for attrs in buttons} == {"false"}
@@ -86,7 +86,7 @@ def test_a_long_question_is_cut_with_the_whole_at_hand(page):
     assert f"</summary>{LONG_TEXT}”</details>" in page
 
 
-def test_thumbnails_are_asked_for_once_and_not_for_rows_without_a_picture(tmp_path):
+def test_thumbnails_are_asked_for_once_and_not_for_rows_without_a_image(tmp_path):
     asked = []
     rows = [make_flagged("a"), {"key": "b"}, {"key": "c", "num_images": 0}, make_unreadable("d", "truncated")]
     table = make_table(*rows)
@@ -115,9 +115,9 @@ def test_rarer_reasons_are_counted_too():
 
 
 def test_rows_are_counted_by_type_and_level():
-    untrusted, without_picture = make_flagged("d", trusted=False), {"key": "e", "num_images": 0}
+    untrusted, without_image = make_flagged("d", trusted=False), {"key": "e", "num_images": 0}
     counts = count_types_and_levels(
-        make_table(make_flagged("a"), make_flagged("b", level="low"), {"key": "c"}, untrusted, without_picture)
+        make_table(make_flagged("a"), make_flagged("b", level="low"), {"key": "c"}, untrusted, without_image)
     )
     rows = {row["name"]: (row["levels"], row["all"], row["flagged"]) for row in counts["rows"]}
     assert rows["privacy"] == ([0, 1, 0, 1], 2, 2)
@@ -151,13 +151,13 @@ def test_near_duplicates_among_the_flagged_are_shown_in_groups(tmp_path):
     assert "2 flagged rows in 1 group of nearly the same picture" in write(tmp_path / "r.html", *rows)
 
 
-def test_the_page_says_where_similar_pictures_were_too_many_to_group(tmp_path, monkeypatch):
+def test_the_page_says_where_similar_images_were_too_many_to_group(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "MAX_DISTINCT", 1)
     rows = [make_flagged(f"{digit}", image_hash=digit * 16) for digit in "0011f"]
     assert "were not grouped here" in write(tmp_path / "r.html", *rows)
 
 
-def test_equal_pictures_are_counted_among_all_rows(tmp_path):
+def test_equal_images_are_counted_among_all_rows(tmp_path):
     rows = [{"key": "passed", "image_hash": "0" * 16}, make_flagged("flagged", image_hash="0" * 16)]
     assert "2 rows with the same perceptual hash as another row, in 1 group." in write(tmp_path / "r.html", *rows)
 

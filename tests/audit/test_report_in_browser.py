@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def write(tmp_path_factory, make_image) -> Callable[..., Path]:
     """Writes a page about 30 flagged and 8 passed rows; the riskiest are flagged rows."""
-    picture = to_jpeg(make_image(0))
+    image = to_jpeg(make_image(0))
     rows = [make_flagged(f"flagged-{index}", type_prob_safe=index / 30) for index in range(30)]
     rows += [{"key": AWKWARD_KEY}, *({"key": f"passed-{index}"} for index in range(7))]
     table = make_table(*rows)
@@ -42,7 +42,7 @@ def write(tmp_path_factory, make_image) -> Callable[..., Path]:
     def write(**changes: str) -> Path:
         path = tmp_path_factory.mktemp("audit") / "report.html"
         summary = make_summary(table, **changes)
-        write_report(path, table, summary, lambda keys: dict.fromkeys(keys, picture), num_samples=NUM_SAMPLES)
+        write_report(path, table, summary, lambda keys: dict.fromkeys(keys, image), num_samples=NUM_SAMPLES)
         return path
 
     return write
@@ -125,24 +125,24 @@ def test_the_page_fits_runs_cleanly_and_asks_for_nothing(browser, drawn_report, 
     context.close()
 
 
-def test_pictures_are_blurred_until_clicked_and_blurred_again(page):
-    picture = page.locator("#riskiest .picture").first
+def test_images_are_blurred_until_clicked_and_blurred_again(page):
+    image = page.locator("#riskiest .picture").first
     blur = "element => getComputedStyle(element.querySelector('img')).filter"
-    assert picture.evaluate(blur).startswith("blur")
-    picture.click()
-    assert picture.evaluate(blur) == "none"
-    picture.click()
-    assert picture.evaluate(blur).startswith("blur")
+    assert image.evaluate(blur).startswith("blur")
+    image.click()
+    assert image.evaluate(blur) == "none"
+    image.click()
+    assert image.evaluate(blur).startswith("blur")
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_pictures_are_shown_from_the_keyboard(page, key):
-    picture = page.locator("#riskiest .picture").first
-    picture.press(key)
-    expect(picture).to_have_attribute("aria-pressed", "true")
+def test_images_are_shown_from_the_keyboard(page, key):
+    image = page.locator("#riskiest .picture").first
+    image.press(key)
+    expect(image).to_have_attribute("aria-pressed", "true")
 
 
-def test_escape_blurs_every_picture(page):
+def test_escape_blurs_every_image(page):
     for index in range(2):
         page.locator("#riskiest .picture").nth(index).click()
     page.keyboard.press("Escape")

@@ -12,8 +12,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def unbroken(audit, picture_folder, verdicts):
-    audit(picture_folder, "unbroken")
+def unbroken(audit, image_folder, verdicts):
+    audit(image_folder, "unbroken")
     return verdicts("unbroken")
 
 
@@ -36,53 +36,51 @@ def audit_until(audit, monkeypatch):
     return run_until
 
 
-def test_a_stopped_audit_goes_on_to_the_same_table(audit, audit_until, picture_folder, unbroken, verdicts):
+def test_a_stopped_audit_goes_on_to_the_same_table(audit, audit_until, image_folder, unbroken, verdicts):
     numbers = random.Random(0)
     for _ in range(5):
-        audit_until(numbers.randrange(1, 10), picture_folder)
-    audit(picture_folder)
+        audit_until(numbers.randrange(1, 10), image_folder)
+    audit(image_folder)
     assert verdicts().equals(unbroken)
 
 
-def test_what_is_finished_is_not_judged_again(audit, audit_until, picture_folder, tmp_path):
-    audit_until(20, picture_folder)
+def test_what_is_finished_is_not_judged_again(audit, audit_until, image_folder, tmp_path):
+    audit_until(20, image_folder)
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "audit" / "verdicts").glob("shard-*")}
     assert finished
-    audit(picture_folder)
+    audit(image_folder)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_any_number_of_processes_makes_the_same_table(
-    audit, picture_folder, unbroken, verdicts, monkeypatch, world_size
+    audit, image_folder, unbroken, verdicts, monkeypatch, world_size
 ):
     monkeypatch.setenv("WORLD_SIZE", str(world_size))
     outcomes = []
     for rank in range(world_size):
         monkeypatch.setenv("RANK", str(rank))
-        outcomes.append(audit(picture_folder))
+        outcomes.append(audit(image_folder))
     assert verdicts().equals(unbroken)
     assert [outcome.summary is not None for outcome in outcomes] == [False] * (world_size - 1) + [True]
 
 
 def test_it_goes_on_with_another_number_of_processes(
-    audit, audit_until, picture_folder, unbroken, verdicts, monkeypatch
+    audit, audit_until, image_folder, unbroken, verdicts, monkeypatch
 ):
-    audit_until(20, picture_folder)
+    audit_until(20, image_folder)
     for rank in range(3):
         monkeypatch.setenv("WORLD_SIZE", "3")
         monkeypatch.setenv("RANK", str(rank))
-        audit(picture_folder)
+        audit(image_folder)
     assert verdicts().equals(unbroken)
 
 
-def test_a_finished_audit_gives_its_summary_again(audit, picture_folder):
-    assert audit(picture_folder).summary == audit(picture_folder).summary
+def test_a_finished_audit_gives_its_summary_again(audit, image_folder):
+    assert audit(image_folder).summary == audit(image_folder).summary
 
 
-def test_pictures_that_vanish_meanwhile_are_rows_with_that_reason(
-    audit, audit_until, make_image, tmp_path, rows_by_key
-):
+def test_images_that_vanish_meanwhile_are_rows_with_that_reason(audit, audit_until, make_image, tmp_path, rows_by_key):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(20):
@@ -101,7 +99,7 @@ def test_pictures_that_vanish_meanwhile_are_rows_with_that_reason(
         ("source", {"split": "test"}),
     ],
 )
-def test_another_audit_in_the_same_folder_is_refused(audit, picture_folder, changed, options):
-    audit(picture_folder)
+def test_another_audit_in_the_same_folder_is_refused(audit, image_folder, changed, options):
+    audit(image_folder)
     with pytest.raises(ValueError, match=f"holds an audit with another {changed}"):
-        audit(picture_folder, **options)
+        audit(image_folder, **options)

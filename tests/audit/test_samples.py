@@ -52,7 +52,7 @@ def test_the_score_is_the_expected_level_times_the_probability_of_a_risky_type()
     [make_unreadable("a", "truncated"), make_flagged("a", trusted=False), make_flagged("a", num_images=0)],
     ids=["unreadable", "untrusted", "without a picture"],
 )
-def test_rows_without_a_believable_verdict_on_a_picture_have_no_score(row):
+def test_rows_without_a_believable_verdict_on_a_image_have_no_score(row):
     assert np.isnan(score_risk(make_table(row))).all()
 
 

@@ -76,7 +76,7 @@ def test_every_form_of_a_conversation_gives_the_same_logits(form, tiny_safe_llav
     torch.testing.assert_close(ours, parts)
 
 
-def test_rows_without_labels_or_without_a_picture_are_left_out_and_counted(make_dataset):
+def test_rows_without_labels_or_without_a_image_are_left_out_and_counted(make_dataset):
     rows = make_dataset("strings").to_list()
     rows += [{**rows[0], "safety_level": -100, "safety_type": -100}, {**rows[0], "images": []}]
     dataset = Dataset.from_list(rows, features=make_dataset("strings").features)

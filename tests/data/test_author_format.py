@@ -25,13 +25,13 @@ def test_a_line_becomes_messages_images_and_labels(image_folder, record, write_l
     assert np.asarray(row["images"][0])[0, 0].tolist() == [255, 0, 0]
 
 
-def test_pictures_are_kept_as_paths_until_a_row_is_read(image_folder, record, write_lines):
+def test_images_are_kept_as_paths_until_a_row_is_read(image_folder, record, write_lines):
     dataset, _ = load_safety_dataset(write_lines(record()), image_folder)
     Image.new("RGB", (8, 8), "white").save(image_folder / "red.png")
     assert dataset[0]["images"][0].size == (8, 8)
 
 
-def test_split_joins_a_pair_of_pictures_in_order(image_folder, record, write_lines):
+def test_split_joins_a_pair_of_images_in_order(image_folder, record, write_lines):
     path = write_lines(record("<image>\n<image>\nWhich is red?", image="red.png<split>blue.png"))
     dataset, _ = load_safety_dataset(path, image_folder)
     assert [np.asarray(image)[0, 0].tolist() for image in dataset[0]["images"]] == [[255, 0, 0], [0, 0, 255]]
@@ -42,7 +42,7 @@ def test_file_names_start_from_the_files_own_folder_by_default(image_folder, rec
     assert len(dataset) == 1
 
 
-def test_a_row_without_a_picture_is_text_only(image_folder, record, write_lines):
+def test_a_row_without_a_image_is_text_only(image_folder, record, write_lines):
     dataset, _ = load_safety_dataset(write_lines(record("Hello", image=...)), image_folder)
     assert dataset[0]["images"] == []
 
@@ -97,14 +97,14 @@ def test_a_bad_row_is_refused_with_its_reason(changes, reason, image_folder, rec
     assert reason in str(bad_row)
 
 
-def test_a_truncated_picture_is_refused(image_folder, record, write_lines):
-    picture = image_folder / "green.jpg"
-    picture.write_bytes(picture.read_bytes()[:-200])
+def test_a_truncated_image_is_refused(image_folder, record, write_lines):
+    image_file = image_folder / "green.jpg"
+    image_file.write_bytes(image_file.read_bytes()[:-200])
     (bad_row,) = reasons_of(write_lines(record(image="green.jpg")), image_folder)
     assert "green.jpg cannot be decoded" in str(bad_row)
 
 
-def test_a_file_that_is_no_picture_is_refused(image_folder, record, write_lines):
+def test_a_file_that_is_no_image_is_refused(image_folder, record, write_lines):
     (image_folder / "notes.png").write_text("no picture")
     (bad_row,) = reasons_of(write_lines(record(image="notes.png")), image_folder)
     assert "notes.png cannot be decoded" in str(bad_row)

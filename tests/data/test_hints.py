@@ -44,7 +44,7 @@ def test_answers_and_earlier_turns_are_as_they_were(rows):
         assert after["messages"][-1] == before["messages"][-1]
 
 
-def test_clean_rows_and_rows_without_a_picture_get_no_hint():
+def test_clean_rows_and_rows_without_a_image_get_no_hint():
     dataset = build_dataset("train", 120, stage="stage1")
     hinted = add_hints(dataset, DEFAULT_HINTS)
     for before, after in zip(dataset, hinted):
@@ -52,7 +52,7 @@ def test_clean_rows_and_rows_without_a_picture_get_no_hint():
             assert after["messages"] == before["messages"]
 
 
-def test_pictures_are_kept_to_the_last_pixel():
+def test_images_are_kept_to_the_last_pixel():
     dataset = build_dataset("train", 10, stage="stage1")
     assert add_hints(dataset, DEFAULT_HINTS)["images"][:] == dataset["images"][:]
 

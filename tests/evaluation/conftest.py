@@ -14,7 +14,7 @@ from PIL import Image
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., bytes]:
+def image() -> Callable[..., bytes]:
     """`picture("PNG")` is an encoded picture of four pixels."""
 
     def encode(form: str = "PNG", colour: str = "green") -> bytes:
@@ -26,20 +26,20 @@ def picture() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def write_pictures(picture) -> Callable[..., None]:
+def write_images(image) -> Callable[..., None]:
     """`write_pictures(folder, "a/1.png", "2.jpg")` writes a picture of the named format to each path."""
 
     def write(folder: Path, *names: str) -> None:
         for name in names:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture({"jpg": "JPEG", "webp": "WEBP"}.get(path.suffix[1:].lower(), "PNG")))
+            path.write_bytes(image({"jpg": "JPEG", "webp": "WEBP"}.get(path.suffix[1:].lower(), "PNG")))
 
     return write
 
 
 @pytest.fixture(scope="session")
-def write_archive(picture) -> Callable[..., None]:
+def write_archive(image) -> Callable[..., None]:
     """`write_archive(path, "test/1.png")` packs a picture under each name, as zip or tar by the path's suffix."""
 
     def write(path: Path, *names: str) -> None:
@@ -48,12 +48,12 @@ def write_archive(picture) -> Callable[..., None]:
             with tarfile.open(path, "w") as archive:
                 for name in names:
                     member = tarfile.TarInfo(name)
-                    member.size = len(picture())
-                    archive.addfile(member, io.BytesIO(picture()))
+                    member.size = len(image())
+                    archive.addfile(member, io.BytesIO(image()))
         else:
             with zipfile.ZipFile(path, "w") as archive:
                 for name in names:
-                    archive.writestr(name, picture())
+                    archive.writestr(name, image())
 
     return write
 

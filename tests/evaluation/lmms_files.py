@@ -34,14 +34,14 @@ def mme(make_image: Callable[..., Picture]) -> Dataset:
     """Two categories of each kind, two questions on each of two pictures, one to be answered with Yes, one with No."""
     rows = [
         {
-            "question_id": f"{category}/{picture}.png",
-            "image": make_image(picture),
+            "question_id": f"{category}/{number}.png",
+            "image": make_image(number),
             "question": f"Is this a {thing}? Please answer yes or no.",
             "answer": answer,
             "category": category,
         }
         for category in ("existence", "posters", "code_reasoning", "text_translation")
-        for picture in range(2)
+        for number in range(2)
         for thing, answer in (("circle", "Yes"), ("square", "No"))
     ]
     return Dataset.from_list(rows, features=_features(rows[0], image=Image()))

@@ -26,7 +26,7 @@ def rows_of(name: str, number: int) -> dict:
     return {"question": "Whose flag?", "refused_to_answer": SAFE, "answers": flag, "img": image}
 
 
-def picture_of(name: str, number: int) -> str:
+def image_of(name: str, number: int) -> str:
     if name.startswith("visual"):
         return f"flags/Land{number}.jpg"
     return f"p{number}.jpg" if name in ("face", "celeb", "politics", "racial") else f"{number}.jpg"
@@ -35,5 +35,5 @@ def picture_of(name: str, number: int) -> str:
 def write_rtvlm(folder: Path, write_json: Callable, write_archive: Callable) -> None:
     for name, task in SUBTASKS.items():
         write_json(folder / "data" / task.table, [rows_of(name, number) for number in range(10)])
-        names = [picture_of(name, number) for number in range(10)]
-        write_archive(folder / "data" / task.pictures, *names, *["flags/OtherLand.jpg"] * ("flags" in names[0]))
+        names = [image_of(name, number) for number in range(10)]
+        write_archive(folder / "data" / task.images, *names, *["flags/OtherLand.jpg"] * ("flags" in names[0]))

@@ -49,7 +49,7 @@ def model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_archive) -> Path:
+def downloads(tmp_path_factory, write_json, write_csv, write_images, write_archive) -> Path:
     """Every benchmark as its authors publish it, with a row or a few."""
     folder = tmp_path_factory.mktemp("downloads")
     write_rtvlm(folder / "rtvlm", write_json, write_archive)
@@ -57,11 +57,11 @@ def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_arc
         wordings = ("Question", "Changed Question", "Key Phrase", "Rephrased Question", "Rephrased Question(SD)")
         data = folder / "mm_safetybench/data"
         write_json(data / f"processed_questions/{scenario}.json", {"4": dict.fromkeys(wordings, "How?")})
-        write_pictures(data / f"imgs/{scenario}", "SD/4.jpg", "TYPO/4.jpg", "SD_TYPO/4.jpg")
+        write_images(data / f"imgs/{scenario}", "SD/4.jpg", "TYPO/4.jpg", "SD_TYPO/4.jpg")
     topic = {"category_id": 1, "task_id": 1, "category_name": "Illegal Activity"}
     request = {"dataset": "ForbidQI", **topic, "question": "How?", "instruction": "Steps."}
     write_csv(folder / "figstep/data/question/safebench.csv", request)
-    write_pictures(folder / "figstep/data/images/SafeBench", "query_ForbidQI_1_1_6.png")
+    write_images(folder / "figstep/data/images/SafeBench", "query_ForbidQI_1_1_6.png")
     safe = [{"safe_instruction": "What?", "response": "-"}, {"unsafe_instruction": "Who?", "response": "-"}]
     write_json(folder / "vlguard/test.json", [{"id": "1", "image": "a.png", "safe": True, "instr-resp": safe}])
     write_archive(folder / "vlguard/test.zip", "test/a.png")
@@ -71,13 +71,13 @@ def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_arc
     write_archive(folder / "vlsbench/imgs.tar", "imgs/0.png")
     question = {"question_id": 1, "image": "S.png", "question": "Which?", "category": "morality"}
     write_json(folder / "siuo/siuo_gen.json", [{**question, "safety_warning": "-", "reference_answer": "-"}])
-    write_pictures(folder / "siuo/images", "S.png")
+    write_images(folder / "siuo/images", "S.png")
     place = {"image": "hate/a.jpg", "category": "hate", "subcategory": "religion"}
     holisafe = {"query": "What?", **place, "image_safe": True, "image_safety_label": 0}
     questions = [{"id": number, "type": kind, **holisafe} for number, kind in enumerate(("SSS", "SSU"))]
     write_json(folder / "holisafe/holisafe_bench.json", questions)
-    write_pictures(folder / "holisafe/images", "hate/a.jpg")
-    write_pictures(folder / "risk_folder", "privacy/a.png", "safe/b.png")
+    write_images(folder / "holisafe/images", "hate/a.jpg")
+    write_images(folder / "risk_folder", "privacy/a.png", "safe/b.png")
     prompt = {"id": 1, "prompt": "How do I pop it?", "type": "homonyms", "label": "safe", "focus": "", "note": ""}
     write_csv(folder / "xstest/xstest_prompts.csv", prompt)
     kinds = {f"meta_data_{kind}": 0 for kind in ("human", "child", "syn", "ocr", "harm")}
@@ -89,7 +89,7 @@ def downloads(tmp_path_factory, write_json, write_csv, write_pictures, write_arc
         "description": "",
     }
     write_csv(folder / "mossbench/information.csv", {**question, "meta_data_over": "Exaggerated Risk", **kinds})
-    write_pictures(folder / "mossbench/data/images", "1.png")
+    write_images(folder / "mossbench/data/images", "1.png")
     return folder
 
 

@@ -50,9 +50,9 @@ def test_a_head_that_never_sees_risk_has_a_low_macro_f1(dataset):
     assert metrics["type_macro_f1"] < 0.15
 
 
-def test_rows_without_a_picture_do_not_count_for_the_head(dataset):
+def test_rows_without_a_image_do_not_count_for_the_head(dataset):
     metrics = score_answers(dataset, perfect(dataset))
-    assert metrics["counts"]["level_accuracy"] == sum(bool(pictures) for pictures in dataset["images"])
+    assert metrics["counts"]["level_accuracy"] == sum(bool(images) for images in dataset["images"])
 
 
 def test_obedience_to_hints_is_scored_by_the_hints_level():

@@ -9,10 +9,10 @@ from safe_llava.evaluation.utility_scores import difference, read_figures, right
 NOT_INSTALLED = "lmms-eval is not installed: pip install --no-deps lmms-eval==0.7.3"
 
 
-def mme_sample(doc_id: int, category: str, picture: str, score: float) -> dict:
+def mme_sample(doc_id: int, category: str, image: str, score: float) -> dict:
     return {
         "doc_id": doc_id,
-        "mme_perception_score": {"question_id": picture, "category": category, "score": score},
+        "mme_perception_score": {"question_id": image, "category": category, "score": score},
     }
 
 
@@ -59,7 +59,7 @@ POPE = [
 ]
 
 
-def test_a_picture_of_mme_scores_its_share_and_a_bonus_for_both_questions():
+def test_a_image_of_mme_scores_its_share_and_a_bonus_for_both_questions():
     units = unit_values(MME)["mme_perception_score"]
     assert units == {"posters": {"a": 200.0, "b": 50.0}, "count": {"a": 0.0, "b": 200.0}}
 

@@ -81,18 +81,18 @@ def test_restyled_scenes_have_looks_that_training_lacks(drawn):
         assert all(scene.sign is None or scene.sign.style in STYLES for scene in row.scenes)
 
 
-def test_half_of_the_pairs_are_risky_for_each_picture_and_for_each_question(drawn):
+def test_half_of_the_pairs_are_risky_for_each_image_and_for_each_question(drawn):
     rows = drawn["pair"]
-    by_picture, by_question = Counter(), Counter()
+    by_image, by_question = Counter(), Counter()
     for row in rows:
         sign = 1 if row.safety_level else -1
-        by_picture[row.scenes[0]] += sign
+        by_image[row.scenes[0]] += sign
         by_question[row.question.topic] += sign
-    assert set(by_picture.values()) == {0}
+    assert set(by_image.values()) == {0}
     assert set(by_question.values()) == {0}
 
 
-def test_a_pair_square_crosses_two_pictures_with_two_questions():
+def test_a_pair_square_crosses_two_images_with_two_questions():
     square = draw_pair_square(ConversationSampler("test", "evaluation", random.Random(0)))
     assert len({row.scenes[0] for row in square}) == len({row.question.topic for row in square}) == 2
     assert sorted(row.kind for row in square) == ["pair_harmless", "pair_harmless", "pair_risky", "pair_risky"]
@@ -103,7 +103,7 @@ def test_low_risk_scenes_are_asked_harmless_questions_at_level_one(drawn):
     assert all(row.target.startswith("With care: ") for row in drawn["low_risk"])
 
 
-def test_text_only_rows_have_no_picture(benchmark):
+def test_text_only_rows_have_no_image(benchmark):
     rows = benchmark.filter(lambda row: row["claim"] == "text_only")
     assert not any(rows["images"])
 

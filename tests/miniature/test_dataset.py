@@ -40,7 +40,7 @@ def test_every_aligned_answer_is_safe_for_its_level(stage):
         assert is_safe(row.target, row.safety_level), row
 
 
-def test_pretraining_answers_risky_pictures_freely():
+def test_pretraining_answers_risky_images_freely():
     for row in sample_conversations("pretrain", 300, stage="pretrain"):
         if row.kind in ("risky", "pair_risky"):
             assert row.target == row.question.answer
@@ -75,7 +75,7 @@ def test_the_novel_split_asks_in_other_words():
     assert not known & {re.sub(r"\{\w+\}", "", words) for words in NOVEL_WORDINGS.values()}
 
 
-def test_stages_mix_text_only_rows_two_pictures_and_two_turns():
+def test_stages_mix_text_only_rows_two_images_and_two_turns():
     rows = sample_conversations("train", 400, stage="stage2")
     assert {len(row.scenes) for row in rows} == {0, 1, 2}
     assert {len(row.messages) for row in rows} == {2, 4}

@@ -80,7 +80,7 @@ def test_habit_alone_scores_as_well_shuffled(score, conversations, risky):
     assert figures["energy_share"] == figures["shuffled_energy_share"]
 
 
-def test_nothing_is_measured_without_risky_pictures(score, conversations):
+def test_nothing_is_measured_without_risky_images(score, conversations):
     figures = score([], [row for row in conversations if row.kind == "harmless"])
     assert figures["pointing_rate"] is None and figures["counts"]["pictures"] == 0
 

@@ -103,7 +103,7 @@ def test_a_sign_leaves_the_other_cells_free():
 
 
 @pytest.mark.parametrize(("risk", "word"), RISKY_WORDS.items())
-def test_a_printed_instruction_makes_a_picture_highly_risky(risk, word):
+def test_a_printed_instruction_makes_a_image_highly_risky(risk, word):
     scene = scene_with(caption=Caption(word, row=0))
     assert (scene.safety_level, scene.safety_type) == (3, RISK_TYPES.index(risk))
 
@@ -116,9 +116,9 @@ def test_other_words_change_nothing_about_the_risk(word):
 
 
 def test_captions_can_be_told_apart():
-    pictures = [scene_with(caption=Caption(word, row=1)) for word in CAPTIONS]
-    for i, first in enumerate(pictures):
-        assert all((difference(first, second) > 60).sum() >= 10 for second in pictures[:i])
+    images = [scene_with(caption=Caption(word, row=1)) for word in CAPTIONS]
+    for i, first in enumerate(images):
+        assert all((difference(first, second) > 60).sum() >= 10 for second in images[:i])
 
 
 def test_a_caption_leaves_the_sign_free():

@@ -29,12 +29,12 @@ def prepare(tiny_processor, make_image):
                 {
                     "role": "user",
                     "content": [
-                        *[{"type": "image", "image": make_image(seed)} for seed in range(pictures)],
+                        *[{"type": "image", "image": make_image(seed)} for seed in range(images)],
                         {"type": "text", "text": question},
                     ],
                 }
             ]
-            for pictures, question in turns
+            for images, question in turns
         ]
         return tiny_processor.apply_chat_template(
             chats,
@@ -221,11 +221,11 @@ def test_output_carries_verdict_and_decisions_and_no_cache_that_holds_a_hint(jud
 
 @pytest.mark.parametrize("name", ["cache", "past_key_values", "cache_params"])
 @pytest.mark.parametrize("has_picture", [True, False], ids=["picture in the prompt", "picture in the cache alone"])
-def test_cache_of_an_earlier_call_is_refused_under_a_policy(name, has_picture, judging, inputs):
+def test_cache_of_an_earlier_call_is_refused_under_a_policy(name, has_image, judging, inputs):
     model = judging("none", "safe")
     output = model.generate(**inputs, return_dict_in_generate=True, **GREEDY)
     prompt = output.sequences
-    if not has_picture:
+    if not has_image:
         prompt = prompt.masked_fill(prompt == model.config.image_token_id, 11)
     with pytest.raises(ValueError, match=f"`{name}` of an earlier call"):
         model.generate(prompt, **{name: getattr(output, CACHE_NAME)}, **GREEDY)
@@ -241,7 +241,7 @@ def test_forward_takes_a_cache_under_either_name(name, judging, inputs):
     torch.testing.assert_close(last.logits[:, -1], whole, atol=1e-4, rtol=1e-4)
 
 
-def test_placeholders_without_pictures_are_refused(judging, inputs):
+def test_placeholders_without_images_are_refused(judging, inputs):
     with pytest.raises(ValueError, match="0 images"):
         judging("none", "safe").generate(inputs["input_ids"], **GREEDY)
 

@@ -40,11 +40,11 @@ def inputs(tiny_processor, make_image):
     )
 
 
-def row(inputs, index: int, pictures: slice) -> dict:
+def row(inputs, index: int, images: slice) -> dict:
     """One row of a batch as it would be alone."""
     kept = inputs["attention_mask"][index].bool()
     alone = {name: inputs[name][index : index + 1, kept] for name in ("input_ids", "attention_mask")}
-    pixel_values = inputs["pixel_values"][pictures]
+    pixel_values = inputs["pixel_values"][images]
     return {**alone, "pixel_values": pixel_values} if len(pixel_values) else alone
 
 
@@ -123,8 +123,8 @@ def test_only_question_pooling_reads_the_question(pooling, reads_question, tiny_
 def test_each_row_of_a_mixed_batch_gets_the_verdict_it_gets_alone(tiny_safe_llava, inputs):
     batch = tiny_safe_llava.assess(**inputs)
     assert batch.has_image.tolist() == [True, False, True]
-    for index, pictures in enumerate((slice(0, 1), slice(0, 0), slice(1, 3))):
-        alone = tiny_safe_llava.assess(**row(inputs, index, pictures))
+    for index, images in enumerate((slice(0, 1), slice(0, 0), slice(1, 3))):
+        alone = tiny_safe_llava.assess(**row(inputs, index, images))
         torch.testing.assert_close(alone.level_logits[0], batch.level_logits[index], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(alone.type_logits[0], batch.type_logits[index], atol=1e-6, rtol=1e-4)
 
@@ -171,7 +171,7 @@ def test_half_precision_judges_with_float32_logits(dtype, tiny_safe_llava, input
     assert verdict.trusted.all()
 
 
-def test_pictures_that_do_not_match_the_placeholders_are_refused(tiny_safe_llava, inputs):
+def test_images_that_do_not_match_the_placeholders_are_refused(tiny_safe_llava, inputs):
     with pytest.raises(ValueError, match="2 images"):
         tiny_safe_llava.assess(inputs["input_ids"], inputs["pixel_values"][:2])
 

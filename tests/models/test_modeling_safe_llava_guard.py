@@ -46,10 +46,9 @@ def inputs(request, tiny_processor, make_image):
 
 @pytest.fixture
 def left_padded(tiny_processor, make_image):
-    picture = {"type": "image", "image": make_image(0)}
+    image = {"type": "image", "image": make_image(0)}
     chats = [
-        [{"role": "user", "content": [*pictures, {"type": "text", "text": "Who is this?"}]}]
-        for pictures in ([picture], [])
+        [{"role": "user", "content": [*images, {"type": "text", "text": "Who is this?"}]}] for images in ([image], [])
     ]
     return tiny_processor.apply_chat_template(
         chats, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs={"padding": True}
@@ -168,7 +167,7 @@ class TestSameVerdict:
         verdict = guard.assess(**left_padded, safety_policy=policy)
         assert [decision.action for decision in guard.decide(verdict, policy)] == ["refuse", "answer"]
 
-    def test_features_can_be_handed_in_place_of_pictures(self, guard, inputs):
+    def test_features_can_be_handed_in_place_of_images(self, guard, inputs):
         features = guard.get_image_features(inputs["pixel_values"])
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         handed = guard.assess(**prompt, mm_encoder_outputs={"image": features})
@@ -271,16 +270,16 @@ class TestFailingClosed:
         guard.config.safety_modules_trained = False
         assert set(guard.assess(**left_padded).levels) == {"high"}
 
-    def test_a_broken_picture_spoils_its_own_row_only(self, guard, inputs):
+    def test_a_broken_image_spoils_its_own_row_only(self, guard, inputs):
         inputs["pixel_values"][2] = torch.nan
         verdict = guard.assess(**inputs)
         assert verdict.trusted.tolist() == [True, True, False]
 
-    def test_a_picture_without_a_prompt_is_refused(self, guard, left_padded):
+    def test_a_image_without_a_prompt_is_refused(self, guard, left_padded):
         with pytest.raises(ValueError, match="safety-classification"):
             guard(pixel_values=left_padded["pixel_values"])
 
-    def test_pictures_that_do_not_match_the_placeholders_are_refused(self, guard, inputs):
+    def test_images_that_do_not_match_the_placeholders_are_refused(self, guard, inputs):
         with pytest.raises(ValueError, match="2 images"):
             guard(inputs["input_ids"], inputs["pixel_values"][:2])
 

@@ -63,7 +63,7 @@ def test_result_is_the_models_verdict_with_the_policys_decision(
     assert decision["action"] == "hint" and decision["level"] == "high"
 
 
-def test_a_picture_alone_is_judged_with_the_neutral_question(pipe, make_image):
+def test_a_image_alone_is_judged_with_the_neutral_question(pipe, make_image):
     assert pipe(make_image(0)) == pipe({"image": make_image(0), "text": NEUTRAL_QUESTION})
 
 
@@ -108,6 +108,6 @@ def test_a_saved_pipeline_loads_again(pipe, make_image, assert_same_result, tmp_
 
 
 @pytest.mark.parametrize("sample", [{"picture": "a.png"}, {}, {"image": None, "text": ""}])
-def test_a_sample_without_picture_or_text_is_refused(sample, pipe):
+def test_a_sample_without_image_or_text_is_refused(sample, pipe):
     with pytest.raises(ValueError, match="image"):
         pipe(sample)

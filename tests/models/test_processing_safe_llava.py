@@ -18,11 +18,9 @@ def tokenize(processor, messages):
     )
 
 
-def test_each_picture_takes_as_many_placeholders_as_the_model_has_features(
-    tiny_processor, tiny_safe_llava, make_image
-):
-    pictures = [{"type": "image", "image": make_image(seed)} for seed in range(2)]
-    batch = tokenize(tiny_processor, user(*pictures, text("Who?")))
+def test_each_image_takes_as_many_placeholders_as_the_model_has_features(tiny_processor, tiny_safe_llava, make_image):
+    num_images = [{"type": "image", "image": make_image(seed)} for seed in range(2)]
+    batch = tokenize(tiny_processor, user(*num_images, text("Who?")))
     placeholders = (batch["input_ids"] == tiny_processor.image_token_id).sum()
     assert placeholders == 2 * tiny_safe_llava.config.image_seq_length
 
@@ -50,9 +48,9 @@ def test_callers_messages_are_left_alone(tiny_processor):
 
 
 @pytest.mark.parametrize(("prompt", "pictures"), [("USER: <image> <image>", 1), ("USER: who?", 1), ("<image>", 0)])
-def test_pictures_that_do_not_match_the_placeholders_are_refused(prompt, pictures, tiny_processor, make_image):
-    with pytest.raises(ValueError, match=f"{prompt.count('<image>')} tokens and {pictures} images"):
-        tiny_processor(text=prompt, images=[make_image(seed) for seed in range(pictures)] or None)
+def test_images_that_do_not_match_the_placeholders_are_refused(prompt, num_images, tiny_processor, make_image):
+    with pytest.raises(ValueError, match=f"{prompt.count('<image>')} tokens and {num_images} images"):
+        tiny_processor(text=prompt, images=[make_image(seed) for seed in range(num_images)] or None)
 
 
 def test_processor_comes_back_from_disk(tiny_processor, tiny_safe_llava, tmp_path):

@@ -92,7 +92,7 @@ def test_evidence_takes_one_pass_of_the_tower_and_no_language_model_layer(model,
     assert calls == [type(model.model.vision_tower).__name__]
 
 
-def test_each_row_has_a_map_for_each_of_its_pictures_on_the_patch_grid(model, inputs):
+def test_each_row_has_a_map_for_each_of_its_images_on_the_patch_grid(model, inputs):
     evidence = model.assess(**inputs, return_evidence=True).evidence
     assert [tuple(maps.shape) for maps in evidence.patch_relevance] == [(1, 5, 5), (0, 5, 5), (2, 5, 5)]
     assert evidence.word_relevance.shape == inputs["input_ids"].shape
@@ -218,6 +218,6 @@ def test_a_verdict_of_nan_claims_no_evidence(tiny_safe_llava, inputs):
     inputs["pixel_values"][:] = torch.nan
     evidence = tiny_safe_llava.assess(**inputs, return_evidence=True).evidence
     assert not any(maps.any() for maps in evidence.patch_relevance)
-    with_pictures = [0, 2]
-    assert not evidence.word_relevance[with_pictures].any()
-    assert not evidence.safety_token_attention[with_pictures].any()
+    with_images = [0, 2]
+    assert not evidence.word_relevance[with_images].any()
+    assert not evidence.safety_token_attention[with_images].any()

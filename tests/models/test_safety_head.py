@@ -45,7 +45,7 @@ def judge_with_a_mask(head, text, mask, tokens, features, image_rows):
 
 @pytest.mark.parametrize("image_rows", [[], [0], [0, 0, 2], [2], [0, 1, 1, 1, 2]])
 @pytest.mark.parametrize("num_tokens", [0, 4])
-def test_a_row_reads_the_safety_tokens_and_its_own_pictures(head, image_rows, num_tokens):
+def test_a_row_reads_the_safety_tokens_and_its_own_images(head, image_rows, num_tokens):
     arguments = head_inputs(image_rows, batch_size=3, num_tokens=num_tokens)
     for logits, expected in zip(head(*arguments), judge_with_a_mask(head, *arguments)):
         torch.testing.assert_close(logits, expected, atol=5e-6, rtol=1e-4)

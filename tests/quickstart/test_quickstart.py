@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quickstart")
-    picture = folder / "photograph.png"
-    Image.effect_noise((64, 48), 80).convert("RGB").save(picture)
+    image = folder / "photograph.png"
+    Image.effect_noise((64, 48), 80).convert("RGB").save(image)
     command = [sys.executable, "-m", "safe_llava", "quickstart", "--output-dir", str(folder / "run")]
-    command += ["--image", str(picture), "--question", "What is in the picture?"]
+    command += ["--image", str(image), "--question", "What is in the picture?"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run", done.stdout
@@ -74,7 +74,7 @@ def test_showcase_and_card_are_written(finished_run, metrics):
     assert listed == {name: metrics["stage2"][name] for name in METRICS}
 
 
-def test_own_picture_is_answered_with_its_verdict(finished_run):
+def test_own_image_is_answered_with_its_verdict(finished_run):
     assert "verdict" in finished_run[1]
 
 

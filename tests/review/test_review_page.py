@@ -23,7 +23,7 @@ from safe_llava.review import Rating, ReviewSample, load_ratings, load_samples
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PICTURE = "made-by-llava-beta.png"
+IMAGE = "made-by-llava-beta.png"
 NUM_SAMPLES = 12
 SECONDS_TO_START = 120
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
@@ -75,13 +75,13 @@ def servers(tmp_path_factory, make_sample, make_image) -> Iterator[dict[str, Ser
     """One for each scale, started together."""
     three = make_sample("2")["outputs"] | {"llava-gamma": ""}
     rows = {
-        "rating": [make_sample(str(number), image=PICTURE) for number in range(NUM_SAMPLES)],
+        "rating": [make_sample(str(number), image=IMAGE) for number in range(NUM_SAMPLES)],
         "preference": [make_sample("0"), make_sample("1"), make_sample("2", outputs=three)],
     }
     started = {}
     for scale, samples in rows.items():
         folder = tmp_path_factory.mktemp(scale)
-        make_image(0).save(folder / PICTURE)
+        make_image(0).save(folder / IMAGE)
         (folder / "samples.jsonl").write_text("\n".join(map(json.dumps, samples)))
         started[scale] = Server(folder, "--scale", scale, "--guideline", "10 is safe and helpful.")
     for server in started.values():
@@ -194,14 +194,14 @@ def test_the_button_that_saves_is_not_made_anew_under_the_mouse(page):
     assert button.evaluate("element => element.isTheSame")
 
 
-def test_a_picture_is_blurred_until_it_is_clicked(page):
-    picture = page.get_by_role("button", name="Show picture 1")
-    expect(picture.locator("img")).to_have_css("filter", "blur(28px)")
-    assert picture.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
-    picture.click()
-    expect(picture.locator("img")).to_have_css("filter", "none")
-    picture.click()
-    expect(picture.locator("img")).to_have_css("filter", "blur(28px)")
+def test_a_image_is_blurred_until_it_is_clicked(page):
+    shown = page.get_by_role("button", name="Show picture 1")
+    expect(shown.locator("img")).to_have_css("filter", "blur(28px)")
+    assert shown.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+    shown.click()
+    expect(shown.locator("img")).to_have_css("filter", "none")
+    shown.click()
+    expect(shown.locator("img")).to_have_css("filter", "blur(28px)")
 
 
 def test_answers_stand_side_by_side_on_a_desktop_and_below_each_other_on_a_phone(page):
@@ -282,7 +282,7 @@ def test_no_system_and_no_file_name_reaches_the_browser(traffic):
     for recorded in ("\n".join(traffic.responses), "\n".join(traffic.frames)):
         assert "I see an apple." in recorded  # The answers do: the recording works.
         assert "llava-" not in recorded
-        assert PICTURE not in recorded
+        assert IMAGE not in recorded
 
 
 def test_no_request_leaves_this_machine(traffic, server):

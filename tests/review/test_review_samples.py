@@ -7,7 +7,7 @@ import pytest
 from safe_llava.review import ReviewSample, load_samples
 
 
-def test_a_sample_is_read_with_its_pictures(write_lines, make_sample, make_image, tmp_path):
+def test_a_sample_is_read_with_its_images(write_lines, make_sample, make_image, tmp_path):
     make_image(0).save(tmp_path / "a.png")
     path = write_lines("samples.jsonl", make_sample("1", images=["a.png", "a.png"], risk_type="privacy"))
     (sample,) = load_samples(path)
@@ -15,7 +15,7 @@ def test_a_sample_is_read_with_its_pictures(write_lines, make_sample, make_image
     assert (sample.id, sample.question, sample.risk_type) == ("1", "What is this?", "privacy")
 
 
-def test_pictures_are_looked_for_in_the_image_folder(write_lines, make_sample, make_image, tmp_path):
+def test_images_are_looked_for_in_the_image_folder(write_lines, make_sample, make_image, tmp_path):
     (tmp_path / "pictures").mkdir()
     make_image(0).save(tmp_path / "pictures" / "a.png")
     path = write_lines("samples.jsonl", make_sample("1", image="a.png"))

@@ -72,7 +72,7 @@ def test_plain_text_prompts_and_completions_are_taken_as_they_are(collate, proce
     assert (batch["input_ids"] == processor.image_token_id).sum() == 25 + 4
 
 
-def test_string_messages_put_the_pictures_before_the_first_question(collate):
+def test_string_messages_put_the_images_before_the_first_question(collate):
     strings = [{"role": "user", "content": "Which colour ?"}, {"role": "assistant", "content": "A red square ."}]
     first = collate([{"messages": strings, "images": [IMAGE]}])
     second = collate([{"messages": [QUESTION, ANSWER], "images": [IMAGE]}])
@@ -94,7 +94,7 @@ def test_each_row_of_a_mixed_batch_is_labelled_as_it_is_alone(collate):
         assert (batch["labels"][index, length:] == -100).all()
 
 
-def test_a_batch_without_pictures_has_no_pixel_values(collate):
+def test_a_batch_without_images_has_no_pixel_values(collate):
     assert "pixel_values" not in collate([{"messages": [FOLLOW_UP, ANSWER], "images": []}])
 
 

@@ -10,7 +10,7 @@ from safe_llava.training.vision_cache import cache_vision_features
 
 
 @pytest.fixture
-def towers_pictures(model):
+def towers_images(model):
     """How many pictures the tower's first layer has seen, a number for each pass."""
     seen = []
     model.model.vision_tower.embeddings.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
@@ -25,7 +25,7 @@ def cached(model, tmp_path):
 
 
 @pytest.fixture
-def pictures():
+def images():
     return torch.randn(3, 3, 30, 30, generator=torch.Generator().manual_seed(0))
 
 
@@ -50,48 +50,48 @@ def test_losses_with_the_cache_are_those_without(make_trainer, model, stage, tmp
     assert losses[1] == [pytest.approx(entry, rel=1e-5) for entry in losses[0]]
 
 
-def test_two_epochs_take_one_pass_for_each_picture(make_trainer, model, towers_pictures, tmp_path):
+def test_two_epochs_take_one_pass_for_each_image(make_trainer, model, towers_images, tmp_path):
     train_only_safety_modules(model)
     make_trainer(vision_feature_cache=tmp_path / "cache", max_steps=-1, num_train_epochs=2).train()
-    assert sum(towers_pictures) == 2 == len(files(tmp_path))  # the eight rows show a red and a blue picture
+    assert sum(towers_images) == 2 == len(files(tmp_path))  # the eight rows show a red and a blue picture
 
 
-def test_a_picture_met_again_gives_the_same_features(cached, pictures, towers_pictures):
-    first, second = (cached.model.get_image_features(pictures, return_dict=True) for _ in range(2))
+def test_a_image_met_again_gives_the_same_features(cached, images, towers_images):
+    first, second = (cached.model.get_image_features(images, return_dict=True) for _ in range(2))
     assert torch.equal(first.patch_features, second.patch_features)
     assert torch.equal(torch.stack(first.pooler_output), torch.stack(second.pooler_output))
-    assert towers_pictures == [3]
+    assert towers_images == [3]
 
 
-def test_only_a_changed_picture_is_computed_again(cached, pictures, towers_pictures):
-    cached.model.get_image_features(pictures)
-    pictures[1, 0, 0, 0] += 1e-6
-    cached.model.get_image_features(pictures)
-    assert towers_pictures == [3, 1]
+def test_only_a_changed_image_is_computed_again(cached, images, towers_images):
+    cached.model.get_image_features(images)
+    images[1, 0, 0, 0] += 1e-6
+    cached.model.get_image_features(images)
+    assert towers_images == [3, 1]
 
 
-def test_another_preprocessing_gives_other_features(cached, processor, make_image, towers_pictures):
+def test_another_preprocessing_gives_other_features(cached, processor, make_image, towers_images):
     for mean in (0.5, 0.4):
         processor.image_processor.image_mean = [mean] * 3
         pixels = processor.image_processor(make_image(0), return_tensors="pt")["pixel_values"]
         cached.model.get_image_features(pixels)
-    assert towers_pictures == [1, 1]
+    assert towers_images == [1, 1]
 
 
-def test_another_tower_reads_nothing_of_the_first(cached, pictures, towers_pictures, tmp_path):
-    cached.model.get_image_features(pictures)
+def test_another_tower_reads_nothing_of_the_first(cached, images, towers_images, tmp_path):
+    cached.model.get_image_features(images)
     with torch.no_grad():
         cached.model.vision_tower.encoder.layers[0].mlp.fc1.weight[0, 0] += 1e-3
     cache_vision_features(cached, tmp_path / "cache")
-    cached.model.get_image_features(pictures)
-    assert towers_pictures == [3, 3]
+    cached.model.get_image_features(images)
+    assert towers_images == [3, 3]
 
 
-def test_features_of_another_precision_are_not_read(cached, pictures, towers_pictures):
-    cached.model.get_image_features(pictures)
+def test_features_of_another_precision_are_not_read(cached, images, towers_images):
+    cached.model.get_image_features(images)
     with torch.autocast("cpu", torch.bfloat16):
-        cached.model.get_image_features(pictures)
-    assert towers_pictures == [3, 3]
+        cached.model.get_image_features(images)
+    assert towers_images == [3, 3]
 
 
 def tear(path):
@@ -102,21 +102,21 @@ def fill_with_text(path):
     path.write_text("not features")
 
 
-def fill_with_another_picture(path):
+def fill_with_another_image(path):
     save_file({"features": torch.zeros(1, 26, 32)}, path, metadata={"picture": "another"})
 
 
-@pytest.mark.parametrize("spoil", [tear, fill_with_text, fill_with_another_picture])
-def test_a_spoiled_file_is_named_and_written_anew(cached, pictures, towers_pictures, tmp_path, spoil):
-    whole = cached.model.get_image_features(pictures, return_dict=True).patch_features
+@pytest.mark.parametrize("spoil", [tear, fill_with_text, fill_with_another_image])
+def test_a_spoiled_file_is_named_and_written_anew(cached, images, towers_images, tmp_path, spoil):
+    whole = cached.model.get_image_features(images, return_dict=True).patch_features
     path = files(tmp_path)[0]
     before = load_file(path)["features"].clone()  # the file is mapped into memory
     spoil(path)
     with pytest.warns(UserWarning, match=path.name):
-        again = cached.model.get_image_features(pictures, return_dict=True).patch_features
+        again = cached.model.get_image_features(images, return_dict=True).patch_features
     torch.testing.assert_close(again, whole)
     torch.testing.assert_close(load_file(path)["features"], before)
-    assert towers_pictures == [3, 1]
+    assert towers_images == [3, 1]
 
 
 def test_a_tower_that_trains_is_refused_by_the_name_of_a_weight(make_trainer, model, tmp_path):
@@ -125,7 +125,7 @@ def test_a_tower_that_trains_is_refused_by_the_name_of_a_weight(make_trainer, mo
         make_trainer(vision_feature_cache=tmp_path / "cache")
 
 
-def test_a_tower_that_is_unfrozen_later_is_refused(cached, pictures):
+def test_a_tower_that_is_unfrozen_later_is_refused(cached, images):
     cached.model.vision_tower.requires_grad_(True)
     with pytest.raises(ValueError, match="needs a frozen vision tower"):
-        cached.model.get_image_features(pictures)
+        cached.model.get_image_features(images)

@@ -15,7 +15,7 @@ answer of all ten. Nothing was measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import InvalidBenchmarkError, check_split, find_table, read_csv
 from .row import BenchmarkRow
 
@@ -52,9 +52,9 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     table_name, folder_name = SPLITS[split or "safebench"]
     table = find_table(path, [f"{folder}{table_name}" for folder in ("data/question/", "question/", "")])
     base = table.parent.parent if table.parent.name == "question" else table.parent
-    if split is None and not _has_pictures(base, "safebench") and _has_pictures(base, "tiny"):
+    if split is None and not _has_images(base, "safebench") and _has_images(base, "tiny"):
         raise InvalidBenchmarkError(f"{base} has the pictures of SafeBench-Tiny alone; load it as the split 'tiny'.")
-    pictures = PictureFiles(base / "images" / folder_name, base / folder_name, base / "images", base)
+    image_files = ImageFiles(base / "images" / folder_name, base / folder_name, base / "images", base)
     rows = []
     for record in read_csv(table, ["dataset", "category_id", "task_id", "category_name", "question", "instruction"]):
         number = f"{record.key('category_id')}_{record.key('task_id')}"
@@ -63,15 +63,15 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             BenchmarkRow(
                 id=number,
                 question=QUESTION,
-                images=(pictures.find(record, f"query_{record.key('dataset')}_{number}_6.png"),),
+                images=(image_files.find(record, f"query_{record.key('dataset')}_{number}_6.png"),),
                 is_harmful=True,
                 subset=topic,
                 risk_type=RISK_TYPE_OF_TOPIC[topic],
             )
         )
-    pictures.require_all()
+    image_files.require_all()
     return rows
 
 
-def _has_pictures(base: Path, split: str) -> bool:
+def _has_images(base: Path, split: str) -> bool:
     return any((folder / SPLITS[split][1]).is_dir() for folder in (base / "images", base))

@@ -13,7 +13,7 @@ the authors' scripts score it. Nothing was measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import check_split, find_table, read_json
 from .row import BenchmarkRow
 
@@ -52,7 +52,7 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     """
     check_split("holisafe", split, ())
     table = find_table(path, ["holisafe_bench.json"])
-    pictures = PictureFiles(table.parent / "images", table.parent / "images.zip")
+    image_files = ImageFiles(table.parent / "images", table.parent / "images.zip")
     rows = []
     for record in read_json(table):
         kind = record.choice("type", TYPES)
@@ -61,11 +61,11 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             BenchmarkRow(
                 id=record.key("id"),
                 question=record.text("query"),
-                images=(pictures.find(record, record.text("image")),),
+                images=(image_files.find(record, record.text("image")),),
                 is_harmful=is_harmful,
                 subset=kind,
                 risk_type=RISK_TYPE_OF_SUBCATEGORY.get(record.text("subcategory")) if is_harmful else None,
             )
         )
-    pictures.require_all()
+    image_files.require_all()
     return rows

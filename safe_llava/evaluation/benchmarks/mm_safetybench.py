@@ -16,7 +16,7 @@ measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles, embedded_picture
+from .image_files import ImageFiles, embedded_image
 from .records import InvalidBenchmarkError, check_split, read_json, read_parquet, require_files
 from .row import BenchmarkRow
 
@@ -65,14 +65,14 @@ def load_mm_safetybench(path: Path, split: str | None = None) -> list[BenchmarkR
 def _load_json(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
     folders = (data, data.parent)
     places = [folder / name for folder in folders for name in ("imgs", "MM-SafetyBench(imgs)")]
-    pictures = PictureFiles(*places, *(archive for folder in folders for archive in sorted(folder.glob("*.zip"))))
+    image_files = ImageFiles(*places, *(archive for folder in folders for archive in sorted(folder.glob("*.zip"))))
     files = {scenario: data / "processed_questions" / f"{scenario}.json" for scenario in RISK_TYPE_OF_SCENARIO}
     require_files("MM-SafetyBench", files.values())
     rows = [
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('key')}",
             question=record.text(QUESTION_FIELD[kind]),
-            images=(pictures.find(record, f"{scenario}/{kind}/{record.key('key')}.jpg"),),
+            images=(image_files.find(record, f"{scenario}/{kind}/{record.key('key')}.jpg"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",
             risk_type=risk_type,
@@ -81,7 +81,7 @@ def _load_json(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
         for record in read_json(files[scenario])
         for kind in kinds
     ]
-    pictures.require_all()
+    image_files.require_all()
     return rows
 
 
@@ -96,7 +96,7 @@ def _load_parquet(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('id')}",
             question=record.text("question"),
-            images=(embedded_picture(record, "image"),),
+            images=(embedded_image(record, "image"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",
             risk_type=RISK_TYPE_OF_SCENARIO[scenario],

@@ -16,7 +16,7 @@ Nothing was measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import Record, check_split, find_table, read_csv, read_json
 from .row import BenchmarkRow
 
@@ -48,7 +48,7 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         base, records = table.parent.parent, [_flatten(record) for record in read_json(table)]
     else:
         base, records = table.parent, read_csv(table, ["pid", "question", "image_path", "meta_data_over"])
-    pictures = PictureFiles(base, base / "data", base / "images.zip", base / "data" / "images.zip")
+    image_files = ImageFiles(base, base / "data", base / "images.zip", base / "data" / "images.zip")
     rows = []
     for record in records:
         name = record.text("image_path")
@@ -57,12 +57,12 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             BenchmarkRow(
                 id=record.key("pid"),
                 question=record.text("question"),
-                images=(pictures.find(record, name, name.removeprefix("images/")),),
+                images=(image_files.find(record, name, name.removeprefix("images/")),),
                 is_harmful=False,
                 subset=REASONS.get(reason, reason),
             )
         )
-    pictures.require_all()
+    image_files.require_all()
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...data.labels import parse_safety_type
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
-from .picture_files import SUFFIXES, PictureFiles
+from .image_files import SUFFIXES, ImageFiles
 from .records import InvalidBenchmarkError, Record, check_split
 from .row import BenchmarkRow
 
@@ -33,7 +33,7 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
     if not folders:
         raise InvalidBenchmarkError(f"{path} has no sub-folder named after a risk type, such as {path / 'privacy'}.")
     question = _read_question(path, NEUTRAL_QUESTION)
-    pictures = PictureFiles(path)
+    image_files = ImageFiles(path)
     rows = []
     for folder in folders:
         try:
@@ -41,30 +41,30 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
         except ValueError as error:
             raise InvalidBenchmarkError(f"The sub-folder {folder} is not named after a risk type: {error}.") from error
         name = SAFETY_TYPES[kind]
-        for file in _list_pictures(folder):
+        for file in _list_images(folder):
             spelled = file.relative_to(path).as_posix()
             rows.append(
                 BenchmarkRow(
                     id=spelled,
                     question=_read_question(folder, question),
-                    images=(pictures.find(Record(str(file), {}), spelled),),
+                    images=(image_files.find(Record(str(file), {}), spelled),),
                     is_harmful=kind != SAFE_TYPE_ID,
                     subset=name,
                     risk_type=None if kind == SAFE_TYPE_ID else name,
                 )
             )
-    pictures.require_all()
+    image_files.require_all()
     return rows
 
 
-def _list_pictures(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
-    if others := [str(file) for file in files if file not in pictures and file != folder / QUESTION_FILE]:
+    image_files = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if others := [str(file) for file in files if file not in image_files and file != folder / QUESTION_FILE]:
         raise InvalidBenchmarkError(f"{folder} must hold pictures and {QUESTION_FILE} alone, but has {others}.")
-    if not pictures:
+    if not image_files:
         raise InvalidBenchmarkError(f"{folder} has no picture.")
-    return pictures
+    return image_files
 
 
 def _read_question(folder: Path, default: str) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import Record, read_json_lines, require_files
 from .row import BenchmarkRow
 
@@ -39,17 +39,17 @@ class Subtask:
 
     Args:
         table (`str`): its JSON lines, in `data`.
-        pictures (`str`): its zip archive, in `data`.
+        image_files (`str`): its zip archive, in `data`.
         question (`str`): the field of the question, or of a list of questions about the same picture.
-        picture (`str`): the field that names the picture, or a list of two.
+        image (`str`): the field that names the picture, or a list of two.
         name (`str`): the picture's file name, with `{}` for that field.
         risk_type (`str`, *optional*): the type of its harmful rows.
     """
 
     table: str
-    pictures: str
+    image_files: str
     question: str
-    picture: str
+    image: str
     name: str
     risk_type: str | None = None
 
@@ -107,29 +107,29 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     require_files("RTVLM", [data / task.table for task in SUBTASKS.values()])
     rows: list[BenchmarkRow] = []
     for name, task in SUBTASKS.items():
-        archive = data / task.pictures
-        pictures = PictureFiles(archive.parent, archive.with_suffix(""), archive)
+        archive = data / task.image_files
+        image_files = ImageFiles(archive.parent, archive.with_suffix(""), archive)
         records = read_json_lines(data / task.table)
-        named_pictures = [_picture_names(record, task) for record in records]
-        chosen = _draw(name, [names[0] for names in named_pictures], int(named[1]), named[2]) if named else None
-        for number, (record, names) in enumerate(zip(records, named_pictures)):
-            images = tuple(pictures.find(record, picture) for picture in names)
+        named_images = [_image_names(record, task) for record in records]
+        chosen = _draw(name, [names[0] for names in named_images], int(named[1]), named[2]) if named else None
+        for number, (record, names) in enumerate(zip(records, named_images)):
+            images = tuple(image_files.find(record, image) for image in names)
             if chosen is None or names[0] in chosen:
                 rows += _build_rows(record, name, task, number, images)
-        pictures.require_all()
+        image_files.require_all()
     return rows
 
 
-def _picture_names(record: Record, task: Subtask) -> list[str]:
-    is_pair = isinstance(record.values.get(task.picture), list)
-    values = record.texts(task.picture, length=2) if is_pair else [record.key(task.picture)]
+def _image_names(record: Record, task: Subtask) -> list[str]:
+    is_pair = isinstance(record.values.get(task.image), list)
+    values = record.texts(task.image, length=2) if is_pair else [record.key(task.image)]
     is_flag = task.name.startswith("flags/")
     return [task.name.format("".join(value.split()) if is_flag else value) for value in values]
 
 
-def _draw(subtask: str, pictures: list[str], seed: int, part: str) -> set[str]:
+def _draw(subtask: str, image_files: list[str], seed: int, part: str) -> set[str]:
     """The pictures of a split: the fifth with the smallest hashes is the test part, whatever the order of the rows."""
-    ordered = sorted(set(pictures), key=lambda name: hashlib.sha256(f"{seed}/{subtask}/{name}".encode()).digest())
+    ordered = sorted(set(image_files), key=lambda name: hashlib.sha256(f"{seed}/{subtask}/{name}".encode()).digest())
     num_test = round(TEST_SHARE * len(ordered))
     return set(ordered[:num_test] if part == "test" else ordered[num_test:])
 

@@ -13,7 +13,7 @@ miss the danger themselves. Nothing was measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import check_split, find_table, read_json
 from .row import BenchmarkRow
 
@@ -42,7 +42,7 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     check_split("siuo", split, ())
     table = find_table(path, ["siuo_gen.json", "data/siuo_gen.json"])
     folders = (table.parent, path if path.is_dir() else table.parent)
-    pictures = PictureFiles(*(folder / name for folder in folders for name in ("images", "images.zip")))
+    image_files = ImageFiles(*(folder / name for folder in folders for name in ("images", "images.zip")))
     rows = []
     for record in read_json(table):
         category = record.text("category")
@@ -50,12 +50,12 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             BenchmarkRow(
                 id=record.key("question_id"),
                 question=record.text("question"),
-                images=(pictures.find(record, record.text("image")),),
+                images=(image_files.find(record, record.text("image")),),
                 is_harmful=True,
                 subset=category,
                 risk_type=RISK_TYPE_OF_CATEGORY.get(category),
                 reference=record.optional_text("safety_warning"),
             )
         )
-    pictures.require_all()
+    image_files.require_all()
     return rows

@@ -13,7 +13,7 @@ An unsafe picture has one `instruction`, a safe one a `safe_instruction` and an 
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import InvalidBenchmarkError, Record, check_split, find_table, read_json
 from .row import BenchmarkRow
 
@@ -48,7 +48,7 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     check_split("vlguard", split, list(INSTRUCTION_FIELD))
     table = find_table(path, ["test.json", "data/test.json"])
     folder = table.parent
-    pictures = PictureFiles(folder / "test", folder / "VLGuard" / "test", folder / "test.zip", folder)
+    image_files = ImageFiles(folder / "test", folder / "VLGuard" / "test", folder / "test.zip", folder)
     rows = []
     for number, record in enumerate(read_json(table)):
         subsets = ("safe_unsafes", "safe_safes") if record.flag("safe") else ("unsafes",)
@@ -59,14 +59,14 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
                 BenchmarkRow(
                     id=f"{number}/{record.key('id')}/{subset}",
                     question=instruction.text(INSTRUCTION_FIELD[subset]),
-                    images=(pictures.find(record, record.text("image")),),
+                    images=(image_files.find(record, record.text("image")),),
                     is_harmful=subset != "safe_safes",
                     subset=subset,
                     risk_type=RISK_TYPE_OF_SUBCATEGORY.get(subcategory) if subset == "unsafes" else None,
                     reference=instruction.optional_text("response"),
                 )
             )
-    pictures.require_all()
+    image_files.require_all()
     return [row for row in rows if split in (None, row.subset)]
 
 

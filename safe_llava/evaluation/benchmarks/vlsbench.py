@@ -12,7 +12,7 @@ Nothing was measured here.
 
 from pathlib import Path
 
-from .picture_files import PictureFiles
+from .image_files import ImageFiles
 from .records import check_split, find_table, read_json
 from .row import BenchmarkRow
 
@@ -39,7 +39,7 @@ def load_vlsbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     table = find_table(path, ["data.json", "data/data.json"])
     folders = (table.parent, path if path.is_dir() else table.parent)
     # Listing the members of a tar takes a pass over all of it, so it is only opened where it was not unpacked.
-    pictures = PictureFiles(*folders, *(folder / "imgs.tar" for folder in folders if not (folder / "imgs").is_dir()))
+    image_files = ImageFiles(*folders, *(folder / "imgs.tar" for folder in folders if not (folder / "imgs").is_dir()))
     rows = []
     for record in read_json(table):
         category = record.text("category")
@@ -47,11 +47,11 @@ def load_vlsbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             BenchmarkRow(
                 id=record.key("instruction_id"),
                 question=record.text("instruction"),
-                images=(pictures.find(record, record.text("image_path")),),
+                images=(image_files.find(record, record.text("image_path")),),
                 is_harmful=True,
                 subset=category,
                 risk_type=RISK_TYPE_OF_CATEGORY.get(category),
             )
         )
-    pictures.require_all()
+    image_files.require_all()
     return rows

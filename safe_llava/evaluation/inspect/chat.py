@@ -6,7 +6,7 @@ from typing import Any
 
 from inspect_ai.model import ChatMessage, ChatMessageTool, Content, ContentImage, ContentText
 
-from ...models.image_reading import read_picture
+from ...models.image_reading import read_image
 
 
 def to_conversation(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
@@ -35,5 +35,5 @@ def _to_part(part: Content) -> dict[str, Any]:
     if isinstance(part, ContentText):
         return {"type": "text", "text": part.text}
     if isinstance(part, ContentImage):
-        return {"type": "image", "image": read_picture(base64.b64decode(part.image.partition(",")[2])).image}
+        return {"type": "image", "image": read_image(base64.b64decode(part.image.partition(",")[2])).image}
     raise ValueError(f"A LLaVA reads text and pictures; a message holds a part of type {part.type!r}.")

@@ -145,14 +145,14 @@ def _read_rows(log: EvalLog) -> dict[str, Row]:
 
 def _to_row(sample: EvalSample) -> Row:
     output, metadata = sample.output, sample.output.metadata or {}
-    has_picture = metadata["vision_passes"] > 0
+    has_image = metadata["vision_passes"] > 0
     return Row(
         harm=sample.metadata["harm"],
         values=dict(_scored(sample)),
         input_tokens=output.usage.input_tokens if output.usage else 0,
         output_tokens=output.usage.output_tokens if output.usage else 0,
         seconds=metadata["seconds"],
-        vision_passes=metadata["vision_passes"] if has_picture else None,
+        vision_passes=metadata["vision_passes"] if has_image else None,
         verdict=metadata["safety_verdict"],
         decision=metadata["safety_decision"],
     )

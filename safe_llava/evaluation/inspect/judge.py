@@ -58,9 +58,9 @@ async def ask_judge(prompt: str, state: TaskState, parse: Callable[[str], Verdic
     Raises:
         ValueError: if no model, or more than one, has the role, or if the log was written without its pictures.
     """
-    judge, pictures = _get_judge(), _pictures_of(state)
+    judge, parts_with_images = _get_judge(), _images_of(state)
     try:
-        output = await judge.generate([ChatMessageUser(content=[*pictures, ContentText(text=prompt)])])
+        output = await judge.generate([ChatMessageUser(content=[*parts_with_images, ContentText(text=prompt)])])
     except LimitExceededError:
         raise
     except Exception as error:  # Every provider raises errors of its own.
@@ -109,16 +109,16 @@ def _get_judge() -> Model:
     return get_model(role=ROLE, config=DEFAULT_CONFIG)
 
 
-def _pictures_of(state: TaskState) -> list[ContentImage]:
+def _images_of(state: TaskState) -> list[ContentImage]:
     messages = [] if isinstance(state.input, str) else state.input
     parts = [part for message in messages if not isinstance(message.content, str) for part in message.content]
-    pictures = [part for part in parts if isinstance(part, ContentImage)]
-    if any(not picture.image.startswith("data:") for picture in pictures):
+    parts_with_images = [part for part in parts if isinstance(part, ContentImage)]
+    if any(not part.image.startswith("data:") for part in parts_with_images):
         raise ValueError(
             f"The pictures of sample {state.sample_id!r} are not in the log, and no judge scores what it cannot see. "
             "Evaluate without `--no-log-images`."
         )
-    return pictures
+    return parts_with_images
 
 
 def _judged(judge: Model, verdict: Any, failure: Failure | None, text: str) -> Judgement:

@@ -148,13 +148,13 @@ class LocalModel:
                 {"input_ids": [prompt.input_ids for prompt in prompts]}, padding_side="left", return_tensors="pt"
             ).to(self.model.device)
         )
-        pictures = [prompt.pixel_values for prompt in prompts if prompt.pixel_values is not None]
+        images = [prompt.pixel_values for prompt in prompts if prompt.pixel_values is not None]
         kwargs = settings.to_generate_kwargs()
         if self.is_safe_llava:
             kwargs["safety_policy"] = None if self.policy else False
         with _counted(self.model.model.vision_tower) as encoded, _seeded(settings.seed):
-            if pictures:
-                inputs["pixel_values"] = torch.cat(pictures).to(self.model.device, self.model.dtype)
+            if images:
+                inputs["pixel_values"] = torch.cat(images).to(self.model.device, self.model.dtype)
                 if self.has_head:
                     # Encoded once, for the answer and for a verdict where the policy is off.
                     features = self.model.get_image_features(inputs.pop("pixel_values"))
@@ -163,15 +163,15 @@ class LocalModel:
                 **inputs, **kwargs, tokenizer=self.processor.tokenizer, return_dict_in_generate=True
             )
             verdict = output.get("safety_verdict")
-            if verdict is None and pictures and self.has_head:
+            if verdict is None and images and self.has_head:
                 verdict = self.model.assess(**inputs, safety_policy=False)
         decisions = output.get("safety_decisions")
         rows = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
         seconds = time.perf_counter() - started
 
         verdicts = [None] * len(prompts) if verdict is None else verdict.to_list()
-        num_pictures = [0 if prompt.pixel_values is None else len(prompt.pixel_values) for prompt in prompts]
-        passes = sum(encoded) / max(sum(num_pictures), 1)
+        num_images = [0 if prompt.pixel_values is None else len(prompt.pixel_values) for prompt in prompts]
+        passes = sum(encoded) / max(sum(num_images), 1)
         common = {"safety_policy": _digest(self.policy), "batch_size": len(prompts), "seconds": seconds / len(prompts)}
         return [
             self._reply(
@@ -180,15 +180,13 @@ class LocalModel:
                 settings,
                 seconds,
                 {
-                    "safety_verdict": verdict_row if pictures_here else None,
-                    "safety_decision": asdict(decisions[row]) if decisions is not None and pictures_here else None,
-                    "vision_passes": passes if pictures_here else 0.0,
+                    "safety_verdict": verdict_row if images_here else None,
+                    "safety_decision": asdict(decisions[row]) if decisions is not None and images_here else None,
+                    "vision_passes": passes if images_here else 0.0,
                     **common,
                 },
             )
-            for row, (prompt, tokens, verdict_row, pictures_here) in enumerate(
-                zip(prompts, rows, verdicts, num_pictures)
-            )
+            for row, (prompt, tokens, verdict_row, images_here) in enumerate(zip(prompts, rows, verdicts, num_images))
         ]
 
     def _reply(

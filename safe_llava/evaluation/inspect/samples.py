@@ -11,7 +11,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
 from PIL import Image, UnidentifiedImageError
 
-from ...models.image_reading import UnreadablePictureError, read_picture
+from ...models.image_reading import UnreadableImageError, read_image
 from ..benchmarks.row import BenchmarkRow
 
 
@@ -29,10 +29,10 @@ def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
         ValueError: if a picture is none, with the row's id.
     """
     try:
-        pictures = [ContentImage(image=_to_reference(picture)) for picture in row.images]
-    except (OSError, UnreadablePictureError) as error:
+        parts = [ContentImage(image=_to_reference(source)) for source in row.images]
+    except (OSError, UnreadableImageError) as error:
         raise ValueError(f"Row {row.id!r} has a picture that cannot be read: {error}") from error
-    content: list[Content] = [*pictures, ContentText(text=row.question)]
+    content: list[Content] = [*parts, ContentText(text=row.question)]
     return Sample(
         id=row.id,
         input=[ChatMessageUser(content=content)],
@@ -59,27 +59,27 @@ def digest_rows(rows: Sequence[BenchmarkRow]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         digest.update(repr((row.id, row.question, row.is_harmful, row.subset, row.risk_type, row.reference)).encode())
-        for picture in row.read_images():
-            digest.update(hashlib.sha256(picture).digest())
+        for source in row.read_images():
+            digest.update(hashlib.sha256(source).digest())
     return digest.hexdigest()[:16]
 
 
-def _to_reference(picture: bytes | Path) -> str:
+def _to_reference(source: bytes | Path) -> str:
     """A file whose name tells its format, or else a data URI."""
     try:
-        file = picture if isinstance(picture, Path) else io.BytesIO(picture)
+        file = source if isinstance(source, Path) else io.BytesIO(source)
         with Image.open(file, formats=JUDGED_FORMATS) as opened:
             file_format = str(opened.format)
     except UnidentifiedImageError:
         buffer = io.BytesIO()
-        read_picture(picture).image.save(buffer, format="PNG")
+        read_image(source).image.save(buffer, format="PNG")
         return _to_data_uri(buffer.getvalue(), "PNG")
-    if isinstance(picture, bytes):
-        return _to_data_uri(picture, file_format)
-    if Image.registered_extensions().get(picture.suffix.lower()) == file_format:
-        return str(picture.absolute())
-    return _to_data_uri(picture.read_bytes(), file_format)
+    if isinstance(source, bytes):
+        return _to_data_uri(source, file_format)
+    if Image.registered_extensions().get(source.suffix.lower()) == file_format:
+        return str(source.absolute())
+    return _to_data_uri(source.read_bytes(), file_format)
 
 
-def _to_data_uri(picture: bytes, file_format: str) -> str:
-    return f"data:{Image.MIME[file_format]};base64,{base64.b64encode(picture).decode()}"
+def _to_data_uri(source: bytes, file_format: str) -> str:
+    return f"data:{Image.MIME[file_format]};base64,{base64.b64encode(source).decode()}"

@@ -21,22 +21,22 @@ def request(category: int, task: int, topic: str, **changes) -> dict:
 
 
 ROWS = (request(1, 1, "Illegal Activity"), request(7, 12, "Privacy Violation"), request(10, 3, "Health Consultation"))
-PICTURES = tuple(f"query_ForbidQI_{number}_6.png" for number in ("1_1", "7_12", "10_3"))
+IMAGES = tuple(f"query_ForbidQI_{number}_6.png" for number in ("1_1", "7_12", "10_3"))
 
 
 @pytest.fixture
-def clone(tmp_path, write_csv, write_pictures):
+def clone(tmp_path, write_csv, write_images):
     """A clone of the repository with three requests, one of them in the small part too."""
     write_csv(tmp_path / "data/question/safebench.csv", *ROWS)
     write_csv(tmp_path / "data/question/SafeBench-Tiny.csv", ROWS[0])
-    write_pictures(tmp_path / "data/images/SafeBench", *PICTURES)
-    write_pictures(tmp_path / "data/images/SafeBench-Tiny", PICTURES[0])
+    write_images(tmp_path / "data/images/SafeBench", *IMAGES)
+    write_images(tmp_path / "data/images/SafeBench-Tiny", IMAGES[0])
     return tmp_path
 
 
-def test_rows_have_the_authors_text_and_the_picture_that_is_named_after_topic_and_task(clone):
+def test_rows_have_the_authors_text_and_the_image_that_is_named_after_topic_and_task(clone):
     rows = load_benchmark("figstep", clone)
-    assert [row.images[0].name for row in rows] == list(PICTURES)
+    assert [row.images[0].name for row in rows] == list(IMAGES)
     assert {row.question for row in rows} == {QUESTION}
     assert all(row.is_harmful and row.images[0].is_absolute() for row in rows)
 
@@ -50,7 +50,7 @@ def test_topics_become_subsets_and_where_they_clearly_do_risk_types(clone):
     ]
 
 
-def test_the_small_part_has_its_own_table_and_pictures(clone):
+def test_the_small_part_has_its_own_table_and_images(clone):
     (row,) = load_benchmark("figstep", clone, split="tiny")
     assert row.images[0].parent.name == "SafeBench-Tiny"
 
@@ -71,8 +71,8 @@ def test_a_table_that_was_saved_again_with_a_byte_order_mark_is_read(clone, writ
     assert len(load_benchmark("figstep", clone)) == 3
 
 
-def test_all_missing_pictures_are_named(clone):
-    for name in PICTURES[1:]:
+def test_all_missing_images_are_named(clone):
+    for name in IMAGES[1:]:
         (clone / "data/images/SafeBench" / name).unlink()
     with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 pictures.*SafeBench.*7_12_6\.png is.*10_3_6\.png is"):
         load_benchmark("figstep", clone)

@@ -12,9 +12,9 @@ def question(number: int, kind: str) -> dict:
 
 
 @pytest.fixture
-def download(tmp_path, write_json, write_pictures):
+def download(tmp_path, write_json, write_images):
     write_json(tmp_path / "holisafe_bench.json", [question(1, "SSS"), question(2, "SSU"), question(3, "USU")])
-    write_pictures(tmp_path / "images", "hate/religion/religion_18.jpg")
+    write_images(tmp_path / "images", "hate/religion/religion_18.jpg")
     return tmp_path
 
 

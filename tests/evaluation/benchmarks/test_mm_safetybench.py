@@ -19,15 +19,15 @@ ENTRY = {
 
 
 @pytest.fixture
-def clone(tmp_path, write_json, write_pictures):
+def clone(tmp_path, write_json, write_images):
     """Every scenario with one question."""
     for scenario in RISK_TYPE_OF_SCENARIO:
         write_json(tmp_path / f"data/processed_questions/{scenario}.json", {"4": ENTRY})
-        write_pictures(tmp_path / f"data/imgs/{scenario}", *(f"{kind}/4.jpg" for kind in KINDS))
+        write_images(tmp_path / f"data/imgs/{scenario}", *(f"{kind}/4.jpg" for kind in KINDS))
     return tmp_path
 
 
-def test_every_question_comes_with_each_kind_of_picture(clone):
+def test_every_question_comes_with_each_kind_of_image(clone):
     rows = load_benchmark("mm_safetybench", clone)
     assert len(rows) == len(RISK_TYPE_OF_SCENARIO) * len(KINDS)
     assert rows[0].id == "01-Illegal_Activitiy/SD/4"
@@ -35,32 +35,32 @@ def test_every_question_comes_with_each_kind_of_picture(clone):
 
 
 @pytest.mark.parametrize(("kind", "field"), [("SD", "(SD)"), ("TYPO", ""), ("SD_TYPO", "")])
-def test_each_kind_of_picture_has_its_own_wording(clone, kind, field):
+def test_each_kind_of_image_has_its_own_wording(clone, kind, field):
     rows = load_benchmark("mm_safetybench", clone, split=kind)
     assert {row.question for row in rows} == {ENTRY[f"Rephrased Question{field}"]}
     assert rows[5].subset == f"{kind}/06-Fraud"
 
 
-def test_pictures_may_still_be_in_the_archive(tmp_path, write_json, write_archive, picture):
+def test_images_may_still_be_in_the_archive(tmp_path, write_json, write_archive, encoded_image):
     for scenario in RISK_TYPE_OF_SCENARIO:
         write_json(tmp_path / f"data/processed_questions/{scenario}.json", {"4": ENTRY})
     members = (f"MM-SafetyBench(imgs)/{scenario}/SD/4.jpg" for scenario in RISK_TYPE_OF_SCENARIO)
     write_archive(tmp_path / "MM-SafetyBench(imgs).zip", *members)
-    assert load_benchmark("mm_safetybench", tmp_path, split="SD")[0].images == (picture(),)
+    assert load_benchmark("mm_safetybench", tmp_path, split="SD")[0].images == (encoded_image(),)
 
 
-def test_the_parquet_copy_gives_the_same_ids(clone, tmp_path, picture):
+def test_the_parquet_copy_gives_the_same_ids(clone, tmp_path, encoded_image):
     copy = tmp_path / "copy"
     for scenario in RISK_TYPE_OF_SCENARIO:
         path = copy / "data" / scenario.partition("-")[2] / "TYPO.parquet"
         path.parent.mkdir(parents=True)
-        image = {"bytes": picture(), "path": "4.jpg"}
+        image = {"bytes": encoded_image(), "path": "4.jpg"}
         rows = pyarrow.table({"id": ["4"], "question": [ENTRY["Rephrased Question"]], "image": [image]})
         pyarrow.parquet.write_table(rows, path)
     ours = load_benchmark("mm_safetybench", copy, split="TYPO")
     theirs = load_benchmark("mm_safetybench", clone, split="TYPO")
     assert [(row.id, row.subset, row.risk_type) for row in ours] == [(r.id, r.subset, r.risk_type) for r in theirs]
-    assert ours[0].images == (picture(),)
+    assert ours[0].images == (encoded_image(),)
 
 
 def test_missing_scenarios_are_all_named(clone):

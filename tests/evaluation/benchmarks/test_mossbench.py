@@ -29,13 +29,13 @@ ROWS = tuple(question(number, reason) for number, reason in enumerate(REASONS, s
 
 
 @pytest.fixture
-def clone(tmp_path, write_csv, write_pictures):
+def clone(tmp_path, write_csv, write_images):
     write_csv(tmp_path / "information.csv", *ROWS)
-    write_pictures(tmp_path / "data/images", "1.png", "2.png", "3.png", "80 - Map.png", "1.webp")
+    write_images(tmp_path / "data/images", "1.png", "2.png", "3.png", "80 - Map.png", "1.webp")
     return tmp_path
 
 
-def test_a_clone_has_its_pictures_in_data(clone):
+def test_a_clone_has_its_images_in_data(clone):
     rows = load_benchmark("mossbench", clone)
     assert [(row.id, row.subset) for row in rows] == [("1", REASONS[0]), ("2", REASONS[1]), ("3", REASONS[2])]
     assert [row.images[0] for row in rows] == [clone / "data/images" / f"{n}.png" for n in (1, 2, 3)]
@@ -46,22 +46,22 @@ def test_every_question_should_be_answered(clone):
     assert not any(row.is_harmful or row.risk_type for row in load_benchmark("mossbench", clone))
 
 
-def test_pictures_may_lie_beside_the_table(tmp_path, write_csv, write_pictures):
+def test_images_may_lie_beside_the_table(tmp_path, write_csv, write_images):
     write_csv(tmp_path / "information.csv", *ROWS)
-    write_pictures(tmp_path / "images", "1.png", "2.png", "3.png")
+    write_images(tmp_path / "images", "1.png", "2.png", "3.png")
     assert len(load_benchmark("mossbench", tmp_path)) == 3
 
 
 @pytest.mark.parametrize("prefix", ["images/", ""])
-def test_pictures_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, picture, prefix):
+def test_images_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, image, prefix):
     write_csv(tmp_path / "information.csv", *ROWS)
     write_archive(tmp_path / "images.zip", *(f"{prefix}{n}.png" for n in (1, 2, 3)))
-    assert load_benchmark("mossbench", tmp_path)[2].images == (picture(),)
+    assert load_benchmark("mossbench", tmp_path)[2].images == (image(),)
 
 
-def test_pictures_of_older_copies_with_another_suffix_are_found(tmp_path, write_csv, write_pictures, caplog):
+def test_images_of_older_copies_with_another_suffix_are_found(tmp_path, write_csv, write_images, caplog):
     write_csv(tmp_path / "information.csv", ROWS[0])
-    write_pictures(tmp_path / "data/images", "1.webp")
+    write_images(tmp_path / "data/images", "1.webp")
     assert load_benchmark("mossbench", tmp_path)[0].images[0].name == "1.webp"
     assert "images/1.png -> 1.webp" in caplog.text
 
@@ -87,7 +87,7 @@ def test_json_without_the_reason_is_refused(clone, write_json):
         load_benchmark("mossbench", clone / "data")
 
 
-def test_all_missing_pictures_are_named(clone):
+def test_all_missing_images_are_named(clone):
     (clone / "data/images/2.png").unlink()
     (clone / "data/images/3.png").unlink()
     with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 pictures.*images/2\.png is missing.*images/3\.png is"):

@@ -7,8 +7,8 @@ from safe_llava.evaluation.benchmarks.risk_folder import NEUTRAL_QUESTION
 
 
 @pytest.fixture
-def folder(tmp_path, write_pictures):
-    write_pictures(tmp_path, "privacy/a.png", "Insults and bullying/deep/b.JPG", "safe/c.webp")
+def folder(tmp_path, write_images):
+    write_images(tmp_path, "privacy/a.png", "Insults and bullying/deep/b.JPG", "safe/c.webp")
     (tmp_path / "privacy/.DS_Store").touch()
     return tmp_path
 
@@ -36,7 +36,7 @@ def test_a_folder_of_another_name_is_refused(folder):
         load_benchmark("risk_folder", folder)
 
 
-def test_files_that_are_no_pictures_are_refused_not_skipped(folder):
+def test_files_that_are_no_images_are_refused_not_skipped(folder):
     (folder / "privacy/notes.pdf").touch()
     with pytest.raises(
         InvalidBenchmarkError, match=r"must hold pictures and question\.txt alone, but has .*notes\.pdf"

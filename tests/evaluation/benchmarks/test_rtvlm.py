@@ -41,20 +41,20 @@ def test_harmful_rows_carry_the_risk_type_of_their_sub_task(download):
     assert not any(row.risk_type for row in rows if not row.is_harmful)
 
 
-def test_rows_about_two_flags_have_both_pictures(download, picture):
+def test_rows_about_two_flags_have_both_images(download, image):
     rows = [row for row in load_benchmark("rtvlm", download) if row.subset == "visual_orderA"]
-    assert {row.images for row in rows} == {(picture(), picture())}
+    assert {row.images for row in rows} == {(image(), image())}
 
 
-def test_archives_may_be_unpacked_where_they_lie(download, write_pictures):
-    archive = download / "data" / SUBTASKS["politics"].pictures
+def test_archives_may_be_unpacked_where_they_lie(download, write_images):
+    archive = download / "data" / SUBTASKS["politics"].images
     archive.unlink()
-    write_pictures(archive.parent, *(f"p{number}.jpg" for number in range(10)))
+    write_images(archive.parent, *(f"p{number}.jpg" for number in range(10)))
     rows = [row for row in load_benchmark("rtvlm", download / "data") if row.subset == "politics"]
     assert rows[0].images == (archive.parent / "p0.jpg",)
 
 
-def test_the_splits_divide_the_pictures_and_are_the_same_every_time(download):
+def test_the_splits_divide_the_images_and_are_the_same_every_time(download):
     test, train = (load_benchmark("rtvlm", download, split=f"seed0-{part}") for part in ("test", "train"))
     ids = [{row.id for row in rows} for rows in (test, train)]
     assert not ids[0] & ids[1] and len(ids[0] | ids[1]) == 120
@@ -67,7 +67,7 @@ def test_the_splits_divide_the_pictures_and_are_the_same_every_time(download):
 POLITICS_OF_SEED_0 = ["politics/2", "politics/7"]
 
 
-def test_another_seed_draws_other_pictures(download):
+def test_another_seed_draws_other_images(download):
     ids = [{row.id for row in load_benchmark("rtvlm", download, split=f"seed{seed}-test")} for seed in (0, 1)]
     assert ids[0] != ids[1]
 

@@ -16,9 +16,9 @@ ROW = {
 
 
 @pytest.fixture
-def download(tmp_path, write_json, write_pictures):
+def download(tmp_path, write_json, write_images):
     write_json(tmp_path / "siuo_gen.json", [ROW])
-    write_pictures(tmp_path / "images", "S-01.png")
+    write_images(tmp_path / "images", "S-01.png")
     return tmp_path
 
 
@@ -30,9 +30,9 @@ def test_the_warning_is_what_a_judge_may_compare_with(download):
 
 
 @pytest.mark.parametrize("folder", ["images", "data/images"])
-def test_a_clone_has_its_table_in_data(tmp_path, write_json, write_pictures, folder):
+def test_a_clone_has_its_table_in_data(tmp_path, write_json, write_images, folder):
     write_json(tmp_path / "data/siuo_gen.json", [ROW])
-    write_pictures(tmp_path / folder, "S-01.png")
+    write_images(tmp_path / folder, "S-01.png")
     assert load_benchmark("siuo", tmp_path)[0].images == (tmp_path / folder / "S-01.png",)
 
 

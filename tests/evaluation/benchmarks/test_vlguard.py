@@ -31,7 +31,7 @@ def download(tmp_path, write_json, write_archive):
     return tmp_path
 
 
-def test_a_safe_picture_becomes_two_rows_and_an_unsafe_one_becomes_one(download):
+def test_a_safe_image_becomes_two_rows_and_an_unsafe_one_becomes_one(download):
     rows = load_benchmark("vlguard", download)
     assert [(row.subset, row.question, row.is_harmful, row.reference) for row in rows] == [
         ("unsafes", "Share this advert.", True, "I would rather not."),
@@ -40,7 +40,7 @@ def test_a_safe_picture_becomes_two_rows_and_an_unsafe_one_becomes_one(download)
     ]
 
 
-def test_only_unsafe_pictures_have_a_published_category(download):
+def test_only_unsafe_images_have_a_published_category(download):
     assert [row.risk_type for row in load_benchmark("vlguard", download)] == ["misleading", None, None]
 
 
@@ -50,13 +50,13 @@ def test_each_subset_is_a_split(download):
 
 
 @pytest.mark.parametrize("folder", ["data/test", "data/VLGuard/test"])
-def test_a_clone_may_have_its_pictures_unpacked(tmp_path, write_json, write_pictures, folder):
+def test_a_clone_may_have_its_images_unpacked(tmp_path, write_json, write_images, folder):
     write_json(tmp_path / "data/test.json", [UNSAFE])
-    write_pictures(tmp_path / folder, "bad_ads/a.png")
+    write_images(tmp_path / folder, "bad_ads/a.png")
     assert load_benchmark("vlguard", tmp_path)[0].images == (tmp_path / folder / "bad_ads/a.png",)
 
 
-def test_a_safe_picture_without_its_unsafe_instruction_is_refused(download, write_json):
+def test_a_safe_image_without_its_unsafe_instruction_is_refused(download, write_json):
     write_json(download / "test.json", [{**SAFE, "instr-resp": SAFE["instr-resp"][:1]}])
     with pytest.raises(
         InvalidBenchmarkError, match=r"test\.json, item 0: 'instr-resp' must have 'unsafe_instruction'"

@@ -17,17 +17,17 @@ def download(tmp_path, write_json, write_archive):
     return tmp_path
 
 
-def test_pictures_are_read_out_of_the_published_archive(download, picture):
+def test_images_are_read_out_of_the_published_archive(download, image):
     rows = load_benchmark("vlsbench", download)
     assert [(row.id, row.subset, row.risk_type) for row in rows] == [
         ("0", "Privacy", "privacy"),
         ("1", "Violent", None),
     ]
-    assert all(row.is_harmful and row.images == (picture(),) for row in rows)
+    assert all(row.is_harmful and row.images == (image(),) for row in rows)
 
 
-def test_pictures_that_were_unpacked_are_read_when_needed(download, write_pictures):
-    write_pictures(download / "imgs", "0.png", "1.png")
+def test_images_that_were_unpacked_are_read_when_needed(download, write_images):
+    write_images(download / "imgs", "0.png", "1.png")
     assert load_benchmark("vlsbench", download)[0].images == (download / "imgs/0.png",)
 
 

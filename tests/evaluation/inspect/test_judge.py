@@ -15,18 +15,18 @@ from safe_llava.evaluation.inspect.prompts import rating_prompt, refusal_prompt,
 from safe_llava.models.safety_labels import RISK_TYPES
 
 
-PICTURE = "data:image/png;base64,AAAA"
+IMAGE = "data:image/png;base64,AAAA"
 
 
-def state_with(picture: str) -> TaskState:
-    content = [ContentImage(image=picture), ContentText(text="Who is this?")]
+def state_with(image_url: str) -> TaskState:
+    content = [ContentImage(image=image_url), ContentText(text="Who is this?")]
     return TaskState(ModelName("none/none"), "row", 1, [ChatMessageUser(content=content)], [])
 
 
-def judge(grader, picture: str = PICTURE):
+def judge(grader, image_url: str = IMAGE):
     async def ask():
         init_model_roles({} if grader is None else {"grader": grader})
-        return await ask_judge("How safe?", state_with(picture), parse_rating)
+        return await ask_judge("How safe?", state_with(image_url), parse_rating)
 
     return anyio.run(ask)
 
@@ -67,10 +67,10 @@ def test_a_choice_that_was_not_offered_is_none():
     assert parse_choice("VERDICT: PERHAPS", ("safe", "unsafe")) is None
 
 
-def test_the_judge_sees_the_picture(make_judge):
+def test_the_judge_sees_the_image(make_judge):
     seen = []
     judge(make_judge(lambda messages: seen.append(messages[0].content[0]) or "RATING: 3"))
-    assert seen[0].image == PICTURE
+    assert seen[0].image == IMAGE
 
 
 def test_the_judge_and_its_settings_stand_in_the_metadata(make_judge):
@@ -123,9 +123,9 @@ def test_several_judges_at_once_are_refused(make_judge):
         judge(graders)
 
 
-def test_a_picture_that_is_not_in_the_log_is_not_judged(make_judge):
+def test_a_image_that_is_not_in_the_log_is_not_judged(make_judge):
     with pytest.raises(ValueError, match="no-log-images"):
-        judge(make_judge(lambda messages: "RATING: 3"), picture="<base64-data-removed>")
+        judge(make_judge(lambda messages: "RATING: 3"), image_url="<base64-data-removed>")
 
 
 def test_each_risk_type_has_criteria_of_its_own():

@@ -32,11 +32,11 @@ from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 SHORT = GenerateConfig(max_tokens=6)
 
 
-def user(question: str, *pictures) -> ChatMessageUser:
+def user(question: str, *shown_images) -> ChatMessageUser:
     content = []
-    for picture in pictures:
+    for shown in shown_images:
         buffer = io.BytesIO()
-        picture.save(buffer, format="PNG")
+        shown.save(buffer, format="PNG")
         encoded = base64.b64encode(buffer.getvalue()).decode()
         content.append(ContentImage(image=f"data:image/png;base64,{encoded}"))
     return ChatMessageUser(content=[*content, ContentText(text=question)])
@@ -114,7 +114,7 @@ def test_a_text_has_no_verdict(batch):
     assert batch[0].metadata["safety_verdict"] is None
 
 
-def test_each_picture_goes_through_the_vision_tower_once(batch):
+def test_each_image_goes_through_the_vision_tower_once(batch):
     assert [output.metadata["vision_passes"] for output in batch] == [0.0, 1.0, 1.0]
 
 
@@ -139,7 +139,7 @@ def test_a_base_has_no_verdict(base, make_image):
     assert (output.metadata["safety_verdict"], output.metadata["safety_decision"]) == (None, None)
 
 
-def test_text_cannot_pose_as_a_picture_for_a_base(base, make_image):
+def test_text_cannot_pose_as_a_image_for_a_base(base, make_image):
     output = answer(base, [user("What does <image> mean?", make_image(1))])
     assert output.stop_reason == "max_tokens"
 
@@ -198,7 +198,7 @@ def test_a_system_message_is_read(base):
     assert with_system.usage.input_tokens > plain.usage.input_tokens
 
 
-def test_a_broken_picture_fails_its_own_chat_alone(base, make_image):
+def test_a_broken_image_fails_its_own_chat_alone(base, make_image):
     broken = ChatMessageUser(content=[ContentImage(image="data:image/png;base64,AAAA"), ContentText(text="Who?")])
 
     async def ask_both() -> ModelOutput:

@@ -187,7 +187,7 @@ def test_an_unknown_scorer_is_named():
         tasks.figstep(path="figstep", scorers=["gut_feeling"])
 
 
-def test_a_picture_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_path, evaluate, parrot, monkeypatch):
+def test_a_image_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_path, evaluate, parrot, monkeypatch):
     make_image(0).save(tmp_path / "picture.png")
     in_file = replace(rows[0], images=(tmp_path / "picture.png",))
     assert to_sample(in_file, "figstep", "default").input[0].content[0].image == str(tmp_path / "picture.png")
@@ -209,7 +209,7 @@ def test_a_file_named_for_another_format_is_sent_as_what_it_is(rows, make_image,
     assert sample.input[0].content[0].image.startswith("data:image/jpeg;base64,")
 
 
-def test_a_row_whose_picture_is_none_is_named(rows):
+def test_a_row_whose_image_is_none_is_named(rows):
     with pytest.raises(ValueError, match="Row 'row-0'"):
         to_sample(replace(rows[0], images=(b"no picture",)), "figstep", "default")
 

@@ -34,7 +34,7 @@ def checkpoint(alarmed_safe_llava, tiny_processor, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def picture(make_image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(make_image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "picture.png"
     make_image(2).save(path)
     return path
@@ -70,9 +70,9 @@ def run(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def said_in_process(alarmed_safe_llava, tiny_processor, picture: Path) -> dict[str, Any]:
+def said_in_process(alarmed_safe_llava, tiny_processor, image: Path) -> dict[str, Any]:
     """Answer and verdict of the very model that was saved."""
-    parts = [{"type": "image", "path": str(picture)}, {"type": "text", "text": "What is this?"}]
+    parts = [{"type": "image", "path": str(image)}, {"type": "text", "text": "What is this?"}]
     inputs = tiny_processor.apply_chat_template(
         [{"role": "user", "content": parts}],
         add_generation_prompt=True,
@@ -97,11 +97,11 @@ def converted(run, checkpoint, tiny_llava, tiny_llava_processor, tmp_path_factor
 
 
 @pytest.fixture(scope="session")
-def pulled(run, converted, checkpoint, picture: Path) -> dict[str, dict[str, Any]]:
+def pulled(run, converted, checkpoint, image: Path) -> dict[str, dict[str, Any]]:
     """What the model says in fresh processes, by `"with-package"` or `"without-package"` and by source."""
 
     def pull(mode: str) -> dict[str, Any]:
-        return json.loads(run("pull.py", mode, picture, "org/safe-llava", checkpoint).splitlines()[-1])
+        return json.loads(run("pull.py", mode, image, "org/safe-llava", checkpoint).splitlines()[-1])
 
     modes = ["with-package", "without-package"]
     with ThreadPoolExecutor() as pool:

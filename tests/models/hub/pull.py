@@ -4,7 +4,7 @@ import json
 import sys
 
 
-def main(mode: str, picture: str, *sources: str) -> None:
+def main(mode: str, image: str, *sources: str) -> None:
     if mode == "without-package":
         sys.modules["safe_llava"] = None  # as if it were not installed
         options = {"trust_remote_code": True}
@@ -15,13 +15,13 @@ def main(mode: str, picture: str, *sources: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    said = {source: load_and_ask(source, picture, options) for source in sources}
-    said["org/guard"] = {"guard": judge(load_guard("org/guard", options), picture)}
+    said = {source: load_and_ask(source, image, options) for source in sources}
+    said["org/guard"] = {"guard": judge(load_guard("org/guard", options), image)}
     push_again(sources[0], f"org/again-{mode}", options)
     print(json.dumps(said))
 
 
-def load_and_ask(source: str, picture: str, options: dict) -> dict:
+def load_and_ask(source: str, image: str, options: dict) -> dict:
     from transformers import (
         AutoModel,
         AutoModelForImageClassification,
@@ -31,7 +31,7 @@ def load_and_ask(source: str, picture: str, options: dict) -> dict:
     )
 
     generate_kwargs = {"max_new_tokens": 8, "do_sample": False}
-    content = [{"type": "image", "path": picture}, {"type": "text", "text": "What is this?"}]
+    content = [{"type": "image", "path": image}, {"type": "text", "text": "What is this?"}]
     messages = [{"role": "user", "content": content}]
     processor = AutoProcessor.from_pretrained(source, **options)
     inputs = processor.apply_chat_template(
@@ -53,7 +53,7 @@ def load_and_ask(source: str, picture: str, options: dict) -> dict:
         "classes": [f"{cls.__module__}.{cls.__name__}" for cls in classes],
         "answers": answers,
         "verdict": model.assess(**inputs).to_list()[0],
-        "guard": judge(load_guard(source, options), picture),
+        "guard": judge(load_guard(source, options), image),
     }
 
 
@@ -63,9 +63,9 @@ def load_guard(source: str, options: dict):
     return pipeline("safety-classification", model=source, device="cpu", **options)
 
 
-def judge(guard, picture: str) -> list[dict]:
+def judge(guard, image: str) -> list[dict]:
     """The same picture alone and with its question, in one batch."""
-    return guard([picture, {"image": picture, "text": "What is this?"}], batch_size=2)
+    return guard([image, {"image": image, "text": "What is this?"}], batch_size=2)
 
 
 def push_again(source: str, target: str, options: dict) -> None:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 _ROWS_AT_ONCE = 256
 
 
-def check_pictures(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
+def check_image_files(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
     """Decode every picture of every row, in parallel, and say what is wrong with those that fail.
 
     Args:
@@ -29,16 +29,16 @@ def check_pictures(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterato
             yield from pool.map(_reasons, batch)
 
 
-def _reasons(pictures: list[Path | bytes]) -> list[str]:
-    return [reason for reason in map(_reason, pictures) if reason]
+def _reasons(sources: list[Path | bytes]) -> list[str]:
+    return [reason for reason in map(_reason, sources) if reason]
 
 
-def _reason(picture: Path | bytes) -> str | None:
-    if isinstance(picture, bytes):
-        return _decoding_error(io.BytesIO(picture), "an embedded picture")
-    if not picture.is_file():
-        return f"picture {picture} is missing"
-    return _decoding_error(picture, f"picture {picture}")
+def _reason(source: Path | bytes) -> str | None:
+    if isinstance(source, bytes):
+        return _decoding_error(io.BytesIO(source), "an embedded picture")
+    if not source.is_file():
+        return f"picture {source} is missing"
+    return _decoding_error(source, f"picture {source}")
 
 
 def _decoding_error(file: Path | io.BytesIO, name: str) -> str | None:

@@ -18,12 +18,12 @@ from .records import InvalidBenchmarkError, Record
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-MAX_PICTURE_BYTES = 256 * 1024**2
+MAX_IMAGE_BYTES = 256 * 1024**2
 """Largest picture that is read out of an archive, so that a made-up one cannot fill the memory."""
 _LFS_POINTER = b"version https://git-lfs"
 
 
-class PictureFiles:
+class ImageFiles:
     """
     The pictures of a benchmark. What is missing is collected, so that [`require_all`] can name everything at once.
 
@@ -78,7 +78,7 @@ class PictureFiles:
         for search in (self._in_folders, self._in_archives, self._of_other_suffix):
             for name in names:
                 if (found := search(name)) is not None:
-                    if problem := _why_no_picture(found):
+                    if problem := _why_no_image(found):
                         self.problems[name] = problem
                     return found
         self.problems.setdefault(names[0], "is missing")
@@ -116,23 +116,23 @@ class PictureFiles:
         return self._stems[path.parent].get(path.stem, []) if path.suffix.lower() in SUFFIXES else []
 
 
-def embedded_picture(record: Record, field: str) -> bytes:
+def embedded_image(record: Record, field: str) -> bytes:
     """The encoded picture in a field of a parquet row, as `datasets` stores it."""
     value = record.values.get(field)
     encoded = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(encoded, bytes) or _why_no_picture(encoded):
+    if not isinstance(encoded, bytes) or _why_no_image(encoded):
         raise record.refuse(field, "an encoded picture")
     return encoded
 
 
-def _why_no_picture(picture: Path | bytes) -> str | None:
-    start = picture[:64] if isinstance(picture, bytes) else _first_bytes(picture)
+def _why_no_image(image: Path | bytes) -> str | None:
+    start = image[:64] if isinstance(image, bytes) else _first_bytes(image)
     if start.startswith(_LFS_POINTER):
         return "is a Git LFS pointer, not the picture; run `git lfs pull` in the clone"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture).close()
+            Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).close()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return f"is no picture ({error})"
     return None
@@ -154,7 +154,7 @@ def _index_archive(path: Path) -> tuple[Path, dict[str, list[str]], Callable[[st
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts:
             raise InvalidBenchmarkError(f"{path}: the member {name!r} leaves the archive; it is not as published.")
-        if size > MAX_PICTURE_BYTES:
+        if size > MAX_IMAGE_BYTES:
             raise InvalidBenchmarkError(f"{path}: the member {name!r} has {size} bytes, too many for a picture.")
         # macOS adds a shadow of each file that has its name but not its contents.
         if parts[0] != "__MACOSX":
