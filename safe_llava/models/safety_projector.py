@@ -128,4 +128,4 @@ def _backbone_widths(config: PreTrainedConfig) -> tuple[int, int]:
     return config.vision_config.hidden_size * num_layers, config.text_config.hidden_size
 
 
-SAFETY_PROJECTORS: dict[str, type[nn.Module]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}
+SAFETY_PROJECTORS: dict[str, type[CAbstractor] | type[PatchMLP]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}
