@@ -25,7 +25,7 @@ from transformers import pipeline
 
 # Where the package is installed, `import safe_llava` takes the place of `trust_remote_code`.
 pipe = pipeline("safety-classification", model="org/safe-llava", trust_remote_code=True)
-pipe(["picture.png", {"image": "picture.png", "text": "Who is this?"}], batch_size=8)
+pipe(["image.png", {"image": "image.png", "text": "Who is this?"}], batch_size=8)
 ```
 
 `AutoModelForImageClassification` and `AutoProcessor` load it too; `model.assess(**inputs)` gives the verdict.
