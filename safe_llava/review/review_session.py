@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .ratings import CutOffLine, Rating, append_rating, load_ratings
-from .samples import ReviewSample
+from .review_samples import ReviewSample
 
 
 Scale = Literal["rating", "preference"]

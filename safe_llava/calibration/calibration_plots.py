@@ -1,4 +1,4 @@
-"""The pictures of a calibration report, each a PNG of its own so that a page can place them by its width."""
+"""The plots of a calibration report, each a PNG of its own so that a page can place them by its width."""
 
 import base64
 import io
@@ -32,7 +32,7 @@ def draw_reliability(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndar
         label (`str`): what the probability is of, for the axis.
 
     Returns:
-        `str`: a PNG as a data URI, as are all pictures here.
+        `str`: a PNG as a data URI, as are all plots here.
     """
     with plt.rc_context(_STYLE):
         figure, (curve, histogram) = plt.subplots(

@@ -36,9 +36,9 @@ SCHEMA = pa.schema(
     ]
 )
 """
-Columns of the verdict table. `status` is "judged" or "unreadable", and `reason` says why; `level` and `type` are the
+Columns of the verdict table. `status` is "assessed" or "unreadable", and `reason` says why; `level` and `type` are the
 head's, `action` and `types` what the policy does and for which types; `image_hash` is the 64-bit pHash of the first
-picture. What does not apply is null.
+image. What does not apply is null.
 """
 
 
@@ -69,7 +69,7 @@ def write_part(
         name (`PartName`): which part it is.
         rows (`Sequence[dict]`): its rows; columns that a row leaves out are null.
         is_last (`bool`): whether the shard ends here.
-        cost (`dict[str, float]`): what it took, in seconds and pictures.
+        cost (`dict[str, float]`): what it took, in seconds and images.
     """
     table = pa.Table.from_pylist(list(rows), SCHEMA)
     table = table.replace_schema_metadata({"is_last": json.dumps(is_last), "cost": json.dumps(cost)})
