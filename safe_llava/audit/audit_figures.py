@@ -22,6 +22,9 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
     """
     Counts the assessed rows by the head's type and level.
 
+    Args:
+        table (`pa.Table`): one verdict a row.
+
     Returns:
         `dict`: `rows`, one `{"name", "levels", "all", "flagged"}` for each type. `flagged` counts the rows in which
         the policy acted on the type, so a row may count for several types. Rows whose verdict cannot be trusted, and
@@ -97,6 +100,10 @@ def list_unreadable(table: pa.Table, order: np.ndarray) -> dict[str, Any]:
     """
     Counts the unreadable rows by their reason.
 
+    Args:
+        table (`pa.Table`): one verdict a row.
+        order (`np.ndarray` of shape `(num_rows,)`): the numbers of [`shuffle_keys`], by which examples are chosen.
+
     Returns:
         `dict`: `reasons`, the most frequent ones, each with `reason`, `rows` and `examples` of keys; of the others
         `num_other_reasons` and `num_other_rows`.
@@ -134,7 +141,19 @@ def example_keys(table: pa.Table, rows: np.ndarray, order: np.ndarray) -> list[s
 def largest_groups(
     duplicates: NearDuplicates, rows: np.ndarray, table: pa.Table, order: np.ndarray, num_groups: int
 ) -> list[dict[str, Any]]:
-    """The largest groups with `rows`, how many rows they have, and `examples` of their keys."""
+    """
+    The largest groups of near duplicates.
+
+    Args:
+        duplicates ([`NearDuplicates`]): the groups.
+        rows (`np.ndarray` of shape `(num_grouped_rows,)`): positions in the table of what was grouped.
+        table (`pa.Table`): one verdict a row.
+        order (`np.ndarray` of shape `(num_rows,)`): the numbers of [`shuffle_keys`], by which examples are chosen.
+        num_groups (`int`): how many groups, or all of them where there are fewer.
+
+    Returns:
+        `list[dict]`: of each group `rows`, how many rows it has, and `examples` of their keys.
+    """
     return [
         {"rows": len(duplicates[index]), "examples": example_keys(table, rows[duplicates[index]], order)}
         for index in range(min(num_groups, len(duplicates)))

@@ -30,6 +30,11 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
     flags, those whose verdict is not to be trusted, and those that could not be read. A key that stands for several
     rows is kept only if all of them are.
 
+    Args:
+        output_dir (`Path`): the folder of the audit.
+        plan ([`Plan`]): its plan.
+        source ([`Source`]): its source, of which thumbnails are read.
+
     Returns:
         `dict`: the summary.
     """

@@ -33,6 +33,12 @@ def question_of(value: Any) -> str | None:
     What the user says in a text column: a string, or the turns of a conversation in LLaVA's form (`from`, `value`) or
     in that of chat templates (`role`, `content`), of which all user turns are taken.
 
+    Args:
+        value (`Any`): what the column holds.
+
+    Returns:
+        `str`, *optional*: the question without image placeholders; `None` where there is none.
+
     Raises:
         ValueError: if it is none of these.
     """

@@ -70,11 +70,13 @@ class DatasetSource:
         self.num_shards: int = dataset.num_shards if self.num_rows is None else -(-self.num_rows // shard_size)
 
     def shard_rows(self, shard: int) -> int | None:
+        """How many rows a shard has; `None` where the dataset is streamed."""
         if self.num_rows is None:
             return None
         return min(self._shard_size, self.num_rows - shard * self._shard_size)
 
     def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
+        """The rows of a shard from row `start` on."""
         if isinstance(self._dataset, Dataset):
             first = shard * self._shard_size
             records = self._dataset.select(range(first + start, first + (self.shard_rows(shard) or 0)))
@@ -113,6 +115,9 @@ def load_source_dataset(
         split (`str`, *optional*, defaults to `"train"`): the split.
         config_name (`str`, *optional*): the configuration of a Hub dataset.
         streaming (`bool`, *optional*, defaults to `False`): read while assessing in place of downloading first.
+
+    Returns:
+        `Dataset`, or `IterableDataset` where it is streamed.
 
     Raises:
         ValueError: if `save_to_disk`'s format is to be streamed, or the split is not there.

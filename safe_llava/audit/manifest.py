@@ -38,9 +38,11 @@ class ManifestSource:
         self.num_rows: int | None = self._file.metadata.num_rows
 
     def shard_rows(self, shard: int) -> int:
+        """How many rows a shard has."""
         return self._file.metadata.row_group(shard).num_rows
 
     def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
+        """The rows of a shard from row `start` on."""
         for row in self._file.read_row_group(shard).slice(start).to_pylist():
             images = tuple(Path(os.fsdecode(image)) for image in row["images"])
             yield AuditRow(row["key"], images, row["text"], row["problem"])
@@ -77,6 +79,9 @@ def list_folder(folder: Path, passed_over: Counter[str]) -> Iterator[AuditRow]:
     Args:
         folder (`Path`): the folder.
         passed_over (`Counter[str]`): gets, by suffix, the number of files that are no images.
+
+    Yields:
+        [`AuditRow`]
     """
     for directory, subfolders, names in os.walk(folder, onerror=_raise):
         subfolders.sort()

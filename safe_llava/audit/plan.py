@@ -40,6 +40,7 @@ class Plan:
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
+        """The plan that [`settle_plan`] wrote."""
         values = read_json(path)
         spec = values.pop("spec")
         spec["image_columns"] = tuple(spec["image_columns"])
@@ -66,6 +67,9 @@ def settle_plan(
         part_size (`int`): rows of a part.
         batch_size (`int`, *optional*): rows assessed together. Defaults to what memory holds at the first start.
         is_planner (`bool`, *optional*, defaults to `True`): False waits until another process has made the plan.
+
+    Returns:
+        `tuple` of the [`Plan`] and the [`Source`].
 
     Raises:
         ValueError: if the folder holds an audit of something else, or the source cannot be audited.

@@ -17,6 +17,14 @@ class ShardActor:
     """
     A guard that assesses one shard after the other, and writes the parts itself: what an actor has finished stays
     finished, whatever becomes of the cluster.
+
+    Args:
+        output_dir (`str`): the folder of the audit.
+        device (`str`, *optional*): where to assess. Defaults to the accelerator of the actor, or the CPU.
+        dtype (`str`): the weights' type; "auto" keeps the checkpoint's.
+        workers (`int`): threads that decode images.
+        skip_broken (`bool`): whether a shard that breaks off is finished there.
+        actors (`int`): how many share the work; for the record of the cost.
     """
 
     def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
@@ -56,8 +64,17 @@ def audit_with_ray(
     """
     Assesses shards of a planned audit in an actor pool. `output_dir`, source and model must be there on every node.
 
+    Args:
+        output_dir (`Path`): the folder of the audit.
+        shards (`list[int]`): the shards to assess.
+        num_actors (`int`): how many actors share them.
+        device (`str`, *optional*): where to assess. Defaults to the accelerator of each actor, or the CPU.
+        dtype (`str`): the weights' type; "auto" keeps the checkpoint's.
+        workers (`int`): threads of each actor that decode images.
+        skip_broken_shards (`bool`): whether a shard that breaks off is finished there.
+
     Returns:
-        What is wrong with the shards that could not be read to their end.
+        `list[str]`: what is wrong with the shards that could not be read to their end.
     """
     if not shards:
         return []

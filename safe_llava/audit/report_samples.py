@@ -55,6 +55,9 @@ def score_risk(table: pa.Table) -> np.ndarray:
     section 3.3). Unlike 1 - P(none) it tells sure cases of low risk from sure cases of high risk. It knows nothing of
     the policy, so what a policy lets pass is ranked too.
 
+    Args:
+        table (`pa.Table`): one verdict a row.
+
     Returns:
         `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, none to be trusted, or no
         image, for policies do not act on text alone.

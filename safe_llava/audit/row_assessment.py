@@ -93,6 +93,9 @@ class RowAssessor:
         """
         Assesses rows together, or in halves where memory does not suffice.
 
+        Args:
+            batch (`list[PreparedRow]`): rows without a `reason`.
+
         Returns:
             `list[dict]`: for each row the columns of the verdict table that hold the verdict and the decision.
         """

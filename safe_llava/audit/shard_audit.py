@@ -48,7 +48,8 @@ def audit_shards(
         processes (`int`, *optional*, defaults to 1): how many share the work; for the record of the cost.
 
     Returns:
-        What is wrong with the shards that could not be read to their end; they stay unfinished, to be tried again.
+        `list[str]`: what is wrong with the shards that could not be read to their end; they stay unfinished, to be
+        tried again.
     """
     broken: list[str] = []
     with ThreadPoolExecutor(workers) as pool:

@@ -15,7 +15,13 @@ from .manifest import ManifestSource, list_folder, write_manifest
 
 
 class Source(Protocol):
-    """Rows in shards. The order of the rows in a shard is always the same."""
+    """
+    Rows in shards. The order of the rows in a shard is always the same.
+
+    Args:
+        num_shards (`int`): how many shards there are.
+        num_rows (`int`, *optional*): how many rows; `None` where only reading can tell.
+    """
 
     num_shards: int
     num_rows: int | None
@@ -57,8 +63,13 @@ def prepare_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Counter
     """
     Writes the manifest of a source that needs one: a folder of images or a JSON file.
 
+    Args:
+        spec ([`SourceSpec`]): the source.
+        manifest (`Path`): where the manifest goes.
+        shard_size (`int`): rows of a shard.
+
     Returns:
-        The number of files that were passed over because they are no images, by suffix.
+        `Counter[str]`: the number of files that were passed over because they are no images, by suffix.
 
     Raises:
         ValueError: if there is nothing to audit, or no telling what is.

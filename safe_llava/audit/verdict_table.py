@@ -43,7 +43,13 @@ image. What does not apply is null.
 
 
 class PartName(NamedTuple):
-    """A file of the table: part number `part` of shard number `shard`."""
+    """
+    A file of the table.
+
+    Args:
+        shard (`int`): number of the shard.
+        part (`int`): number of the part in its shard.
+    """
 
     shard: int
     part: int
@@ -105,5 +111,14 @@ def read_num_rows(folder: Path) -> list[int]:
 
 
 def read_verdicts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table, or some of its columns, in the order of the source."""
+    """
+    Reads the verdict table of an audit.
+
+    Args:
+        folder (`Path`): the folder `verdicts` in that of the audit.
+        columns (`Sequence[str]`, *optional*): some of the columns. Defaults to all of them.
+
+    Returns:
+        `pa.Table`: a row for every sample, in the order of the source.
+    """
     return pa.concat_tables([pq.read_table(path, columns=columns) for path in part_paths(folder)])

@@ -166,6 +166,13 @@ def check_target(over_refusal: float | None, recall: float | None) -> tuple[Lite
     """
     What thresholds are to be chosen for, from the two arguments of [`calibrate_policy`].
 
+    Args:
+        over_refusal (`float`, *optional*): its `target_over_refusal`.
+        recall (`float`, *optional*): its `target_recall`.
+
+    Returns:
+        `tuple[str, float]`: `"over_refusal"` or `"recall"`, and the share.
+
     Raises:
         ValueError: if both are given or one is out of range.
     """

@@ -19,8 +19,8 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
         dataset ([`~datasets.Dataset`]): rows with `images`, `safety_level` and `safety_type`.
 
     Returns:
-        The rows with both labels and an image, and how many were left out: `"unlabelled"` (-100), and
-        `"without_image"`, on which policies do not act.
+        `tuple[Dataset, dict[str, int]]`: the rows with both labels and an image, and how many were left out:
+        `"unlabelled"` (-100), and `"without_image"`, on which policies do not act.
     """
     labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
     encoded = dataset.select_columns("images").cast_column("images", List(Image(decode=False)))
@@ -43,8 +43,9 @@ def collect_logits(
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
 
     Returns:
-        The arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape `(num_rows, 4)`, `type_logits`
-        of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and `safety_type` of shape `(num_rows,)`.
+        `dict[str, np.ndarray]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
+        `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and
+        `safety_type` of shape `(num_rows,)`.
 
     Raises:
         ValueError: if a verdict cannot be trusted, or if the model has no safety head.

@@ -45,16 +45,19 @@ def run_calibration(
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
         image_folder (`Path`, *optional*): where the file names of JSON lines start. Defaults to the file's own folder.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
-        target_over_refusal, target_recall, min_examples: see [`calibrate_policy`].
+        target_over_refusal (`float`, *optional*): see [`calibrate_policy`].
+        target_recall (`float`, *optional*): see [`calibrate_policy`].
+        min_examples (`int`, *optional*, defaults to 20): see [`calibrate_policy`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
-        device, dtype: see [`~safe_llava.checkpoints.load_safe_llava`].
+        device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
         update_model (`bool`, *optional*, defaults to `True`):
             Whether to write the policy into the `config.json` of a local model.
 
     Returns:
-        What `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`, `left_out`,
-        `min_examples`, `versions` and `model_updated`.
+        `dict[str, Any]`: what `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`,
+        `left_out`, `min_examples`, `versions` and `model_updated`.
 
     Raises:
         ValueError: if the model has no policy or was never trained, or if dataset or targets are not as described.

@@ -79,9 +79,9 @@ class _Units:
     Ratings by what was rated, then by rater.
 
     Args:
-        scores: by sample and system.
-        outcomes: by sample and pair of systems; 1 where the first won, 0 for a tie, -1 where the second won.
-        types: by sample; positions in `SAFETY_TYPES`.
+        scores (`dict`): by sample and system.
+        outcomes (`dict`): by sample and pair of systems; 1 where the first won, 0 for a tie, -1 where the second won.
+        types (`dict`): by sample; positions in `SAFETY_TYPES`.
     """
 
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=lambda: defaultdict(dict))

@@ -121,6 +121,11 @@ def rank_correlation(
     """
     Spearman's rho or Kendall's tau-b of paired values. No p-value: several outputs of a sample are not independent.
 
+    Args:
+        first (`Sequence[float]`): people's values.
+        second (`Sequence[float]`): the judge's values of the same things.
+        kind (`"spearman"` or `"kendall"`): which of the two.
+
     Returns:
         `dict[str, Any]`: `value` and `n`; `value` is `None`, with a `reason`, where it is undefined.
     """

@@ -76,6 +76,7 @@ class ReviewPage:
         self.place = session.first_unrated()
 
     def build(self) -> None:
+        """Puts everything onto the page."""
         ui.add_css(Path(__file__).with_name("review_page.css"))
         ui.colors(primary="#2457c5")
         self._body()

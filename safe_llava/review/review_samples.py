@@ -47,6 +47,12 @@ class ReviewSample:
 
         It depends on the rater, the sample and the systems' names alone, so that a review which goes on after a break
         shows the same, and no system stands on the left more often than chance has it.
+
+        Args:
+            rater (`str`): name of the rater.
+
+        Returns:
+            `tuple[str, ...]`: the systems from left to right.
         """
 
         def place(system: str) -> str:

@@ -136,6 +136,9 @@ class ReviewSession:
         """
         Writes the form of a sample to the file, unless that says the same already.
 
+        Args:
+            sample ([`ReviewSample`]): the sample.
+
         Raises:
             ValueError: if something is missing.
             OSError: if it could not be written. The form stays as it is.
