@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from safe_llava.audit.table import read_verdicts
+from safe_llava.audit.verdict_table import read_verdicts
 from safe_llava.miniature.dataset import build_dataset
 
 
@@ -204,7 +204,7 @@ def report(
         "seconds": seconds,
         "ratios": ratios,
         "decode_share": summary["cost"]["decode_share"],
-        "pictures_per_second": summary["cost"]["pictures_per_second"],
+        "pictures_per_second": summary["cost"]["images_per_second"],
     }
     path.write_text(json.dumps(results, indent=1) + "\n")
     table = Table(title=f"{summary['rows']} synthetic pictures, {summary['unreadable']} unreadable")

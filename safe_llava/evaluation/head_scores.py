@@ -45,7 +45,7 @@ def score_head(
     >>> dataset, _ = load_safety_dataset("labelled.jsonl")
     >>> scores = score_head(model, processor, dataset)
     >>> scores["level"]["accuracy"]["value"], scores["left_out"]
-    (0.91, {'unlabelled': 0, 'without_picture': 12})
+    (0.91, {'unlabelled': 0, 'without_image': 12})
     ```"""
     rows, left_out = select_rows(dataset)
     if not len(rows):
@@ -94,7 +94,7 @@ def score_verdicts(
     >>> score_verdicts(rows)["risky"]["auroc"]
     {'value': 0.97, 'interval': [0.94, 0.99]}
     ```"""
-    left_out = {"unlabelled": 0, "without_picture": 0, "untrusted": 0}
+    left_out = {"unlabelled": 0, "without_image": 0, "untrusted": 0}
     columns: tuple[list[Any], ...] = ([], [], [], [])
     for number, row in enumerate(rows, start=1):
         if missing := [name for name in _FIELDS if name not in row]:
@@ -102,7 +102,7 @@ def score_verdicts(
         if any(row[name] in (None, UNLABELLED) for name in ("safety_level", "safety_type")):
             left_out["unlabelled"] += 1
         elif not row.get("has_image", True):
-            left_out["without_picture"] += 1
+            left_out["without_image"] += 1
         elif not row.get("trusted", True):
             left_out["untrusted"] += 1
         else:

@@ -13,7 +13,7 @@ IMAGES = {"image": Image(), "question": Value("string"), "name": Value("string")
 
 @pytest.fixture
 def dataset(encoded) -> Dataset:
-    """20 rows: number 3 broken, number 5 without a picture."""
+    """20 rows: number 3 broken, number 5 without an image."""
     images = [{"bytes": encoded(number), "path": None} for number in range(20)]
     images[3] = {"bytes": b"broken", "path": None}
     images[5] = None
@@ -50,7 +50,7 @@ def test_parquet(audit, dataset, tmp_path, rows_by_key, streaming):
     assert rows["row-7"]["text"] == "Who is number 7?"
 
 
-def test_streaming_judges_as_loading_does(audit, dataset, tmp_path, verdicts):
+def test_streaming_assesses_as_loading_does(audit, dataset, tmp_path, verdicts):
     dataset.to_parquet(tmp_path / "rows.parquet")
     for streaming in (False, True):
         audit(tmp_path / "rows.parquet", str(streaming), key_column="name", streaming=streaming)
@@ -85,12 +85,12 @@ def test_webdataset(audit, tar_file, tmp_path, rows_by_key, streaming):
 
 
 def test_raw_columns_of_bytes_are_taken_for_images_when_named(audit, encoded, tmp_path, rows_by_key):
-    Dataset.from_dict({"picture": [encoded(number) for number in range(4)]}).to_parquet(tmp_path / "rows.parquet")
-    audit(tmp_path / "rows.parquet", image_columns=("picture",))
-    assert {row["status"] for row in rows_by_key().values()} == {"judged"}
+    Dataset.from_dict({"photo": [encoded(number) for number in range(4)]}).to_parquet(tmp_path / "rows.parquet")
+    audit(tmp_path / "rows.parquet", image_columns=("photo",))
+    assert {row["status"] for row in rows_by_key().values()} == {"assessed"}
 
 
-def test_several_images_in_a_row_are_judged_together(audit, encoded, tmp_path, rows_by_key):
+def test_several_images_in_a_row_are_assessed_together(audit, encoded, tmp_path, rows_by_key):
     images = [[{"bytes": encoded(number), "path": None} for number in range(size)] for size in (1, 3)]
     features = Features({"images": List(Image())})
     Dataset.from_dict({"images": images}, features=features).to_parquet(tmp_path / "rows.parquet")
@@ -128,7 +128,7 @@ def test_a_tar_that_breaks_off_can_be_taken_as_far_as_it_goes(audit, tar_file, t
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     summary = audit(cut, streaming=True, skip_broken_shards=True).summary
     assert summary["unreadable_reasons"] == {"broken shard": 1}
-    assert verdicts()["status"].to_pylist() == ["judged"] * summary["judged"] + ["unreadable"]
+    assert verdicts()["status"].to_pylist() == ["assessed"] * summary["assessed"] + ["unreadable"]
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_repeated_ids_give_way_to_row_numbers(audit, llava_json, tmp_path, rows_
     assert rows_by_key().keys() == {"0", "1"}
 
 
-def test_an_unpaired_surrogate_is_judged_as_a_question_mark(audit, llava_json, tmp_path, rows_by_key):
+def test_an_unpaired_surrogate_is_assessed_as_a_question_mark(audit, llava_json, tmp_path, rows_by_key):
     folder, records = llava_json
     record = {**records[0], "conversations": [{"from": "human", "value": "Who \ud83d?"}]}
     (tmp_path / "rows.json").write_text(json.dumps([record]))

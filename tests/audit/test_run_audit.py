@@ -3,12 +3,11 @@
 import random
 
 import pytest
-
-from safe_llava.audit import run
+from tqdm.auto import tqdm
 
 
 class KilledError(Exception):
-    """Stands in for a kill between two rows; `tests/audit/test_killed.py` kills for real."""
+    """Stands in for a kill between two rows; `tests/audit/test_audit_command.py` kills for real."""
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def audit_until(audit, monkeypatch):
                 raise KilledError
 
         with monkeypatch.context() as patched:
-            patched.setattr(run.tqdm, "update", stop)
+            patched.setattr(tqdm, "update", stop)
             with pytest.raises(KilledError):
                 audit(*arguments, **options)
 
@@ -44,7 +43,7 @@ def test_a_stopped_audit_goes_on_to_the_same_table(audit, audit_until, image_fol
     assert verdicts().equals(unbroken)
 
 
-def test_what_is_finished_is_not_judged_again(audit, audit_until, image_folder, tmp_path):
+def test_what_is_finished_is_not_assessed_again(audit, audit_until, image_folder, tmp_path):
     audit_until(20, image_folder)
     finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "audit" / "verdicts").glob("shard-*")}
     assert finished
@@ -81,7 +80,7 @@ def test_a_finished_audit_gives_its_summary_again(audit, image_folder):
 
 
 def test_images_that_vanish_meanwhile_are_rows_with_that_reason(audit, audit_until, make_image, tmp_path, rows_by_key):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(20):
         make_image(number).save(folder / f"{number:02}.png")

@@ -29,11 +29,11 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
         calibration ([`Calibration`]): from [`calibrate_policy`].
 
     Returns:
-        `target` (`name`, `share`, `reached`); `counts`; `temperature`; `over_refusal`, the share of harmless rows that
-        the whole policy flags; `recall`, the share of risky rows; `head`, accuracy and calibration error of each
-        classifier; `types`, the same and more for each risk type; `confusion`, counts of true classes (rows) by
-        predicted ones (columns); `notes`, what the reader has to know. Shares come with their 95 % Wilson interval and
-        their counts.
+        `dict[str, Any]`: `target` (`name`, `share`, `reached`); `counts`; `temperature`; `over_refusal`, the share of
+        harmless rows that the whole policy flags; `recall`, the share of risky rows; `head`, accuracy and calibration
+        error of each classifier; `types`, the same and more for each risk type; `confusion`, counts of true classes
+        (rows) by predicted ones (columns); `notes`, what the reader has to know. Shares come with their 95 % Wilson
+        interval and their counts.
     """
     rows = calibration.rows
     risky = rows.risky(calibration.policy)

@@ -9,10 +9,10 @@ import pytest
 from drawn_audit import HOSTILE_KEY, LONG_TEXT, draw_audit, make_flagged, make_summary, make_table, make_unreadable
 from markupsafe import escape
 
-from safe_llava.audit import report
-from safe_llava.audit.report import write_report
-from safe_llava.audit.report_figures import count_types_and_levels, draw_histogram, list_unreadable
-from safe_llava.audit.samples import shuffle_keys
+from safe_llava.audit import audit_report
+from safe_llava.audit.audit_figures import count_types_and_levels, draw_histogram, list_unreadable
+from safe_llava.audit.audit_report import write_report
+from safe_llava.audit.report_samples import shuffle_keys
 
 
 class Tags(HTMLParser):
@@ -57,10 +57,10 @@ def test_the_header_gives_the_summary(page, audit):
         "drawn scenes",
         "org/safe-llava",
         audit.summary["model_version"],
-        "1,093 pictures a second in 2 processes",
+        "1,093 images a second in 2 processes",
     ):
         assert value in page
-    for name in ("rows", "judged", "unreadable", "flagged", "keep", "drop"):
+    for name in ("rows", "assessed", "unreadable", "flagged", "keep", "drop"):
         assert f"<dt>{name}</dt><dd>{audit.summary[name]}" in page
 
 
@@ -76,7 +76,7 @@ def test_the_browser_is_told_to_run_the_pages_own_script_only(page):
 
 
 def test_every_image_starts_blurred(page):
-    buttons = [attrs for tag, attrs in Tags(page).found if attrs.get("class") == "picture" and tag == "button"]
+    buttons = [attrs for tag, attrs in Tags(page).found if attrs.get("class") == "image" and tag == "button"]
     assert buttons
     assert {attrs["aria-pressed"] for attrs in buttons} == {"false"}
 
@@ -86,7 +86,7 @@ def test_a_long_question_is_cut_with_the_whole_at_hand(page):
     assert f"</summary>{LONG_TEXT}”</details>" in page
 
 
-def test_thumbnails_are_asked_for_once_and_not_for_rows_without_a_image(tmp_path):
+def test_thumbnails_are_asked_for_once_and_not_for_rows_without_an_image(tmp_path):
     asked = []
     rows = [make_flagged("a"), {"key": "b"}, {"key": "c", "num_images": 0}, make_unreadable("d", "truncated")]
     table = make_table(*rows)
@@ -95,7 +95,7 @@ def test_thumbnails_are_asked_for_once_and_not_for_rows_without_a_image(tmp_path
 
 
 def test_a_sample_without_a_thumbnail_is_shown_without_one(tmp_path):
-    assert "picture not available" in write(tmp_path / "r.html", {"key": "a"})
+    assert "image not available" in write(tmp_path / "r.html", {"key": "a"})
 
 
 def test_unreadable_rows_are_counted_by_reason_with_examples(page):
@@ -122,7 +122,7 @@ def test_rows_are_counted_by_type_and_level():
     rows = {row["name"]: (row["levels"], row["all"], row["flagged"]) for row in counts["rows"]}
     assert rows["privacy"] == ([0, 1, 0, 1], 2, 2)
     assert rows["safe"] == ([1, 0, 0, 0], 1, 0)
-    assert (counts["untrusted"], counts["without_picture"]) == (1, 1)
+    assert (counts["untrusted"], counts["without_image"]) == (1, 1)
     assert counts["total"] == {"levels": [1, 1, 0, 1], "all": 5, "flagged": 3}
 
 
@@ -148,11 +148,11 @@ def test_a_histogram_has_few_ticks_however_many_rows_there_are():
 
 def test_near_duplicates_among_the_flagged_are_shown_in_groups(tmp_path):
     rows = [make_flagged("a", image_hash="0" * 16), make_flagged("b", image_hash="0" * 15 + "7")]
-    assert "2 flagged rows in 1 group of nearly the same picture" in write(tmp_path / "r.html", *rows)
+    assert "2 flagged rows in 1 group of nearly the same image" in write(tmp_path / "r.html", *rows)
 
 
 def test_the_page_says_where_similar_images_were_too_many_to_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "MAX_DISTINCT", 1)
+    monkeypatch.setattr(audit_report, "MAX_DISTINCT", 1)
     rows = [make_flagged(f"{digit}", image_hash=digit * 16) for digit in "0011f"]
     assert "were not grouped here" in write(tmp_path / "r.html", *rows)
 

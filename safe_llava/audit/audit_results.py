@@ -1,8 +1,6 @@
 """What an audit leaves behind beside the verdict table: a summary, lists of keys to keep and to drop, a report."""
 
-import importlib.metadata
 import io
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..files import atomic_path
+from ..files import atomic_path, describe_versions, write_json
 from ..models.image_reading import UnreadableImageError, read_image
-from ..version import __version__
+from .audit_report import write_report
 from .plan import Plan
-from .report import write_report
-from .samples import find_flagged, find_passed
+from .report_samples import find_flagged, find_passed
 from .sources import Source
-from .table import PartName, part_paths, read_costs, read_num_rows, read_verdicts
+from .verdict_table import PartName, part_paths, read_costs, read_num_rows, read_verdicts
 
 
 PACKAGES = ("transformers", "torch", "datasets", "pillow")
@@ -33,6 +30,11 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
     flags, those whose verdict is not to be trusted, and those that could not be read. A key that stands for several
     rows is kept only if all of them are.
 
+    Args:
+        output_dir (`Path`): the folder of the audit.
+        plan ([`Plan`]): its plan.
+        source ([`Source`]): its source, of which thumbnails are read.
+
     Returns:
         `dict`: the summary.
     """
@@ -45,15 +47,15 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
     _write_lines(output_dir / "keep.txt", kept)
     _write_lines(output_dir / "drop.txt", dropped)
     summary = _summarize(plan, table, folder) | {"keep": len(kept), "drop": len(dropped)}
-    with atomic_path(output_dir / "summary.json") as partial:
-        partial.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(output_dir / "report.html") as partial:
-        write_report(partial, table, summary, lambda keys: _read_thumbnails(folder, table, source, keys))
+    write_json(output_dir / "summary.json", summary)
+    write_report(
+        output_dir / "report.html", table, summary, lambda keys: _read_thumbnails(folder, table, source, keys)
+    )
     return summary
 
 
 def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
-    judged = table.filter(pc.equal(table["status"], "judged"))
+    assessed = table.filter(pc.equal(table["status"], "assessed"))
     flagged = table.filter(pa.array(find_flagged(table)))
     reasons = pc.list_element(pc.split_pattern(table["reason"].drop_null(), ":", max_splits=1), 0)
     return {
@@ -62,18 +64,18 @@ def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
         "model_version": plan.model_version,
         "policy_version": plan.policy_version,
         "rows": len(table),
-        "judged": len(judged),
-        "unreadable": len(table) - len(judged),
-        "untrusted": pc.sum(pc.invert(judged["trusted"])).as_py() or 0,
+        "assessed": len(assessed),
+        "unreadable": len(table) - len(assessed),
+        "untrusted": pc.sum(pc.invert(assessed["trusted"])).as_py() or 0,
         "flagged": len(flagged),
         "duplicate_keys": len(table) - pc.count_distinct(table["key"]).as_py(),
-        "actions": _counts(judged["action"]),
-        "levels": _counts(judged["level"]),
+        "actions": _counts(assessed["action"]),
+        "levels": _counts(assessed["level"]),
         "types": _counts(pc.list_flatten(flagged["types"])),
         "unreadable_reasons": _counts(reasons),
         "files_passed_over": plan.files_passed_over,
         "cost": _cost(read_costs(folder)),
-        "versions": {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "versions": describe_versions(*PACKAGES),
     }
 
 
@@ -88,15 +90,15 @@ def _cost(parts: list[dict[str, float]]) -> dict[str, float]:
     for part in sorted(parts, key=lambda part: part["started"]):
         seconds += max(0.0, part["finished"] - max(part["started"], end))
         end = max(end, part["finished"])
-    decode, judge = (sum(part[name] for part in parts) for name in ("decode_seconds", "judge_seconds"))
-    images = sum(part["pictures"] for part in parts)
+    decode, assess = (sum(part[name] for part in parts) for name in ("decode_seconds", "assess_seconds"))
+    images = sum(part["images"] for part in parts)
     return {
-        "pictures": images,
+        "images": images,
         "seconds": round(seconds, 3),
-        "pictures_per_second": round(images / max(seconds, 1e-9), 2),
+        "images_per_second": round(images / max(seconds, 1e-9), 2),
         "decode_seconds": round(decode, 3),
-        "judge_seconds": round(judge, 3),
-        "decode_share": round(decode / max(decode + judge, 1e-9), 4),
+        "assess_seconds": round(assess, 3),
+        "decode_share": round(decode / max(decode + assess, 1e-9), 4),
         "processes": max(part["processes"] for part in parts),
     }
 

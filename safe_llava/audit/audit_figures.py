@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import NearDuplicates
-from .samples import find_flagged, find_untrusted, read_rows, take_first
+from .report_samples import find_flagged, find_untrusted, read_rows, take_first
 
 
 NUM_BINS = 20
@@ -20,21 +20,24 @@ NUM_EXAMPLES = 5
 
 def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
     """
-    Counts the judged rows by the head's type and level.
+    Counts the assessed rows by the head's type and level.
+
+    Args:
+        table (`pa.Table`): one verdict a row.
 
     Returns:
         `dict`: `rows`, one `{"name", "levels", "all", "flagged"}` for each type. `flagged` counts the rows in which
         the policy acted on the type, so a row may count for several types. Rows whose verdict cannot be trusted, and
-        those without a picture, on which policies do not act, are counted apart as `untrusted` and `without_image`.
+        those without an image, on which policies do not act, are counted apart as `untrusted` and `without_image`.
         `total` is the last row of the table, which counts each sample once and those two kinds too.
     """
-    is_judged = pc.equal(table["status"], "judged").to_numpy()
+    is_assessed = pc.equal(table["status"], "assessed").to_numpy()
     types, levels = (
         pc.fill_null(pc.index_in(table[column], pa.array(names)), -1).to_numpy()
         for column, names in (("type", SAFETY_TYPES), ("level", SAFETY_LEVELS))
     )
-    is_untrusted = is_judged & find_untrusted(table).to_numpy()
-    is_counted = is_judged & ~is_untrusted & (table["num_images"].to_numpy() > 0)
+    is_untrusted = is_assessed & find_untrusted(table).to_numpy()
+    is_counted = is_assessed & ~is_untrusted & (table["num_images"].to_numpy() > 0)
     cells = np.bincount(
         types[is_counted] * len(SAFETY_LEVELS) + levels[is_counted], minlength=len(SAFETY_TYPES) * len(SAFETY_LEVELS)
     ).reshape(len(SAFETY_TYPES), len(SAFETY_LEVELS))
@@ -47,10 +50,10 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
             for name, row in zip(SAFETY_TYPES, cells)
         ],
         "untrusted": int(is_untrusted.sum()),
-        "without_picture": int((is_judged & ~is_untrusted & ~is_counted).sum()),
+        "without_image": int((is_assessed & ~is_untrusted & ~is_counted).sum()),
         "total": {
             "levels": cells.sum(axis=0).tolist(),
-            "all": int(is_judged.sum()),
+            "all": int(is_assessed.sum()),
             "flagged": int(is_flagged.sum()),
         },
     }
@@ -97,6 +100,10 @@ def list_unreadable(table: pa.Table, order: np.ndarray) -> dict[str, Any]:
     """
     Counts the unreadable rows by their reason.
 
+    Args:
+        table (`pa.Table`): one verdict a row.
+        order (`np.ndarray` of shape `(num_rows,)`): the numbers of [`shuffle_keys`], by which examples are chosen.
+
     Returns:
         `dict`: `reasons`, the most frequent ones, each with `reason`, `rows` and `examples` of keys; of the others
         `num_other_reasons` and `num_other_rows`.
@@ -134,7 +141,19 @@ def example_keys(table: pa.Table, rows: np.ndarray, order: np.ndarray) -> list[s
 def largest_groups(
     duplicates: NearDuplicates, rows: np.ndarray, table: pa.Table, order: np.ndarray, num_groups: int
 ) -> list[dict[str, Any]]:
-    """The largest groups with `rows`, how many rows they have, and `examples` of their keys."""
+    """
+    The largest groups of near duplicates.
+
+    Args:
+        duplicates ([`NearDuplicates`]): the groups.
+        rows (`np.ndarray` of shape `(num_grouped_rows,)`): positions in the table of what was grouped.
+        table (`pa.Table`): one verdict a row.
+        order (`np.ndarray` of shape `(num_rows,)`): the numbers of [`shuffle_keys`], by which examples are chosen.
+        num_groups (`int`): how many groups, or all of them where there are fewer.
+
+    Returns:
+        `list[dict]`: of each group `rows`, how many rows it has, and `examples` of their keys.
+    """
     return [
         {"rows": len(duplicates[index]), "examples": example_keys(table, rows[duplicates[index]], order)}
         for index in range(min(num_groups, len(duplicates)))

@@ -12,12 +12,12 @@ import torch
 from tqdm.auto import tqdm
 
 from ..checkpoints import default_device
-from .engine import audit_shards
-from .judge import Judge, PreparedRow
+from .audit_results import write_results
 from .plan import Plan, settle_plan
-from .results import write_results
+from .row_assessment import PreparedRow, RowAssessor
+from .shard_audit import audit_shards
 from .sources import Source, SourceSpec
-from .table import read_progress
+from .verdict_table import read_progress
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def run_audit(
     ray_actors: int | None = None,
 ) -> AuditOutcome:
     """
-    Judges a dataset, or this process' share of it, and goes on where an earlier start was stopped.
+    Assesses a dataset, or this process' share of it, and goes on where an earlier start was stopped.
 
     Under `torchrun` or `accelerate launch` each process takes every `WORLD_SIZE`-th shard, beginning with its `RANK`.
     The processes exchange nothing, so one that is restarted keeps nobody waiting. The last to finish writes the
@@ -61,13 +61,13 @@ def run_audit(
         policy (`dict`, *optional*): fields to change in the stored policy.
         device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
-        batch_size (`int`, *optional*): rows judged together. Defaults to what memory holds.
+        batch_size (`int`, *optional*): rows assessed together. Defaults to what memory holds.
         shard_size (`int`, *optional*, defaults to 1024): rows that a killed process loses at most.
-        workers (`int`, *optional*): threads that decode pictures. Defaults to this process' share of the cores.
+        workers (`int`, *optional*): threads that decode images. Defaults to this process' share of the cores.
         skip_broken_shards (`bool`, *optional*, defaults to `False`):
             Whether to finish a shard that breaks off, such as a truncated tar file, with what it holds. By default it
             stays unfinished, to be tried again.
-        ray_actors (`int`, *optional*): judge in so many Ray actors in place of this process.
+        ray_actors (`int`, *optional*): assess in so many Ray actors in place of this process.
 
     Returns:
         [`AuditOutcome`]
@@ -78,8 +78,8 @@ def run_audit(
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     device = device or default_device()
-    judge = Judge(model, policy, device, dtype)
-    plan, source = settle_plan(output_dir, spec, model, judge, shard_size, batch_size, is_planner=rank == 0)
+    assessor = RowAssessor(model, policy, device, dtype)
+    plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"
     finished, begun = read_progress(folder)
     # A process' share must not depend on what is finished already, or two would take the same shard.
@@ -96,7 +96,7 @@ def run_audit(
         _progress_bar(source, share, finished, begun, shard_size, is_shown=rank == 0) as on_row,
     ):
         broken = audit_shards(
-            judge,
+            assessor,
             source,
             shards,
             begun,
@@ -136,7 +136,7 @@ def _progress_bar(
     done = sum(sizes[shard] or 0 for shard in share if shard in finished)
     done += sum(begun.get(shard, 0) * part_size for shard in share)
     with tqdm(
-        desc="Judging",
+        desc="Assessing",
         total=sum(known) if len(known) == len(sizes) else None,
         initial=done,
         unit=" rows",
@@ -148,7 +148,7 @@ def _progress_bar(
             nonlocal images
             images += len(prepared.row.images)
             seconds = bar.format_dict["elapsed"]
-            bar.set_postfix_str(f"{images / max(seconds, 1e-9):.0f} pictures/s", refresh=False)
+            bar.set_postfix_str(f"{images / max(seconds, 1e-9):.0f} images/s", refresh=False)
             bar.update()
 
         yield on_row

@@ -1,4 +1,4 @@
-"""Shards of a source, decoded ahead in threads while the guard judges, into the verdict table."""
+"""Shards of a source, decoded ahead in threads while the guard assesses, into the verdict table."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .judge import Judge, PreparedRow
+from .audit_row import AuditRow
 from .part_writer import PartSettings, PartWriter
-from .rows import AuditRow
+from .row_assessment import PreparedRow, RowAssessor
 from .sources import Source
 
 
@@ -21,7 +21,7 @@ class _End:
 
 
 def audit_shards(
-    judge: Judge,
+    assessor: RowAssessor,
     source: Source,
     shards: Iterable[int],
     begun: dict[int, int],
@@ -33,30 +33,31 @@ def audit_shards(
     processes: int = 1,
 ) -> list[str]:
     """
-    Judges shards one after the other.
+    Assesses shards one after the other.
 
     Args:
-        judge ([`Judge`]): the guard.
+        assessor ([`RowAssessor`]): the guard.
         source ([`Source`]): where the rows come from.
-        shards (`Iterable[int]`): the shards to judge.
+        shards (`Iterable[int]`): the shards to assess.
         begun (`dict[int, int]`): the number of parts that are finished already, of shards that were begun.
         folder (`Path`): where the parts go.
         settings ([`PartSettings`]): how the work is cut.
-        workers (`int`): threads that decode pictures.
+        workers (`int`): threads that decode images.
         skip_broken_shards (`bool`): whether a shard that breaks off is finished there, with a row that says so.
         on_row (`Callable`): called with every row.
         processes (`int`, *optional*, defaults to 1): how many share the work; for the record of the cost.
 
     Returns:
-        What is wrong with the shards that could not be read to their end; they stay unfinished, to be tried again.
+        `list[str]`: what is wrong with the shards that could not be read to their end; they stay unfinished, to be
+        tried again.
     """
     broken: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
         for shard in shards:
             num_parts = begun.get(shard, 0)
-            writer = PartWriter(judge, folder, settings, shard, num_parts, processes)
+            writer = PartWriter(assessor, folder, settings, shard, num_parts, processes)
             rows = _read(source, shard, num_parts * settings.part_size)
-            for item in _prepare_ahead(rows, judge, pool, 2 * settings.batch_size + workers):
+            for item in _prepare_ahead(rows, assessor, pool, 2 * settings.batch_size + workers):
                 if isinstance(item, PreparedRow):
                     writer.add(item)
                     on_row(item)
@@ -81,12 +82,12 @@ def _read(source: Source, shard: int, start: int) -> Iterator[AuditRow | _End]:
 
 
 def _prepare_ahead(
-    rows: Iterator[AuditRow | _End], judge: Judge, pool: ThreadPoolExecutor, ahead: int
+    rows: Iterator[AuditRow | _End], assessor: RowAssessor, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[PreparedRow | _End]:
     """Prepares rows in threads, `ahead` of them at once, and yields them in their order."""
     pending: deque[Future[PreparedRow] | _End] = deque()
     for row in rows:
-        pending.append(row if isinstance(row, _End) else pool.submit(judge.prepare, row))
+        pending.append(row if isinstance(row, _End) else pool.submit(assessor.prepare, row))
         if len(pending) > ahead:
             yield _resolve(pending.popleft())
     while pending:

@@ -12,7 +12,7 @@ from drawn_audit import draw_audit, make_flagged, make_summary, make_table, to_j
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from scipy.stats import binomtest
 
-from safe_llava.audit.report import write_report
+from safe_llava.audit.audit_report import write_report
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -55,7 +55,7 @@ def report(write) -> Path:
 
 @pytest.fixture(scope="module")
 def drawn_report(tmp_path_factory) -> Path:
-    """A page with everything on it: long and hostile texts, broken and untrusted rows, groups, drawn pictures."""
+    """A page with everything on it: long and hostile texts, broken and untrusted rows, groups, drawn images."""
     audit = draw_audit(48)
     path = tmp_path_factory.mktemp("drawn") / "report.html"
     write_report(path, audit.table, audit.summary, audit.read_thumbnails, num_samples=48)
@@ -117,7 +117,7 @@ def test_the_page_fits_runs_cleanly_and_asks_for_nothing(browser, drawn_report, 
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", lambda dialog: complaints.append(dialog.message))
     page.goto(drawn_report.as_uri())
-    page.locator("#flagged .picture").first.click()
+    page.locator("#flagged .image").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert {url for url in requests if not url.startswith("data:")} == {drawn_report.as_uri()}
     assert complaints == []
@@ -126,7 +126,7 @@ def test_the_page_fits_runs_cleanly_and_asks_for_nothing(browser, drawn_report, 
 
 
 def test_images_are_blurred_until_clicked_and_blurred_again(page):
-    image = page.locator("#riskiest .picture").first
+    image = page.locator("#riskiest .image").first
     blur = "element => getComputedStyle(element.querySelector('img')).filter"
     assert image.evaluate(blur).startswith("blur")
     image.click()
@@ -137,16 +137,16 @@ def test_images_are_blurred_until_clicked_and_blurred_again(page):
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
 def test_images_are_shown_from_the_keyboard(page, key):
-    image = page.locator("#riskiest .picture").first
+    image = page.locator("#riskiest .image").first
     image.press(key)
     expect(image).to_have_attribute("aria-pressed", "true")
 
 
 def test_escape_blurs_every_image(page):
     for index in range(2):
-        page.locator("#riskiest .picture").nth(index).click()
+        page.locator("#riskiest .image").nth(index).click()
     page.keyboard.press("Escape")
-    assert page.locator('.picture[aria-pressed="true"]').count() == 0
+    assert page.locator('.image[aria-pressed="true"]').count() == 0
 
 
 def test_nothing_is_estimated_before_the_first_tick(page):

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Image, IterableDataset, List, load_dataset, load_from_disk
 
-from .rows import AuditRow, printable_key, question_of
+from .audit_row import AuditRow, printable_key, question_of
 
 
 _TEXT_COLUMNS = ("conversations", "messages")
@@ -28,14 +28,14 @@ class DatasetSource:
         dataset (`Dataset` or `IterableDataset`): the dataset.
         name (`str`): what keys begin with where no column gives them.
         shard_size (`int`): rows of a shard, where the dataset is loaded.
-        image_columns (`tuple[str, ...]`, *optional*): columns with pictures. Defaults to all columns of that type.
+        image_columns (`tuple[str, ...]`, *optional*): columns with images. Defaults to all columns of that type.
         text_column (`str`, *optional*):
             Column of the question, a text or a conversation. Defaults to "conversations" or "messages", where there is
-            one; else every picture is asked a neutral question.
+            one; else every image is asked a neutral question.
         key_column (`str`, *optional*): column of the key. Defaults to webdataset's `__key__`, or the row's number.
 
     Raises:
-        ValueError: if a column is missing, or none holds pictures.
+        ValueError: if a column is missing, or none holds images.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DatasetSource:
                 raise ValueError(f"{name} has no column {column!r}; it has {', '.join(features)}")
         self.image_columns = image_columns or tuple(column for column in features if _holds_images(features[column]))
         if not self.image_columns:
-            raise ValueError(f"{name} has no column of pictures among {', '.join(features)}; name it: --image-column")
+            raise ValueError(f"{name} has no column of images among {', '.join(features)}; name it: --image-column")
         self.text_column = text_column or next((column for column in _TEXT_COLUMNS if column in features), None)
         self.key_column = key_column or ("__key__" if "__key__" in features else None)
         for column in self.image_columns:
@@ -70,11 +70,13 @@ class DatasetSource:
         self.num_shards: int = dataset.num_shards if self.num_rows is None else -(-self.num_rows // shard_size)
 
     def shard_rows(self, shard: int) -> int | None:
+        """How many rows a shard has; `None` where the dataset is streamed."""
         if self.num_rows is None:
             return None
         return min(self._shard_size, self.num_rows - shard * self._shard_size)
 
     def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
+        """The rows of a shard from row `start` on."""
         if isinstance(self._dataset, Dataset):
             first = shard * self._shard_size
             records = self._dataset.select(range(first + start, first + (self.shard_rows(shard) or 0)))
@@ -112,7 +114,10 @@ def load_source_dataset(
             `.tar` and `.tar.gz` in webdataset's form, with wildcards if there are several.
         split (`str`, *optional*, defaults to `"train"`): the split.
         config_name (`str`, *optional*): the configuration of a Hub dataset.
-        streaming (`bool`, *optional*, defaults to `False`): read while judging in place of downloading first.
+        streaming (`bool`, *optional*, defaults to `False`): read while assessing in place of downloading first.
+
+    Returns:
+        `Dataset`, or `IterableDataset` where it is streamed.
 
     Raises:
         ValueError: if `save_to_disk`'s format is to be streamed, or the split is not there.

@@ -1,4 +1,4 @@
-"""The guard at work: rows are decoded in threads, then judged in batches."""
+"""The guard at work: rows are decoded in threads, then assessed in batches."""
 
 import hashlib
 import time
@@ -16,25 +16,25 @@ from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict
-from .rows import AuditRow
-from .table import LEVEL_COLUMNS, TYPE_COLUMNS
+from .audit_row import AuditRow
+from .verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
 
 
 LARGEST_BATCH = {"cpu": 32}
-"""Rows judged at once where memory allows; a CPU gains nothing by more."""
+"""Rows assessed at once where memory allows; a CPU gains nothing by more."""
 LARGEST_BATCH_ON_ACCELERATORS = 256
 
 
 @dataclass(frozen=True)
 class PreparedRow:
     """
-    A row that is ready to be judged, or the reason why it cannot be.
+    A row that is ready to be assessed, or the reason why it cannot be.
 
     Args:
         row (`AuditRow`): the row.
-        pixel_values (`list[torch.FloatTensor]`): its pictures, each of shape `(num_channels, height, width)`.
+        pixel_values (`list[torch.FloatTensor]`): its images, each of shape `(num_channels, height, width)`.
         facts (`dict`): what the verdict table says of the row beside the verdict: `width`, `height`, `notes`, ...
-        reason (`str`, *optional*): why it cannot be judged.
+        reason (`str`, *optional*): why it cannot be assessed.
         seconds (`float`): processor time that decoding took.
     """
 
@@ -45,14 +45,14 @@ class PreparedRow:
     seconds: float = 0.0
 
 
-class Judge:
+class RowAssessor:
     """
     A guard with its processor and policy.
 
     Args:
         model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
         policy (`dict`, *optional*): fields to change in the stored policy.
-        device (`str`, *optional*, defaults to `"cpu"`): where to judge.
+        device (`str`, *optional*, defaults to `"cpu"`): where to assess.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
 
     Raises:
@@ -68,7 +68,7 @@ class Judge:
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
 
     def prepare(self, row: AuditRow) -> PreparedRow:
-        """Decodes the pictures of a row. Safe to call from several threads."""
+        """Decodes the images of a row. Safe to call from several threads."""
         # Not imported above, for it is an extra that only audits need.
         from imagehash import phash
 
@@ -89,9 +89,12 @@ class Judge:
             facts |= {"width": first.width, "height": first.height, "image_hash": str(phash(first))}
         return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
 
-    def judge(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
+    def assess(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
         """
-        Judges rows together, or in halves where memory does not suffice.
+        Assesses rows together, or in halves where memory does not suffice.
+
+        Args:
+            batch (`list[PreparedRow]`): rows without a `reason`.
 
         Returns:
             `list[dict]`: for each row the columns of the verdict table that hold the verdict and the decision.
@@ -102,7 +105,7 @@ class Judge:
             if len(batch) == 1:
                 raise
             half = len(batch) // 2
-            return self.judge(batch[:half]) + self.judge(batch[half:])
+            return self.assess(batch[:half]) + self.assess(batch[half:])
         decisions = self.model.decide(verdict, self.policy)
         return [
             {"level": row["level"], "type": row["type"], "trusted": row["trusted"]}
@@ -113,7 +116,7 @@ class Judge:
         ]
 
     def find_batch_size(self) -> int:
-        """The largest batch, of pictures with a neutral question, that memory holds."""
+        """The largest batch, of images with a neutral question, that memory holds."""
         largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
         blank = self.processor.image_processor(Image.new("RGB", (8, 8)), return_tensors="pt")["pixel_values"][0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .ratings import CutOffLine, Rating, append_rating, load_ratings
-from .samples import ReviewSample
+from .review_samples import ReviewSample
 
 
 Scale = Literal["rating", "preference"]
@@ -135,6 +135,9 @@ class ReviewSession:
     def save(self, sample: ReviewSample) -> None:
         """
         Writes the form of a sample to the file, unless that says the same already.
+
+        Args:
+            sample ([`ReviewSample`]): the sample.
 
         Raises:
             ValueError: if something is missing.

@@ -43,11 +43,11 @@ function wilson(hits, total) {
 
 function estimate(list) {
   const keys = keysOf(list);
-  const judged = keys.filter((key) => ticks.has(key));
-  const risky = judged.filter((key) => ticks.get(key) === "risky").length;
-  const interval = judged.length ? wilson(risky, judged.length) : null;
-  const skipped = judged.length ? keys.findLastIndex((key) => ticks.has(key)) + 1 - judged.length : 0;
-  return { sampled: keys.length, ticked: judged.length, risky, share: interval && risky / judged.length, interval, skipped };
+  const ticked = keys.filter((key) => ticks.has(key));
+  const risky = ticked.filter((key) => ticks.get(key) === "risky").length;
+  const interval = ticked.length ? wilson(risky, ticked.length) : null;
+  const skipped = ticked.length ? keys.findLastIndex((key) => ticks.has(key)) + 1 - ticked.length : 0;
+  return { sampled: keys.length, ticked: ticked.length, risky, share: interval && risky / ticked.length, interval, skipped };
 }
 
 function show() {
@@ -147,12 +147,12 @@ async function importTicks(file) {
 }
 
 function blurAll() {
-  for (const picture of document.querySelectorAll(".picture")) picture.setAttribute("aria-pressed", "false");
+  for (const image of document.querySelectorAll(".image")) image.setAttribute("aria-pressed", "false");
 }
 
 document.addEventListener("click", (event) => {
-  const picture = event.target.closest(".picture");
-  picture?.setAttribute("aria-pressed", String(picture.getAttribute("aria-pressed") === "false"));
+  const image = event.target.closest(".image");
+  image?.setAttribute("aria-pressed", String(image.getAttribute("aria-pressed") === "false"));
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") blurAll();

@@ -32,15 +32,15 @@ class Samples:
 
 
 def find_flagged(table: pa.Table) -> np.ndarray:
-    """Marks the judged rows that the policy does not simply answer, or whose verdict cannot be trusted."""
-    is_judged = pc.equal(table["status"], "judged")
+    """Marks the assessed rows that the policy does not simply answer, or whose verdict cannot be trusted."""
+    is_assessed = pc.equal(table["status"], "assessed")
     is_answered = pc.fill_null(pc.equal(table["action"], "answer"), False)
-    return pc.and_(is_judged, pc.or_(pc.invert(is_answered), find_untrusted(table))).to_numpy()
+    return pc.and_(is_assessed, pc.or_(pc.invert(is_answered), find_untrusted(table))).to_numpy()
 
 
 def find_passed(table: pa.Table) -> np.ndarray:
-    """Marks the judged rows that are not flagged."""
-    return pc.equal(table["status"], "judged").to_numpy() & ~find_flagged(table)
+    """Marks the assessed rows that are not flagged."""
+    return pc.equal(table["status"], "assessed").to_numpy() & ~find_flagged(table)
 
 
 def find_untrusted(table: pa.Table) -> pa.ChunkedArray:
@@ -55,9 +55,12 @@ def score_risk(table: pa.Table) -> np.ndarray:
     section 3.3). Unlike 1 - P(none) it tells sure cases of low risk from sure cases of high risk. It knows nothing of
     the policy, so what a policy lets pass is ranked too.
 
+    Args:
+        table (`pa.Table`): one verdict a row.
+
     Returns:
         `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, none to be trusted, or no
-        picture, for policies do not act on text alone.
+        image, for policies do not act on text alone.
     """
     expected = np.zeros(table.num_rows)
     for index, level in enumerate(SAFETY_LEVELS):

@@ -36,14 +36,20 @@ SCHEMA = pa.schema(
     ]
 )
 """
-Columns of the verdict table. `status` is "judged" or "unreadable", and `reason` says why; `level` and `type` are the
+Columns of the verdict table. `status` is "assessed" or "unreadable", and `reason` says why; `level` and `type` are the
 head's, `action` and `types` what the policy does and for which types; `image_hash` is the 64-bit pHash of the first
-picture. What does not apply is null.
+image. What does not apply is null.
 """
 
 
 class PartName(NamedTuple):
-    """A file of the table: part number `part` of shard number `shard`."""
+    """
+    A file of the table.
+
+    Args:
+        shard (`int`): number of the shard.
+        part (`int`): number of the part in its shard.
+    """
 
     shard: int
     part: int
@@ -69,7 +75,7 @@ def write_part(
         name (`PartName`): which part it is.
         rows (`Sequence[dict]`): its rows; columns that a row leaves out are null.
         is_last (`bool`): whether the shard ends here.
-        cost (`dict[str, float]`): what it took, in seconds and pictures.
+        cost (`dict[str, float]`): what it took, in seconds and images.
     """
     table = pa.Table.from_pylist(list(rows), SCHEMA)
     table = table.replace_schema_metadata({"is_last": json.dumps(is_last), "cost": json.dumps(cost)})
@@ -105,5 +111,14 @@ def read_num_rows(folder: Path) -> list[int]:
 
 
 def read_verdicts(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table, or some of its columns, in the order of the source."""
+    """
+    Reads the verdict table of an audit.
+
+    Args:
+        folder (`Path`): the folder `verdicts` in that of the audit.
+        columns (`Sequence[str]`, *optional*): some of the columns. Defaults to all of them.
+
+    Returns:
+        `pa.Table`: a row for every sample, in the order of the source.
+    """
     return pa.concat_tables([pq.read_table(path, columns=columns) for path in part_paths(folder)])

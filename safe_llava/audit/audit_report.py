@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..files import atomic_path
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
-from .near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
-from .report_figures import (
+from .audit_figures import (
     MAX_REASONS,
     count_types_and_levels,
     draw_histogram,
@@ -23,7 +23,16 @@ from .report_figures import (
     list_notes,
     list_unreadable,
 )
-from .samples import Samples, choose_samples, find_flagged, find_passed, find_untrusted, score_risk, shuffle_keys
+from .near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
+from .report_samples import (
+    Samples,
+    choose_samples,
+    find_flagged,
+    find_passed,
+    find_untrusted,
+    score_risk,
+    shuffle_keys,
+)
 
 
 NUM_GROUPS = 12
@@ -55,7 +64,7 @@ def write_report(
         summary (`dict[str, Any]`): what `summary.json` holds.
         read_thumbnails (`Callable[[list[str]], dict[str, bytes]]`):
             Gives for keys a JPEG of at most 256 pixels a side. Samples whose key it leaves out are shown without a
-            picture. It is called once, with a few hundred keys.
+            image. It is called once, with a few hundred keys.
         num_samples (`int`, *optional*, defaults to 100): samples in each of the three lists.
         seed (`int`, *optional*, defaults to 0): another one gives other random samples.
     """
@@ -65,7 +74,7 @@ def write_report(
     thumbnails = read_thumbnails(_keys_with_images(samples, duplicates["groups"]))
     sizes = {"flagged": int(is_flagged.sum()), "passed": int(find_passed(table).sum())}
     package = Path(__file__).parent
-    script = (package / "report.js").read_text(encoding="utf-8")
+    script = (package / "audit_report.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=PackageLoader("safe_llava.audit", "."),
         autoescape=True,
@@ -76,7 +85,7 @@ def write_report(
     environment.filters.update(
         name=_name, count=_count, rows=_count_rows, percent=_percent, short=_shorten, tick=_shorten_count
     )
-    page = environment.get_template("report.html").render(
+    page = environment.get_template("audit_report.html").render(
         summary=summary,
         facts={
             **{key: summary[key] for key in ("source", "model", "model_version", "policy_version")},
@@ -95,14 +104,13 @@ def write_report(
         max_notes=MAX_REASONS,
         images={key: base64.b64encode(image).decode() for key, image in thumbnails.items()},
         max_characters=MAX_CHARACTERS,
-        style=Markup((package / "report.css").read_text(encoding="utf-8")),
+        style=Markup((package / "audit_report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         # The page tells the browser to run no other script than this one, whatever a key or a question may hold.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _find_duplicates(table: pa.Table, is_flagged: np.ndarray, order: np.ndarray) -> dict[str, Any]:

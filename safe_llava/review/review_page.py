@@ -10,8 +10,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ..models.image_reading import read_image
 from ..models.safety_labels import SAFETY_TYPES
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE
-from .samples import ReviewSample
-from .session import Form, ReviewSession
+from .review_samples import ReviewSample
+from .review_session import Form, ReviewSession
 
 
 _LOCAL_NAMES = ["127.0.0.1", "localhost"]
@@ -32,10 +32,10 @@ def serve_review(session: ReviewSession, port: int, guideline: str = "") -> None
         port (`int`): port on 127.0.0.1.
         guideline (`str`, *optional*, defaults to `""`): what raters should go by, shown above every sample.
     """
-    # Else a site that points its own name to 127.0.0.1 could read pictures and outputs from the rater's browser.
+    # Else a site that points its own name to 127.0.0.1 could read images and outputs from the rater's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL_NAMES)
 
-    @app.get("/pictures/{place}/{number}")
+    @app.get("/images/{place}/{number}")
     def send_image(place: int, number: int) -> Response:
         if not 0 <= place < len(session.samples) or not 0 <= number < len(session.samples[place].images):
             raise HTTPException(404)
@@ -76,7 +76,8 @@ class ReviewPage:
         self.place = session.first_unrated()
 
     def build(self) -> None:
-        ui.add_css(Path(__file__).with_name("page.css"))
+        """Puts everything onto the page."""
+        ui.add_css(Path(__file__).with_name("review_page.css"))
         ui.colors(primary="#2457c5")
         self._body()
 
@@ -130,9 +131,9 @@ class ReviewPage:
                 _heading("Question")
                 _text(sample.question).classes("question")
             if sample.images:
-                with ui.element("div").classes("pictures"):
+                with ui.element("div").classes("images"):
                     for number in range(len(sample.images)):
-                        _hidden_image(f"pictures/{place}/{number}", number + 1)
+                        _hidden_image(f"images/{place}/{number}", number + 1)
         with ui.element("div").classes("answers"):
             for number, system in enumerate(order, start=1):
                 with ui.element("section").classes("answer").props(f'aria-label="Answer {number}"'):
@@ -203,7 +204,7 @@ class ReviewPage:
             form.risk_type = risk_type
             self._changed()
 
-        _heading("Which risk do question and picture bring?")
+        _heading("Which risk do question and image bring?")
         _toggle(_RISK_LABELS, form.risk_type, set_type, "Risk type").classes("chips")
 
     def _buttons(self, sample: ReviewSample, place: int) -> None:
@@ -253,16 +254,16 @@ def _toggle(options, value, on_choice, label: str) -> ui.toggle:
 
 
 def _hidden_image(source: str, number: int) -> None:
-    """A picture that is blurred until it is clicked, and again after the next click; the server has no part in it."""
+    """An image that is blurred until it is clicked, and again after the next click; the server has no part in it."""
     switch = """(event) => {
         const shown = event.currentTarget.classList.toggle("shown");
         event.currentTarget.setAttribute("aria-pressed", shown);
     }"""
     with (
         ui.element("button")
-        .classes("picture")
-        .props(f'type="button" aria-pressed="false" aria-label="Show picture {number}"')
+        .classes("image")
+        .props(f'type="button" aria-pressed="false" aria-label="Show image {number}"')
         .on("click", js_handler=switch)
     ):
-        ui.element("img").props(f'src="{source}" alt="Picture {number}"')
+        ui.element("img").props(f'src="{source}" alt="Image {number}"')
         ui.label("Hidden. Click to show.").classes("cover")

@@ -6,7 +6,14 @@ import pytest
 from drawn_audit import make_flagged, make_table, make_unreadable
 from scipy.stats import chisquare
 
-from safe_llava.audit.samples import choose_samples, find_flagged, find_passed, score_risk, shuffle_keys, take_first
+from safe_llava.audit.report_samples import (
+    choose_samples,
+    find_flagged,
+    find_passed,
+    score_risk,
+    shuffle_keys,
+    take_first,
+)
 
 
 def keys(rows: list[dict]) -> list[str]:
@@ -50,9 +57,9 @@ def test_the_score_is_the_expected_level_times_the_probability_of_a_risky_type()
 @pytest.mark.parametrize(
     "row",
     [make_unreadable("a", "truncated"), make_flagged("a", trusted=False), make_flagged("a", num_images=0)],
-    ids=["unreadable", "untrusted", "without a picture"],
+    ids=["unreadable", "untrusted", "without an image"],
 )
-def test_rows_without_a_believable_verdict_on_a_image_have_no_score(row):
+def test_rows_without_a_believable_verdict_on_an_image_have_no_score(row):
     assert np.isnan(score_risk(make_table(row))).all()
 
 

@@ -1,4 +1,4 @@
-"""One row of an audit: what is to be judged."""
+"""One row of an audit: what is to be assessed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class AuditRow:
 
     Args:
         key (`str`): its name in the dataset, in every table and list of the audit.
-        images (`tuple[Path | bytes, ...]`): its pictures, as files or encoded.
+        images (`tuple[Path | bytes, ...]`): its images, as files or encoded.
         text (`str`, *optional*): what is asked about them; `None` asks a neutral question.
-        problem (`str`, *optional*): why the row cannot be judged, if the source already knows.
+        problem (`str`, *optional*): why the row cannot be assessed, if the source already knows.
     """
 
     key: str
@@ -32,6 +32,12 @@ def question_of(value: Any) -> str | None:
     """
     What the user says in a text column: a string, or the turns of a conversation in LLaVA's form (`from`, `value`) or
     in that of chat templates (`role`, `content`), of which all user turns are taken.
+
+    Args:
+        value (`Any`): what the column holds.
+
+    Returns:
+        `str`, *optional*: the question without image placeholders; `None` where there is none.
 
     Raises:
         ValueError: if it is none of these.

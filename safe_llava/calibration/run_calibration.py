@@ -1,7 +1,5 @@
 """`safe-llava calibrate`: from a model and a dataset to a policy, its figures and a page that shows them."""
 
-import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +7,13 @@ from datasets import Dataset
 
 from ..checkpoints import load_safe_llava, read_config
 from ..data import load_safety_dataset
+from ..files import describe_versions, read_json, write_json
 from ..miniature.dataset import build_dataset
 from ..models.safety_policy import SafetyPolicy
-from ..version import __version__
-from .figures import summarize
+from .calibration_figures import summarize
+from .calibration_report import write_report
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
 from .logits import collect_logits, select_rows
-from .report import write_report
 
 
 MINIATURE = "miniature"
@@ -47,16 +45,19 @@ def run_calibration(
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
         image_folder (`Path`, *optional*): where the file names of JSON lines start. Defaults to the file's own folder.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
-        target_over_refusal, target_recall, min_examples: see [`calibrate_policy`].
+        target_over_refusal (`float`, *optional*): see [`calibrate_policy`].
+        target_recall (`float`, *optional*): see [`calibrate_policy`].
+        min_examples (`int`, *optional*, defaults to 20): see [`calibrate_policy`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
-        device, dtype: see [`~safe_llava.checkpoints.load_safe_llava`].
+        device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
         update_model (`bool`, *optional*, defaults to `True`):
             Whether to write the policy into the `config.json` of a local model.
 
     Returns:
-        What `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`, `left_out`,
-        `min_examples`, `versions` and `model_updated`.
+        `dict[str, Any]`: what `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`,
+        `left_out`, `min_examples`, `versions` and `model_updated`.
 
     Raises:
         ValueError: if the model has no policy or was never trained, or if dataset or targets are not as described.
@@ -72,7 +73,7 @@ def run_calibration(
         raise ValueError(f"The safety head of {model} was never trained, or it has none. Train stage 1 first.")
     rows, left_out = select_rows(_load_rows(dataset, image_folder, split, max_samples))
     if not len(rows):
-        raise ValueError(f"{dataset} has no row with labels and a picture (left out: {left_out}).")
+        raise ValueError(f"{dataset} has no row with labels and an image (left out: {left_out}).")
     logits = collect_logits(*load_safe_llava(model, device, dtype), rows, batch_size)
     calibration = calibrate_policy(
         SafetyPolicy.from_dict(config.safety_policy),
@@ -88,14 +89,14 @@ def run_calibration(
         "split": None if Path(dataset).is_file() else split,
         "left_out": left_out,
         "min_examples": min_examples,
-        "versions": {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "versions": describe_versions(*PACKAGES),
     }
     config_file = Path(model) / "config.json"
     facts["model_updated"] = update_model and config_file.is_file()
     results = {**facts, **summarize(calibration)}
     output_dir.mkdir(parents=True, exist_ok=True)
     calibration.policy.save_json(output_dir / "policy.json")
-    (output_dir / "calibration.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(output_dir / "calibration.json", results)
     write_report(calibration, output_dir / "report.html", facts)
     if facts["model_updated"]:
         store_policy(calibration.policy, config_file)
@@ -110,11 +111,9 @@ def store_policy(policy: SafetyPolicy, config_file: Path) -> None:
         policy ([`SafetyPolicy`]): the policy. Its texts must have token ids in the file already.
         config_file (`Path`): the file to change.
     """
-    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config = read_json(config_file)
     config["safety_policy"] = policy.to_dict()
-    partial = config_file.with_name("config.json.partial")
-    partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(config_file)
+    write_json(config_file, config)
 
 
 def _load_rows(source: str, image_folder: Path | None, split: str, max_samples: int | None) -> Dataset:

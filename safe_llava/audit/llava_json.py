@@ -1,11 +1,11 @@
-"""LLaVA's JSON and the JSON lines of arXiv 2405.13581: rows that name picture files and hold a conversation."""
+"""LLaVA's JSON and the JSON lines of arXiv 2405.13581: rows that name image files and hold a conversation."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .rows import AuditRow, printable_key, question_of
+from .audit_row import AuditRow, printable_key, question_of
 
 
 _IMAGE_COLUMNS = ("image", "images")
@@ -25,9 +25,9 @@ def list_json(
 
     Args:
         path (`Path`): the file.
-        image_folder (`Path`): the folder that picture names start from.
+        image_folder (`Path`): the folder that image names start from.
         image_columns (`tuple[str, ...]`, *optional*):
-            Fields that name the pictures: a name, a list of names, or names joined by `<split>`. Defaults to "image"
+            Fields that name the images: a name, a list of names, or names joined by `<split>`. Defaults to "image"
             and "images", where they are.
         text_column (`str`, *optional*):
             Field of the question, a text or a conversation. Defaults to "conversations" or "messages", where they are.
@@ -100,7 +100,7 @@ def _names(value: Any) -> list[str]:
         return [name.strip() for name in value.split(_SEPARATOR)]
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return value
-    raise ValueError(f"pictures are a file name or a list of file names, not {value!r:.80}")
+    raise ValueError(f"images are a file name or a list of file names, not {value!r:.80}")
 
 
 def _question(record: dict[str, Any], column: str) -> str | None:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..files import atomic_path
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..statistics import NUM_BINS, top_label
-from .figures import one_versus_rest, summarize
+from .calibration_figures import one_versus_rest, summarize
+from .calibration_plots import draw_confusion, draw_precision_recall, draw_reliability, draw_roc
 from .fit import Calibration
-from .plots import draw_confusion, draw_precision_recall, draw_reliability, draw_roc
 from .thresholds import LOWEST
 
 
@@ -33,7 +34,7 @@ def write_report(calibration: Calibration, path: Path, facts: dict[str, Any]) ->
         undefined=StrictUndefined,
     )
     environment.filters.update(percent=_percent, share=_share, name=_name, number=_number)
-    page = environment.get_template("report.html").render(
+    page = environment.get_template("calibration_report.html").render(
         facts=facts,
         figures=figures,
         head={name: _draw_head(calibration, name) for name in ("level", "type")},
@@ -41,12 +42,13 @@ def write_report(calibration: Calibration, path: Path, facts: dict[str, Any]) ->
             "levels": draw_confusion(figures["confusion"]["levels"], SAFETY_LEVELS),
             "types": draw_confusion(figures["confusion"]["types"], SAFETY_TYPES),
         },
-        images={name: _draw_type(calibration, index) for index, name in enumerate(RISK_TYPES)},
+        curves={name: _draw_type(calibration, index) for index, name in enumerate(RISK_TYPES)},
         min_examples=calibration.min_examples,
         num_bins=NUM_BINS,
         lowest=LOWEST,
     )
-    path.write_text(page, encoding="utf-8")
+    with atomic_path(path) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _draw_head(calibration: Calibration, name: str) -> str:

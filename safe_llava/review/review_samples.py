@@ -1,4 +1,4 @@
-"""What is to be rated: a question, pictures, and what each system answered."""
+"""What is to be rated: a question, images, and what each system answered."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..models.image_reading import UnreadableImageError, read_image
 from ..models.safety_labels import SAFETY_TYPES
-from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
+from .json_lines import choice_problem, parse_record, refuse, text_problem, unknown_fields
 
 
 _FIELDS = ("id", "question", "image", "images", "outputs", "risk_type")
@@ -25,7 +25,7 @@ class ReviewSample:
         id (`str`): name of the sample, unique in its file.
         question (`str`): what was asked.
         outputs (`dict[str, str]`): what each system answered; at least two systems.
-        images (`tuple[Path, ...]`, *optional*): the pictures that were asked about.
+        images (`tuple[Path, ...]`, *optional*): the images that were asked about.
         risk_type (`str`, *optional*): one of `SAFETY_TYPES`, where it is known. Raters do not see it.
     """
 
@@ -47,6 +47,12 @@ class ReviewSample:
 
         It depends on the rater, the sample and the systems' names alone, so that a review which goes on after a break
         shows the same, and no system stands on the left more often than chance has it.
+
+        Args:
+            rater (`str`): name of the rater.
+
+        Returns:
+            `tuple[str, ...]`: the systems from left to right.
         """
 
         def place(system: str) -> str:
@@ -64,18 +70,18 @@ def load_samples(path: str | PathLike, image_folder: str | PathLike | None = Non
     ```
 
     `images` with a list takes the place of `image` where there are several. Both may be left out. `risk_type` is
-    optional. Every picture is decoded once.
+    optional. Every image is decoded once.
 
     Args:
         path (`str` or `PathLike`): the file.
-        image_folder (`str` or `PathLike`, *optional*): folder that picture names start from. Defaults to the folder
+        image_folder (`str` or `PathLike`, *optional*): folder that image names start from. Defaults to the folder
             of the file.
 
     Returns:
         `list[ReviewSample]`: the samples in the order of the file.
 
     Raises:
-        ValueError: if a line is not as it should be, an id stands there twice, a picture is missing or cannot be read,
+        ValueError: if a line is not as it should be, an id stands there twice, an image is missing or cannot be read,
             or there is no sample. All bad lines are listed, with line number and field.
     """
     path = Path(path)

@@ -21,7 +21,7 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
     counts, left_out = results["counts"], results["left_out"]
     console.print(
         f"\n{counts['rows']} labelled rows of {results['dataset']}, {counts['harmless']} of them harmless. Left out: "
-        f"{left_out['unlabelled']} unlabelled, {left_out['without_picture']} without a picture.\n"
+        f"{left_out['unlabelled']} unlabelled, {left_out['without_image']} without an image.\n"
         'Before and after, with 95 % intervals; "after" is measured on rows that were not fitted on:',
         markup=False,
         soft_wrap=True,
@@ -44,7 +44,7 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
     else:
         console.print(
             f"{results['model']} is as it was. To try the policy:\n"
-            f"  safe-llava ask {results['model']} --policy {policy} --image PICTURE --question QUESTION\n"
+            f"  safe-llava ask {results['model']} --policy {policy} --image IMAGE --question QUESTION\n"
             "To attach and publish it:\n"
             f'  model.set_safety_policy(SafetyPolicy.from_json_file("{policy}"), processor)\n'
             '  model.push_to_hub("org/safe-llava")',

@@ -1,4 +1,4 @@
-"""The pictures of a calibration report, each a PNG of its own so that a page can place them by its width."""
+"""The plots of a calibration report, each a PNG of its own so that a page can place them by its width."""
 
 import base64
 import io
@@ -27,12 +27,13 @@ def draw_reliability(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndar
     Predicted probability against the share that is true, before and after; below it, how many rows are where.
 
     Args:
-        before, after (`tuple` of two `np.ndarray` of shape `(num_rows,)`): probabilities, and whether they are of what
-            is true.
+        before (`tuple` of two `np.ndarray` of shape `(num_rows,)`):
+            Probabilities before calibration, and whether they are of what is true.
+        after (`tuple` of two `np.ndarray` of shape `(num_rows,)`): the same after calibration.
         label (`str`): what the probability is of, for the axis.
 
     Returns:
-        `str`: a PNG as a data URI, as are all pictures here.
+        `str`: a PNG as a data URI, as are all plots here.
     """
     with plt.rc_context(_STYLE):
         figure, (curve, histogram) = plt.subplots(
@@ -53,7 +54,17 @@ def draw_reliability(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndar
 
 
 def draw_roc(probs: np.ndarray, is_true: np.ndarray, threshold: float | None) -> str:
-    """The ROC curve of one type against the rest, with the place of the threshold where there is one."""
+    """
+    The ROC curve of one type against the rest.
+
+    Args:
+        probs (`np.ndarray` of shape `(num_rows,)`): probabilities of the type.
+        is_true (`np.ndarray` of shape `(num_rows,)`): which rows are of the type.
+        threshold (`float`, *optional*): marked on the curve where it is given.
+
+    Returns:
+        `str`: a PNG as a data URI.
+    """
     false_positives, true_positives, _ = roc_curve(is_true, probs)
     with plt.rc_context(_STYLE):
         _, axes = plt.subplots(figsize=(3.6, 3.4), gridspec_kw=_MARGINS)
@@ -67,7 +78,17 @@ def draw_roc(probs: np.ndarray, is_true: np.ndarray, threshold: float | None) ->
 
 
 def draw_precision_recall(probs: np.ndarray, is_true: np.ndarray, threshold: float | None) -> str:
-    """The precision-recall curve of one type against the rest, with the place of the threshold where there is one."""
+    """
+    The precision-recall curve of one type against the rest.
+
+    Args:
+        probs (`np.ndarray` of shape `(num_rows,)`): probabilities of the type.
+        is_true (`np.ndarray` of shape `(num_rows,)`): which rows are of the type.
+        threshold (`float`, *optional*): marked on the curve where it is given.
+
+    Returns:
+        `str`: a PNG as a data URI.
+    """
     precision, recall, _ = precision_recall_curve(is_true, probs)
     with plt.rc_context(_STYLE):
         _, axes = plt.subplots(figsize=(3.6, 3.4), gridspec_kw=_MARGINS)
@@ -80,7 +101,16 @@ def draw_precision_recall(probs: np.ndarray, is_true: np.ndarray, threshold: flo
 
 
 def draw_confusion(counts: list[list[int]], names: tuple[str, ...]) -> str:
-    """True classes by predicted ones, coloured by the share of the true class."""
+    """
+    True classes by predicted ones, coloured by the share of the true class.
+
+    Args:
+        counts (`list[list[int]]`): rows of each true class, by predicted class.
+        names (`tuple[str, ...]`): names of the classes.
+
+    Returns:
+        `str`: a PNG as a data URI.
+    """
     matrix = np.array(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     labels = [name.replace("_", "\n") for name in names]
