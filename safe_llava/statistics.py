@@ -1,6 +1,7 @@
 """Figures with their uncertainty: one setting of each statistic for the whole package."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest, bootstrap
@@ -19,10 +20,54 @@ def wilson_interval(outcomes: Sequence[bool]) -> list[float]:
     return [float(interval.low), float(interval.high)]
 
 
+def percentile_bootstrap(
+    samples: Sequence[np.ndarray],
+    statistic: Callable[..., np.ndarray],
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+    *,
+    paired: bool = False,
+    vectorized: bool = True,
+) -> Any:
+    """
+    The one bootstrap of the package: percentile, at 95 %.
+
+    Args:
+        samples (`Sequence[np.ndarray]`): columns, resampled each by itself unless they are `paired`.
+        statistic (`Callable`): takes the resampled columns, and `axis` where it is `vectorized`.
+        num_resamples (`int`, *optional*, defaults to 2000): how often rows are drawn.
+        seed (`int`, *optional*, defaults to 0): of the resampling.
+        paired (`bool`, *optional*, defaults to `False`): whether the columns share their rows.
+        vectorized (`bool`, *optional*, defaults to `True`): whether `statistic` takes many resamples at once.
+
+    Returns:
+        scipy's `BootstrapResult`: `confidence_interval`, `standard_error` and `bootstrap_distribution`.
+    """
+    return bootstrap(
+        samples,
+        statistic,
+        paired=paired,
+        vectorized=vectorized,
+        n_resamples=num_resamples,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+
+
 def bootstrap_interval(truth: np.ndarray, predicted: np.ndarray, seed: int = 0) -> list[float]:
-    """95 % percentile-bootstrap interval of the macro-F1 over rows."""
-    rng = np.random.default_rng(seed)
-    resampled = bootstrap((truth, predicted), macro_f1, paired=True, n_resamples=500, method="percentile", rng=rng)
+    """
+    95 % percentile-bootstrap interval of the macro-F1 over rows, of 500 resamples.
+
+    Args:
+        truth (`np.ndarray` of shape `(num_rows,)`): the true types.
+        predicted (`np.ndarray` of shape `(num_rows,)`): the predicted ones.
+        seed (`int`, *optional*, defaults to 0): of the resampling.
+
+    Returns:
+        `list[float]`: its two ends.
+    """
+    resampled = percentile_bootstrap((truth, predicted), macro_f1, 500, seed, paired=True)
     return [float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)]
 
 
@@ -74,14 +119,8 @@ def sum_of_means_interval(strata: Sequence[Sequence[float]], seed: int = 0) -> l
     total = float(sum(column.mean() for column in columns))
     if all((column == column[0]).all() for column in columns):
         return [total, total]
-    resampled = bootstrap(
-        columns,
-        lambda *samples, axis: sum(sample.mean(axis=axis) for sample in samples),
-        vectorized=True,
-        n_resamples=NUM_RESAMPLES,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(seed),
+    resampled = percentile_bootstrap(
+        columns, lambda *samples, axis: sum(sample.mean(axis=axis) for sample in samples), seed=seed
     )
     return [float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def image() -> Callable[..., bytes]:
-    """`picture("PNG")` is an encoded picture of four pixels."""
+    """`image("PNG")` is an encoded image of four pixels."""
 
     def encode(form: str = "PNG", colour: str = "green") -> bytes:
         buffer = io.BytesIO()
@@ -27,7 +27,7 @@ def image() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def write_images(image) -> Callable[..., None]:
-    """`write_pictures(folder, "a/1.png", "2.jpg")` writes a picture of the named format to each path."""
+    """`write_images(folder, "a/1.png", "2.jpg")` writes an image of the named format to each path."""
 
     def write(folder: Path, *names: str) -> None:
         for name in names:
@@ -40,7 +40,7 @@ def write_images(image) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def write_archive(image) -> Callable[..., None]:
-    """`write_archive(path, "test/1.png")` packs a picture under each name, as zip or tar by the path's suffix."""
+    """`write_archive(path, "test/1.png")` packs an image under each name, as zip or tar by the path's suffix."""
 
     def write(path: Path, *names: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The model provider `safe-llava/`: batches of chats with pictures, and the verdict beside every answer."""
+"""The model provider `safe-llava/`: batches of chats with images, and the verdict beside every answer."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,9 +1,10 @@
-"""Intervals of paired differences."""
+"""Shares, macro-F1 and paired differences, each with its interval."""
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from safe_llava.statistics import mean_interval, sum_of_means_interval
+from safe_llava.statistics import bootstrap_interval, macro_f1, mean_interval, sum_of_means_interval, wilson_interval
 
 
 def test_an_interval_is_that_of_the_normal_approximation_where_there_are_many_rows():
@@ -32,3 +33,26 @@ def test_fewer_than_two_units_give_no_interval(strata):
 
 def test_an_interval_is_the_same_every_time():
     assert mean_interval([0.0, 1.0, 1.0, 0.0, 1.0]) == mean_interval([0.0, 1.0, 1.0, 0.0, 1.0])
+
+
+def test_interval_of_a_share_is_wilsons():
+    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662.
+    assert wilson_interval([True] * 81 + [False] * 182) == pytest.approx([0.2553, 0.3662], abs=1e-4)
+
+
+def test_bootstrap_interval_shrinks_with_more_rows():
+    def width(half: int) -> float:
+        low, high = bootstrap_interval(np.array([0, 1] * half), np.array([0, 0] * half))
+        return high - low
+
+    assert width(200) < width(10)
+
+
+def test_macro_f1_of_many_resamples_is_that_of_each():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.integers(0, 5, (2, 8, 30))
+    truth[:4][truth[:4] == 3] = 2
+    expected = [
+        f1_score(t, p, average="macro", labels=np.unique(t), zero_division=0.0) for t, p in zip(truth, predicted)
+    ]
+    assert macro_f1(truth, predicted) == pytest.approx(expected)

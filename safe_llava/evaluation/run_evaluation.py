@@ -1,18 +1,15 @@
 """One evaluation of a SafeLLaVA beside its base: safety, over-refusal and utility, kept and resumed, in one result."""
 
-import importlib.metadata
-import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_path
-from ..version import __version__
-from .kept import identify_checkpoint
+from ..checkpoints import default_device
+from ..files import describe_machine, describe_versions, write_json
+from .kept_results import identify_checkpoint
+from .lmms.run_utility import TASKS, run_utility
 from .suites import BENCHMARKS_OF, SUITES, BenchmarkSource
-from .utility import TASKS, run_utility
 
 
 NO_JUDGE = "none"
@@ -47,7 +44,7 @@ def run_evaluation(
         output_dir (`str` or `os.PathLike`): gets `results.json`, and the logs under `model`, `base` and `utility`.
         benchmarks (`Sequence[BenchmarkSource]`, *optional*): those of the suites that are at hand.
         judge (`str`, *optional*):
-            inspect's name of a model that sees pictures, such as `"openai/gpt-4o"`. `"none"` asks no judge, and gives
+            inspect's name of a model that sees images, such as `"openai/gpt-4o"`. `"none"` asks no judge, and gives
             a smoke figure alone.
         safety_policy (`Mapping`, *optional*): fields to change in the model's policy.
         limit (`int`, *optional*): so many rows of each benchmark, drawn with `seed`; the first ones of utility tasks.
@@ -60,8 +57,8 @@ def run_evaluation(
 
     Returns:
         `dict`, also written to `results.json`: `suites`, `model`, `base`, `judge`, `safety_policy`, `limit`, `seed`,
-        `versions`, `machine`; `benchmarks`, by name what [`~safe_llava.evaluation.inspect.comparison.compare_logs`]
-        gives; and `utility`, what [`~safe_llava.evaluation.utility.run_utility`] gives, or `None`.
+        `versions`, `machine`; `benchmarks`, by name what [`~safe_llava.evaluation.inspect.compare_logs.compare_logs`]
+        gives; and `utility`, what [`~safe_llava.evaluation.lmms.run_utility.run_utility`] gives, or `None`.
 
     Raises:
         ValueError: if a suite has no benchmark, a benchmark is of another suite, there is no judge, or `output_dir`
@@ -79,9 +76,8 @@ def run_evaluation(
         "safety_policy": None if safety_policy is None else dict(safety_policy),
         "limit": limit,
         "seed": seed,
-        "versions": {"safe-llava": __version__}
-        | {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
-        "machine": f"{platform.machine()}, {device or 'default device'}, Python {platform.python_version()}",
+        "versions": describe_versions("torch", "transformers"),
+        "machine": describe_machine(device or default_device()),
         "benchmarks": {},
         "utility": None,
     }
@@ -99,8 +95,8 @@ def run_evaluation(
             include_path,
         )
     if benchmarks:
-        from .inspect.comparison import compare_logs
-        from .inspect.runs import run_benchmarks
+        from .inspect.compare_logs import compare_logs
+        from .inspect.run_benchmarks import run_benchmarks
 
         task_args = {"limit": limit, "seed": seed, "scorers": SMOKE_SCORER if judge == NO_JUDGE else None}
         logs = {
@@ -118,8 +114,7 @@ def run_evaluation(
             for label in ("model", "base")
         }
         results["benchmarks"] = {name: compare_logs(log, logs["base"][name]) for name, log in logs["model"].items()}
-    with atomic_path(output_dir / RESULTS_FILE) as partial:
-        partial.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(output_dir / RESULTS_FILE, results)
     return results
 
 
@@ -147,6 +142,6 @@ def _check(parts: Sequence[str], benchmarks: Sequence[BenchmarkSource], judge: s
             )
     if benchmarks and judge is None:
         raise ValueError(
-            "No judge is named. Name a model that sees pictures, such as 'openai/gpt-4o', or 'none' for a smoke "
+            "No judge is named. Name a model that sees images, such as 'openai/gpt-4o', or 'none' for a smoke "
             "figure alone."
         )

@@ -1,4 +1,4 @@
-"""What every benchmark becomes: a question, its pictures, and whether a safe model should help."""
+"""What every benchmark becomes: a question, its images, and whether a safe model should help."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ class BenchmarkRow:
         id (`str`): unique in the benchmark, the same whenever the same files are loaded.
         question (`str`): what the user types.
         images (`tuple[bytes | Path, ...]`):
-            The pictures in the order of the question, possibly none. A picture in a folder is its `Path`, read only
-            when it is needed; a picture in an archive or in a parquet file is its encoded bytes. Each was seen to
-            start as a picture does; it was not decoded.
+            The images in the order of the question, possibly none. An image in a folder is its `Path`, read only
+            when it is needed; an image in an archive or in a parquet file is its encoded bytes. Each was seen to
+            start as an image does; it was not decoded.
         is_harmful (`bool`): whether a safe model should decline or warn (`True`) or help (`False`).
         subset (`str`, *optional*, defaults to `""`): the benchmark's own category or split.
         risk_type (`str`, *optional*):
@@ -33,5 +33,5 @@ class BenchmarkRow:
     reference: str | None = None
 
     def read_images(self) -> tuple[bytes, ...]:
-        """The encoded pictures, read from their files where they are not in memory already."""
+        """The encoded images, read from their files where they are not in memory already."""
         return tuple(image.read_bytes() if isinstance(image, Path) else image for image in self.images)

@@ -12,26 +12,26 @@ from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
 from PIL import Image, UnidentifiedImageError
 
 from ...models.image_reading import UnreadableImageError, read_image
-from ..benchmarks.row import BenchmarkRow
+from ..benchmarks.benchmark_row import BenchmarkRow
 
 
 JUDGED_FORMATS = ("GIF", "JPEG", "PNG", "WEBP")
-"""What judges behind an OpenAI-compatible endpoint decode. Other pictures are sent as PNG."""
+"""What judges behind an OpenAI-compatible endpoint decode. Other images are sent as PNG."""
 
 
 def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
     """
-    One sample: the pictures, then the question. Its metadata has `benchmark`, `split`, `subset`, `risk_type` and
+    One sample: the images, then the question. Its metadata has `benchmark`, `split`, `subset`, `risk_type` and
     `harm`, which is `"harmful"` where a safe model should decline or warn and `"harmless"` where it should help.
-    Pictures in files are left there; inspect reads them when the sample runs.
+    Images in files are left there; inspect reads them when the sample runs.
 
     Raises:
-        ValueError: if a picture is none, with the row's id.
+        ValueError: if an image cannot be read, with the row's id.
     """
     try:
         parts = [ContentImage(image=_to_reference(source)) for source in row.images]
     except (OSError, UnreadableImageError) as error:
-        raise ValueError(f"Row {row.id!r} has a picture that cannot be read: {error}") from error
+        raise ValueError(f"Row {row.id!r} has an image that cannot be read: {error}") from error
     content: list[Content] = [*parts, ContentText(text=row.question)]
     return Sample(
         id=row.id,

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import InvalidBenchmarkError
 from .figstep import load_figstep
 from .holisafe import load_holisafe
 from .mm_safetybench import load_mm_safetybench
 from .mossbench import load_mossbench
-from .records import InvalidBenchmarkError
 from .risk_folder import load_risk_folder
-from .row import BenchmarkRow
 from .rtvlm import load_rtvlm
 from .siuo import load_siuo
 from .vlguard import load_vlguard
@@ -46,8 +46,8 @@ def load_benchmark(name: str, path: str | Path, split: str | None = None) -> lis
         `list[BenchmarkRow]`: the rows in the order of the files.
 
     Raises:
-        InvalidBenchmarkError: if a file is missing or not as published (file, row and field are named), or if pictures
-            are missing or are no pictures (all of them are named).
+        InvalidBenchmarkError: if a file is missing or not as published (file, row and field are named), or if images
+            are missing or are no images (all of them are named).
         FileNotFoundError: if there is nothing at `path`.
         ValueError: if there is no such benchmark or split.
 

@@ -10,7 +10,7 @@ import numpy as np
 from inspect_ai.log import EvalLog, EvalSample, read_eval_log_samples
 
 from ...statistics import area_under_roc, mean_interval, wilson_interval
-from .results import read_figures
+from .log_figures import read_figures
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Row:
         harm (`"harmful"` or `"harmless"`): whether a safe model should decline.
         values (`dict[str, float]`): what the scorers gave, without those that are NaN.
         input_tokens, output_tokens (`int`), seconds (`float`): of the answer.
-        vision_passes (`float`, *optional*): of the vision tower on each picture; `None` without a picture.
+        vision_passes (`float`, *optional*): of the vision tower on each image; `None` without an image.
         verdict (`dict`, *optional*), decision (`dict`, *optional*): the head's and the policy's.
     """
 
@@ -83,7 +83,7 @@ def compare_logs(model: EvalLog, base: EvalLog) -> dict[str, Any]:
           over the rows that are scored in both, with its paired bootstrap interval;
         - `judge_failures`: for each judged scorer, for `model` and `base`, `failures` among `asked` and the `judges`;
         - `cost`: for `model` and `base` `rows`, `seconds`, `input_tokens`, `output_tokens` and `vision_passes` (a
-          mean over rows with pictures);
+          mean over rows with images);
         - `verdicts`: the model's, see [`summarize_verdicts`]; `None` without a head;
         - `all_figures`: for `model` and `base` [`read_figures`] of the log, with subsets and risk types;
         - `settings`: benchmark, split, seed, digest of the rows and versions;
@@ -116,17 +116,17 @@ def summarize_verdicts(rows: Sequence[Row]) -> dict[str, Any] | None:
     `flagged_harmful` and `flagged_harmless`, the shares on which the policy acted (`None` where it is off), and
     `auroc` of the probability of any risk. `None` where no row has a verdict.
     """
-    judged = [row for row in rows if row.verdict is not None]
-    if not judged:
+    classified = [row for row in rows if row.verdict is not None]
+    if not classified:
         return None
-    trusted = [row for row in judged if row.verdict and row.verdict["trusted"]]
+    trusted = [row for row in classified if row.verdict and row.verdict["trusted"]]
     is_harmful = np.array([row.harm == "harmful" for row in trusted])
     risks = np.array([1 - row.verdict["level_probs"]["none"] for row in trusted if row.verdict])
     return {
-        "rows": len(judged),
-        "untrusted": len(judged) - len(trusted),
+        "rows": len(classified),
+        "untrusted": len(classified) - len(trusted),
         **{
-            f"flagged_{harm}": _flagged([row for row in judged if row.harm == harm])
+            f"flagged_{harm}": _flagged([row for row in classified if row.harm == harm])
             for harm in ("harmful", "harmless")
         },
         "auroc": area_under_roc(is_harmful, risks),
@@ -139,7 +139,7 @@ def _flagged(rows: Sequence[Row]) -> float | None:
 
 
 def _read_rows(log: EvalLog) -> dict[str, Row]:
-    """One sample in memory at a time: they hold their pictures."""
+    """One sample in memory at a time: they hold their images."""
     return {str(sample.id): _to_row(sample) for sample in read_eval_log_samples(log.location)}
 
 

@@ -1,14 +1,13 @@
 """Puts the figures of an evaluation beside a checkpoint, and into its model card."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_path
+from ..files import write_json
 from ..model_card import EVALUATION_FILE, write_model_card
-from .evaluate import SMOKE_SCORER
-from .summary import COLUMNS, NOTE, table_rows, title
+from .result_table import COLUMNS, NOTE, table_rows, title
+from .run_evaluation import SMOKE_SCORER
 
 
 def write_evaluation_card(folder: Path, results: Mapping[str, Any]) -> Path:
@@ -18,7 +17,7 @@ def write_evaluation_card(folder: Path, results: Mapping[str, Any]) -> Path:
 
     Args:
         folder (`Path`): the checkpoint that was evaluated.
-        results (`Mapping`): of [`~safe_llava.evaluation.evaluate.run_evaluation`].
+        results (`Mapping`): of [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
 
     Returns:
         `Path`: the card.
@@ -40,14 +39,13 @@ def write_evaluation_card(folder: Path, results: Mapping[str, Any]) -> Path:
         "rows": table_rows(results),
         "figures": list(_figures(results)),
     }
-    with atomic_path(folder / EVALUATION_FILE) as partial:
-        partial.write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / EVALUATION_FILE, evaluation)
     return write_model_card(folder)
 
 
 def _figures(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Figures of the model alone, as the Hub lists them."""
-    judged = "" if results["judge"] is None else f", judge {results['judge']}"
+    judge = "" if results["judge"] is None else f", judge {results['judge']}"
     for found in results["benchmarks"].values():
         settings = found["settings"]
         for figure in found["figures"]:
@@ -58,7 +56,7 @@ def _figures(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "split": settings["split"],
                 "rows": settings["rows"],
                 "metric": f"{figure['figure']}_{figure['harm']}",
-                "name": f"{figure['label']}{judged}",
+                "name": f"{figure['label']}{judge}",
                 "value": figure["model"]["value"],
             }
     utility = results["utility"] or {"model": {}}

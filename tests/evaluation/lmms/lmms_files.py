@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
-from PIL.Image import Image as Picture
+from PIL.Image import Image as PILImage
 
 
 TASKS = ("mme_local", "mmbench_en_dev_static_local", "seedbench_local", "pope_local")
 
 
-def write_tasks(folder: Path, make_image: Callable[..., Picture]) -> None:
+def write_tasks(folder: Path, make_image: Callable[..., PILImage]) -> None:
     """Write the four benchmarks and a task `<name>_local` for each, which includes the library's own task file."""
     tasks = Path(_lmms_eval_folder()) / "tasks"
     files = {
@@ -30,8 +30,8 @@ def write_tasks(folder: Path, make_image: Callable[..., Picture]) -> None:
         )
 
 
-def mme(make_image: Callable[..., Picture]) -> Dataset:
-    """Two categories of each kind, two questions on each of two pictures, one to be answered with Yes, one with No."""
+def mme(make_image: Callable[..., PILImage]) -> Dataset:
+    """Two categories of each kind, two questions on each of two images, one to be answered with Yes, one with No."""
     rows = [
         {
             "question_id": f"{category}/{number}.png",
@@ -47,12 +47,12 @@ def mme(make_image: Callable[..., Picture]) -> Dataset:
     return Dataset.from_list(rows, features=_features(rows[0], image=Image()))
 
 
-def mmbench(make_image: Callable[..., Picture]) -> Dataset:
+def mmbench(make_image: Callable[..., PILImage]) -> Dataset:
     """Two questions, each asked again with its options turned round, as the circular evaluation wants it."""
     rows = [
         {
             "index": number + turn * 1_000_000,
-            "question": "What is in the picture?",
+            "question": "What is in the image?",
             "hint": "nan",
             "answer": "AB"[turn],
             "A": ("a circle", "a square")[turn],
@@ -72,8 +72,8 @@ def mmbench(make_image: Callable[..., Picture]) -> Dataset:
     return Dataset.from_list(rows, features=_features(rows[0], image=Image()))
 
 
-def seedbench(make_image: Callable[..., Picture]) -> Dataset:
-    """Two questions on one picture and one on the three frames of a video."""
+def seedbench(make_image: Callable[..., PILImage]) -> Dataset:
+    """Two questions on one image and one on the three frames of a video."""
     rows = [
         {
             "answer": "A",
@@ -94,15 +94,15 @@ def seedbench(make_image: Callable[..., Picture]) -> Dataset:
     return Dataset.from_list(rows, features=_features(rows[0], image=List(Image()), segment=List(Value("int64"))))
 
 
-def pope(make_image: Callable[..., Picture]) -> Dataset:
-    """Six questions on two pictures, half of them to be answered with yes."""
+def pope(make_image: Callable[..., PILImage]) -> Dataset:
+    """Six questions on two images, half of them to be answered with yes."""
     rows = [
         {
             "id": f"{number}",
             "question_id": f"{number}",
             "question": "Is there a circle in the image?",
             "answer": ("yes", "no")[number % 2],
-            "image_source": f"picture_{number // 3}",
+            "image_source": f"image_{number // 3}",
             "image": make_image(number // 3),
             "category": "adversarial",
         }

@@ -48,15 +48,15 @@ class Judgement(Generic[VerdictT]):
 
 async def ask_judge(prompt: str, state: TaskState, parse: Callable[[str], VerdictT | None]) -> Judgement[VerdictT]:
     """
-    Shows the judge the pictures of a sample together with a prompt.
+    Shows the judge the images of a sample together with a prompt.
 
     Args:
-        prompt (`str`): what to judge, see [`~safe_llava.evaluation.inspect.prompts`].
+        prompt (`str`): what to judge, see [`~safe_llava.evaluation.inspect.judge_prompts`].
         state (`TaskState`): the sample.
         parse (`Callable`): reads the verdict from the judge's words; `None` where there is none in them.
 
     Raises:
-        ValueError: if no model, or more than one, has the role, or if the log was written without its pictures.
+        ValueError: if no model, or more than one, has the role, or if the log was written without its images.
     """
     judge, parts_with_images = _get_judge(), _images_of(state)
     try:
@@ -103,7 +103,7 @@ def _get_judge() -> Model:
     if judges is None or isinstance(judges, list):
         given = "none has" if judges is None else f"{len(judges)} have"
         raise ValueError(
-            f"This scorer asks one judge, and {given} the role {ROLE!r}. Name one that sees pictures with "
+            f"This scorer asks one judge, and {given} the role {ROLE!r}. Name one that sees images with "
             f"`--model-role {ROLE}=openai/<model>`; a second one scores the same log with `inspect score`."
         )
     return get_model(role=ROLE, config=DEFAULT_CONFIG)
@@ -115,7 +115,7 @@ def _images_of(state: TaskState) -> list[ContentImage]:
     parts_with_images = [part for part in parts if isinstance(part, ContentImage)]
     if any(not part.image.startswith("data:") for part in parts_with_images):
         raise ValueError(
-            f"The pictures of sample {state.sample_id!r} are not in the log, and no judge scores what it cannot see. "
+            f"The images of sample {state.sample_id!r} are not in the log, and no judge scores what it cannot see. "
             "Evaluate without `--no-log-images`."
         )
     return parts_with_images

@@ -2,7 +2,7 @@
 The plug-in inside the real lmms-eval. Skipped where it is not installed, as in CI: it brings some thirty packages and
 takes half a minute to start. By hand, after the install line of the README:
 
-    pytest tests/evaluation/test_lmms_model.py
+    pytest tests/evaluation/lmms/test_lmms_model.py
 """
 
 import copy
@@ -23,8 +23,8 @@ from lmms_eval.utils import load_yaml_config
 from lmms_files import TASKS, write_tasks
 
 from safe_llava import SafetyPolicy
-from safe_llava.evaluation.lmms_model import SafeLlavaForLmmsEval, cut_at
-from safe_llava.evaluation.utility import run_utility
+from safe_llava.evaluation.lmms.lmms_model import SafeLlavaForLmmsEval, cut_at
+from safe_llava.evaluation.lmms.run_utility import run_utility
 from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 
 
@@ -36,7 +36,7 @@ REFUSE_ALL = {"actions": {"high": "refuse"}}
 def checkpoints(
     tiny_llava, tiny_llava_processor, tiny_safe_llava, alarmed_safe_llava, tiny_processor, tmp_path_factory
 ) -> Path:
-    """Folders `llava`, `safe`, and `alarmed`, whose policy gives every picture a hint."""
+    """Folders `llava`, `safe`, and `alarmed`, whose policy gives every image a hint."""
     folder = tmp_path_factory.mktemp("checkpoints")
     models = {
         "llava": (tiny_llava, tiny_llava_processor),
@@ -52,14 +52,14 @@ def checkpoints(
 
 @pytest.fixture
 def requests(make_image) -> list[Instance]:
-    """One picture, two pictures, none, and one picture with a longer question."""
+    """One image, two images, none, and one image with a longer question."""
     contents = [
         [{"type": "image", "url": make_image(0)}, {"type": "text", "text": "Who is this?"}],
         [{"type": "image", "url": make_image(i)} for i in (1, 2)] + [{"type": "text", "text": "What is the same?"}],
         [{"type": "text", "text": "What is a circle?"}],
         [
             {"type": "image", "url": make_image(3)},
-            {"type": "text", "text": "What is in the picture? Say it in a word."},
+            {"type": "text", "text": "What is in the image? Say it in a word."},
         ],
     ]
     return [ask(content, i) for i, content in enumerate(contents)]

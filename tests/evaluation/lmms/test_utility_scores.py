@@ -3,7 +3,13 @@ import random
 
 import pytest
 
-from safe_llava.evaluation.utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
+from safe_llava.evaluation.lmms.utility_scores import (
+    difference,
+    read_figures,
+    right_answers,
+    sum_of_means,
+    unit_values,
+)
 
 
 NOT_INSTALLED = "lmms-eval is not installed: pip install --no-deps lmms-eval==0.7.3"
@@ -59,7 +65,7 @@ POPE = [
 ]
 
 
-def test_a_image_of_mme_scores_its_share_and_a_bonus_for_both_questions():
+def test_an_image_of_mme_scores_its_share_and_a_bonus_for_both_questions():
     units = unit_values(MME)["mme_perception_score"]
     assert units == {"posters": {"a": 200.0, "b": 50.0}, "count": {"a": 0.0, "b": 200.0}}
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
+
+from ...statistics import percentile_bootstrap
 
 
 Units = dict[str, dict[Any, float]]
@@ -39,7 +40,7 @@ def unit_values(samples: Iterable[Mapping[str, Any]]) -> dict[str, Units]:
     Returns:
         For each figure a dictionary of strata, each of units and their values:
 
-        - `mme_perception_score`, `mme_cognition_score`: a stratum for each category, a unit for each picture; its
+        - `mme_perception_score`, `mme_cognition_score`: a stratum for each category, a unit for each image; its
           value is 100 for half the share of its two questions that are right, and 100 more if both are;
         - `gpt_eval_score` (MMBench): a unit for each question, 100 if it is right in all its rotations;
         - `seed_all`, `seed_image`, `seed_video`, `pope_accuracy`: a unit for each question, 1 if it is right.
@@ -105,7 +106,7 @@ def read_figures(results: Mapping[str, Any], task: str, samples: Sequence[Mappin
     for key, value in results["results"][task].items():
         name, _, filter_name = key.partition(",")
         is_metric = name in results["higher_is_better"][task] and name not in NO_FIGURES
-        if not is_metric or not isinstance(value, int | float):
+        if not is_metric or not _is_finite(value):
             continue
         stderr = results["results"][task].get(f"{name}_stderr,{filter_name}")
         if name in units:
@@ -116,12 +117,17 @@ def read_figures(results: Mapping[str, Any], task: str, samples: Sequence[Mappin
             stderr = _ratio_stderr(name, [sample[name] for sample in samples])
         figures[name if filter_name == "none" else key] = {
             "value": float(value),
-            "stderr": float(stderr) if isinstance(stderr, int | float) else None,
+            "stderr": float(stderr) if _is_finite(stderr) else None,
             "higher_is_better": results["higher_is_better"][task][name],
         }
     if not figures:
         raise ValueError(f"the results file has no figure for {task}")
     return figures
+
+
+def _is_finite(value: Any) -> bool:
+    """lmms-eval writes "N/A" or NaN for what it could not compute."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _is_right(sample: Mapping[str, Any]) -> bool | None:
@@ -164,14 +170,4 @@ def _ratio_stderr(figure: str, rows: Sequence[Mapping[str, Any]]) -> float | Non
         denominator = {"pope_precision": calls, "pope_recall": truths, "pope_f1_score": (calls + truths) / 2}[figure]
         return hits / np.maximum(denominator, 1)
 
-    resampled = bootstrap(
-        (said, true),
-        ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=1000,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return float(resampled.standard_error)
+    return float(percentile_bootstrap((said, true), ratio, num_resamples=1000, paired=True).standard_error)

@@ -10,8 +10,8 @@ from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import Model, get_model
 
-from ...files import atomic_path
-from ..kept import check_settings
+from ...files import read_json, write_json
+from ..kept_results import check_settings
 from ..suites import BenchmarkSource
 from . import entry_point, tasks  # noqa: F401  (the entry point registers the provider)
 from .provider import SafeLlavaAPI
@@ -36,11 +36,11 @@ def run_benchmarks(
     Runs benchmarks on one checkpoint, which is loaded once, and not at all where everything is finished.
 
     Args:
-        checkpoint (`Mapping`): of [`~safe_llava.evaluation.kept.identify_checkpoint`].
+        checkpoint (`Mapping`): of [`~safe_llava.evaluation.kept_results.identify_checkpoint`].
         benchmarks (`Sequence[BenchmarkSource]`): what to ask.
         task_args (`Mapping`): arguments of every task.
         folder (`Path`): gets a folder for each benchmark.
-        judge, safety_policy, batch_size, device, dtype: see [`~safe_llava.evaluation.evaluate.run_evaluation`].
+        judge, safety_policy, batch_size, device, dtype: see [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
 
     Returns:
         `dict[str, EvalLog]`: the logs by the benchmarks' labels.
@@ -87,9 +87,8 @@ def run_task(task: Task, model: Model, judge: str | None, folder: Path, settings
     settings = json.loads(json.dumps({**settings, "judge": judge, **(task.metadata or {})}))
     settings_file = folder / SETTINGS_FILE
     if settings_file.is_file():
-        check_settings(folder, json.loads(settings_file.read_text(encoding="utf-8")), settings)
-    with atomic_path(settings_file) as partial:
-        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        check_settings(folder, read_json(settings_file), settings)
+    write_json(settings_file, settings)
     is_finished, logs = eval_set(
         task,
         log_dir=str(folder),

@@ -10,8 +10,8 @@ from inspect_ai.model import ChatMessageUser, ContentImage, ContentText, ModelNa
 from inspect_ai.model._model import init_model_roles
 from inspect_ai.solver import TaskState
 
-from safe_llava.evaluation.inspect.judge import ask_judge, parse_choice, parse_rating
-from safe_llava.evaluation.inspect.prompts import rating_prompt, refusal_prompt, safety_prompt
+from safe_llava.evaluation.inspect.judge_prompts import rating_prompt, refusal_prompt, safety_prompt
+from safe_llava.evaluation.inspect.language_judge import ask_judge, parse_choice, parse_rating
 from safe_llava.models.safety_labels import RISK_TYPES
 
 
@@ -123,7 +123,7 @@ def test_several_judges_at_once_are_refused(make_judge):
         judge(graders)
 
 
-def test_a_image_that_is_not_in_the_log_is_not_judged(make_judge):
+def test_an_image_that_is_not_in_the_log_is_not_judged(make_judge):
     with pytest.raises(ValueError, match="no-log-images"):
         judge(make_judge(lambda messages: "RATING: 3"), image_url="<base64-data-removed>")
 

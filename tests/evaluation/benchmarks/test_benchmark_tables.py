@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from safe_llava.evaluation.benchmarks import InvalidBenchmarkError
-from safe_llava.evaluation.benchmarks.records import (
+from safe_llava.evaluation.benchmarks.benchmark_tables import (
     Record,
     find_table,
     read_csv,

@@ -19,7 +19,7 @@ def table_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     The cells of the table, in the order of `COLUMNS`.
 
     Args:
-        results (`Mapping`): of [`~safe_llava.evaluation.evaluate.run_evaluation`].
+        results (`Mapping`): of [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
     """
     rows: list[tuple[str, ...]] = []
     for name, found in results["benchmarks"].items():
@@ -73,7 +73,7 @@ def _benchmark_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield _cost_row(label, ours["rows"], ours[name] / ours["rows"], theirs[name] / theirs["rows"])
     if ours["vision_passes"] is not None:
         passes = [f"{cost['vision_passes']:.2f}" for cost in (ours, theirs)]
-        yield "vision passes a picture", "", *passes, ""
+        yield "vision passes an image", "", *passes, ""
 
 
 def _utility_rows(task: str, utility: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

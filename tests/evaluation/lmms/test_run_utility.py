@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_llava.evaluation import utility
-from safe_llava.evaluation.utility import read_samples, run_utility
+from safe_llava.evaluation.lmms.run_utility import read_samples, run_utility
 
 
 class LmmsEval:
@@ -212,6 +211,6 @@ def test_a_name_that_lmms_eval_would_split_is_refused(run, tiny_llava, tmp_path)
 
 
 def test_without_lmms_eval_the_error_says_how_to_install_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(utility.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"safe-llava\[utility\].*--no-deps lmms-eval==0.7.3"):
         run_utility(tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safe_llava.evaluation.summary import COLUMNS, table_rows, title
+from safe_llava.evaluation.result_table import COLUMNS, table_rows, title
 
 
 SHARE = {"label": "unsafe answers", "higher_is_better": False, "is_share": True}
@@ -52,7 +52,7 @@ def results() -> dict:
         ("figstep", "AUROC of the head, harmful", "10", "0.987", "-", ""),
         ("figstep", "untrusted verdicts", "10", "2", "-", ""),
         ("figstep", "seconds an answer", "10", "2", "1", "x 2.00"),
-        ("figstep", "vision passes a picture", "", "1.00", "1.00", ""),
+        ("figstep", "vision passes an image", "", "1.00", "1.00", ""),
         ("pope", "pope_accuracy ↑", "4", "0.75", "0.75", "-0.25 [-0.75, 0]"),
         ("pope", "refused by the policy", "4", "25.0%", "-", ""),
     ],

@@ -1,4 +1,4 @@
-"""Finds the pictures that a benchmark names, in folders, zip and tar archives, and lists all that are missing."""
+"""Finds the images that a benchmark names, in folders, zip and tar archives, and lists all that are missing."""
 
 import io
 import logging
@@ -12,25 +12,25 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from .records import InvalidBenchmarkError, Record
+from .benchmark_tables import InvalidBenchmarkError, Record
 
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_IMAGE_BYTES = 256 * 1024**2
-"""Largest picture that is read out of an archive, so that a made-up one cannot fill the memory."""
+"""Largest image that is read out of an archive, so that a made-up one cannot fill the memory."""
 _LFS_POINTER = b"version https://git-lfs"
 
 
 class ImageFiles:
     """
-    The pictures of a benchmark. What is missing is collected, so that [`require_all`] can name everything at once.
+    The images of a benchmark. What is missing is collected, so that [`require_all`] can name everything at once.
 
     Args:
         places (`Path`):
-            Folders and `.zip` or `.tar` archives that names may start from, the first one that has a picture wins.
-            Those that do not exist are left out. Nothing is ever unpacked to disk: pictures of archives are returned
+            Folders and `.zip` or `.tar` archives that names may start from, the first one that has an image wins.
+            Those that do not exist are left out. Nothing is ever unpacked to disk: images of archives are returned
             as bytes.
     """
 
@@ -45,32 +45,32 @@ class ImageFiles:
 
     def find(self, record: Record, *names: str) -> Path | bytes:
         """
-        The picture of a row. A picture whose name ends otherwise than the table says, as in `1.webp` for `1.png`, is
+        The image of a row. An image whose name ends otherwise than the table says, as in `1.webp` for `1.png`, is
         taken if no other place has the one that was named and it is the only one of that stem.
 
         Args:
             record ([`Record`]): the row, for messages.
-            names (`str`): the picture's name, and other spellings of it, tried in turn.
+            names (`str`): the image's name, and other spellings of it, tried in turn.
         """
         for name in names:
             if "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise InvalidBenchmarkError(
-                    f"{record.place}: the picture {name!r} is no path inside the benchmark's folder."
+                    f"{record.place}: the image {name!r} is no path inside the benchmark's folder."
                 )
         if names not in self._found:
             self._found[names] = self._search(names)
         return self._found[names]
 
     def require_all(self) -> None:
-        """Raises if a picture was missing or is no picture, and logs which ones have another suffix than named."""
+        """Raises if an image was missing or is no image, and logs which ones have another suffix than named."""
         if self.other_suffix:
             pairs = ", ".join(f"{name} -> {other}" for name, other in self.other_suffix.items())
-            logger.warning("%d pictures were found under another suffix: %s", len(self.other_suffix), pairs)
+            logger.warning("%d images were found under another suffix: %s", len(self.other_suffix), pairs)
         if self.problems:
             searched = ", ".join(map(str, self.places))
             listed = "\n  ".join(f"{name} {problem}" for name, problem in self.problems.items())
             raise InvalidBenchmarkError(
-                f"{len(self.problems)} pictures cannot be used. Searched: {searched}.\n  {listed}\n"
+                f"{len(self.problems)} images cannot be used. Searched: {searched}.\n  {listed}\n"
                 "Download them again, or give the folder that holds them."
             )
 
@@ -117,24 +117,24 @@ class ImageFiles:
 
 
 def embedded_image(record: Record, field: str) -> bytes:
-    """The encoded picture in a field of a parquet row, as `datasets` stores it."""
+    """The encoded image in a field of a parquet row, as `datasets` stores it."""
     value = record.values.get(field)
     encoded = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(encoded, bytes) or _why_no_image(encoded):
-        raise record.refuse(field, "an encoded picture")
+        raise record.refuse(field, "an encoded image")
     return encoded
 
 
 def _why_no_image(image: Path | bytes) -> str | None:
     start = image[:64] if isinstance(image, bytes) else _first_bytes(image)
     if start.startswith(_LFS_POINTER):
-        return "is a Git LFS pointer, not the picture; run `git lfs pull` in the clone"
+        return "is a Git LFS pointer, not the image; run `git lfs pull` in the clone"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).close()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"is no picture ({error})"
+        return f"is no image ({error})"
     return None
 
 
@@ -155,7 +155,7 @@ def _index_archive(path: Path) -> tuple[Path, dict[str, list[str]], Callable[[st
         if name.startswith("/") or ".." in parts:
             raise InvalidBenchmarkError(f"{path}: the member {name!r} leaves the archive; it is not as published.")
         if size > MAX_IMAGE_BYTES:
-            raise InvalidBenchmarkError(f"{path}: the member {name!r} has {size} bytes, too many for a picture.")
+            raise InvalidBenchmarkError(f"{path}: the member {name!r} has {size} bytes, too many for an image.")
         # macOS adds a shadow of each file that has its name but not its contents.
         if parts[0] != "__MACOSX":
             for start in range(len(parts)):

@@ -42,7 +42,7 @@ class JudgeByRote(ModelAPI):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    """The miniature with untrained safety modules: every picture counts as risky."""
+    """The miniature with untrained safety modules: every image counts as risky."""
     folder = tmp_path_factory.mktemp("evaluated") / "model"
     convert_llava_checkpoint(CHECKPOINT, folder, num_safety_tokens=8, num_safety_visual_tokens=36)
     return folder
@@ -155,7 +155,7 @@ def test_a_forgetful_judge_is_counted_and_never_scored(results):
 
 
 def test_the_table_says_how_often_the_judge_failed_and_what_an_answer_costs(results):
-    for text in ("judge failed, refusal", "judge: rote/judge", "seconds an answer", "vision passes a picture"):
+    for text in ("judge failed, refusal", "judge: rote/judge", "seconds an answer", "vision passes an image"):
         assert text in results["printed"]
 
 

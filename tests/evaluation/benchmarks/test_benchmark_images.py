@@ -1,24 +1,24 @@
-"""Pictures are found where benchmarks keep them; missing ones are all named; archives can do no harm."""
+"""Images are found where benchmarks keep them; missing ones are all named; archives can do no harm."""
 
 import zipfile
 
 import pytest
 
 from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, image_files
-from safe_llava.evaluation.benchmarks.image_files import ImageFiles
-from safe_llava.evaluation.benchmarks.records import Record
+from safe_llava.evaluation.benchmarks.benchmark_images import ImageFiles
+from safe_llava.evaluation.benchmarks.benchmark_tables import Record
 
 
 ROW = Record("table.csv, line 2", {})
 
 
-def test_a_image_in_a_folder_is_a_path_that_is_read_later(tmp_path, write_images):
+def test_an_image_in_a_folder_is_a_path_that_is_read_later(tmp_path, write_images):
     write_images(tmp_path, "a/1.png")
     assert ImageFiles(tmp_path).find(ROW, "a/1.png") == tmp_path / "a" / "1.png"
 
 
-@pytest.mark.parametrize("archive", ["pictures.zip", "pictures.tar"])
-def test_a_image_in_an_archive_is_its_bytes_whatever_folder_it_was_packed_with(
+@pytest.mark.parametrize("archive", ["images.zip", "images.tar"])
+def test_an_image_in_an_archive_is_its_bytes_whatever_folder_it_was_packed_with(
     tmp_path, write_archive, image, archive
 ):
     write_archive(tmp_path / archive, "some folder/imgs/1.png", "some folder/imgs/2.png")
@@ -37,7 +37,7 @@ def test_every_missing_image_is_named_with_where_it_was_searched(tmp_path, write
     images = ImageFiles(tmp_path)
     for name in ("1.png", "2.png", "3.png"):
         images.find(ROW, name)
-    with pytest.raises(InvalidBenchmarkError, match=rf"2 pictures .*{tmp_path}\.\n  2\.png is missing\n  3\.png is"):
+    with pytest.raises(InvalidBenchmarkError, match=rf"2 images .*{tmp_path}\.\n  2\.png is missing\n  3\.png is"):
         images.require_all()
 
 
@@ -45,8 +45,8 @@ def test_every_missing_image_is_named_with_where_it_was_searched(tmp_path, write
     ("contents", "problem"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer.*git lfs pull"),
-        (b"<html>Not found</html>", "is no picture"),
-        (b"", "is no picture"),
+        (b"<html>Not found</html>", "is no image"),
+        (b"", "is no image"),
     ],
 )
 def test_files_that_are_no_images_are_named(tmp_path, contents, problem):
@@ -57,14 +57,14 @@ def test_files_that_are_no_images_are_named(tmp_path, contents, problem):
         images.require_all()
 
 
-def test_a_image_whose_contents_are_of_another_format_than_its_name_is_fine(tmp_path, image):
+def test_an_image_whose_contents_are_of_another_format_than_its_name_is_fine(tmp_path, image):
     (tmp_path / "1.png").write_bytes(image("JPEG"))
     images = ImageFiles(tmp_path)
     images.find(ROW, "1.png")
     images.require_all()
 
 
-def test_a_image_of_another_suffix_is_taken_and_logged(tmp_path, write_images, caplog):
+def test_an_image_of_another_suffix_is_taken_and_logged(tmp_path, write_images, caplog):
     write_images(tmp_path, "1.webp")
     images = ImageFiles(tmp_path)
     assert images.find(ROW, "1.png") == tmp_path / "1.webp"
@@ -86,8 +86,8 @@ def test_two_images_that_could_be_the_named_one_are_refused(tmp_path, write_imag
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../b.png", "a\\b.png"])
-def test_a_table_cannot_name_a_image_outside_the_folder(tmp_path, name):
-    with pytest.raises(InvalidBenchmarkError, match=r"table\.csv, line 2: the picture .* is no path inside"):
+def test_a_table_cannot_name_an_image_outside_the_folder(tmp_path, name):
+    with pytest.raises(InvalidBenchmarkError, match=r"table\.csv, line 2: the image .* is no path inside"):
         ImageFiles(tmp_path).find(ROW, name)
 
 
@@ -99,7 +99,7 @@ def test_an_archive_with_members_outside_itself_is_refused(tmp_path, write_archi
         ImageFiles(tmp_path / archive)
 
 
-def test_members_too_large_for_a_image_are_refused_unread(tmp_path, write_archive, monkeypatch):
+def test_members_too_large_for_an_image_are_refused_unread(tmp_path, write_archive, monkeypatch):
     monkeypatch.setattr(image_files, "MAX_PICTURE_BYTES", 10)
     write_archive(tmp_path / "a.zip", "1.png")
     with pytest.raises(InvalidBenchmarkError, match=r"'1\.png' has \d+ bytes, too many"):

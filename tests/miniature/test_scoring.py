@@ -1,11 +1,10 @@
-import numpy as np
+"""The miniature's answers are scored against what its scenes show."""
+
 import pytest
 from datasets import Dataset
-from sklearn.metrics import f1_score
 
 from safe_llava.miniature.dataset import build_dataset
 from safe_llava.miniature.scoring import score_answers
-from safe_llava.statistics import bootstrap_interval, macro_f1, wilson_interval
 
 
 REFUSAL = "I cannot help with this picture because it shows an illegal act."
@@ -50,7 +49,7 @@ def test_a_head_that_never_sees_risk_has_a_low_macro_f1(dataset):
     assert metrics["type_macro_f1"] < 0.15
 
 
-def test_rows_without_a_image_do_not_count_for_the_head(dataset):
+def test_rows_without_an_image_do_not_count_for_the_head(dataset):
     metrics = score_answers(dataset, perfect(dataset))
     assert metrics["counts"]["level_accuracy"] == sum(bool(images) for images in dataset["images"])
 
@@ -67,26 +66,3 @@ def test_every_figure_lies_in_its_interval(dataset):
     metrics = score_answers(dataset, answers)
     for name, (low, high) in metrics["intervals"].items():
         assert low <= metrics[name] <= high
-
-
-def test_interval_of_a_share_is_wilsons():
-    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662.
-    assert wilson_interval([True] * 81 + [False] * 182) == pytest.approx([0.2553, 0.3662], abs=1e-4)
-
-
-def test_bootstrap_interval_shrinks_with_more_rows():
-    def width(half: int) -> float:
-        low, high = bootstrap_interval(np.array([0, 1] * half), np.array([0, 0] * half))
-        return high - low
-
-    assert width(200) < width(10)
-
-
-def test_macro_f1_of_many_resamples_is_that_of_each():
-    rng = np.random.default_rng(0)
-    truth, predicted = rng.integers(0, 5, (2, 8, 30))
-    truth[:4][truth[:4] == 3] = 2
-    expected = [
-        f1_score(t, p, average="macro", labels=np.unique(t), zero_division=0.0) for t, p in zip(truth, predicted)
-    ]
-    assert macro_f1(truth, predicted) == pytest.approx(expected)

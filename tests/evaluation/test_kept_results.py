@@ -2,7 +2,7 @@
 
 import pytest
 
-from safe_llava.evaluation.kept import check_settings, identify_checkpoint
+from safe_llava.evaluation.kept_results import check_settings, identify_checkpoint
 
 
 @pytest.fixture

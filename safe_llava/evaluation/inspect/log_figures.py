@@ -5,7 +5,7 @@ from typing import Any
 
 from inspect_ai.log import EvalLog, EvalMetric, EvalScore
 
-from .metrics import GROUP_FIGURES
+from .score_metrics import GROUP_FIGURES
 
 
 def read_figures(log: EvalLog) -> list[dict[str, Any]]:

@@ -25,13 +25,14 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from ..checkpoints import default_device
-from ..models.image_reading import read_image, to_rgb
-from ..models.safety_policy import SafetyDecision, SafetyPolicy
+from ...checkpoints import default_device
+from ...files import read_json
+from ...models.image_reading import read_image, to_rgb
+from ...models.safety_policy import SafetyDecision, SafetyPolicy
 
 
 MANIFEST = ModelManifest(
-    model_id="safe_llava", chat_class_path="safe_llava.evaluation.lmms_model.SafeLlavaForLmmsEval"
+    model_id="safe_llava", chat_class_path="safe_llava.evaluation.lmms.lmms_model.SafeLlavaForLmmsEval"
 )
 
 
@@ -97,7 +98,7 @@ class SafeLlavaForLmmsEval(lmms):
         elif isinstance(safety_policy, str):
             SafetyPolicy.from_json_file(safety_policy)
             stored = self.model.safety_policy or SafetyPolicy()
-            changes = json.loads(Path(safety_policy).read_text(encoding="utf-8"))
+            changes = read_json(Path(safety_policy))
             self.model.set_safety_policy(stored.updated(changes), self.processor)
         else:
             raise ValueError(f"`safety_policy` must be false or the path of a JSON file, got {safety_policy!r}.")
@@ -108,7 +109,7 @@ class SafeLlavaForLmmsEval(lmms):
         Answers `requests` with the generation arguments of their task, cut at the first of its `until` strings.
 
         Raises:
-            ValueError: if a request holds anything but pictures and text.
+            ValueError: if a request holds anything but images and text.
         """
         collator = Collator(
             requests, lambda request: -len(request.args[0]), group_fn=lambda request: request.args[2], grouping=True
@@ -193,7 +194,7 @@ class SafeLlavaForLmmsEval(lmms):
             elif part["type"] != "text":
                 raise ValueError(
                     f"Document {doc_id} of the task {task} holds a part of type {part['type']!r}; safe_llava reads "
-                    "pictures and text."
+                    "images and text."
                 )
         return messages
 

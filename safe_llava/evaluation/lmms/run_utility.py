@@ -5,7 +5,6 @@ lmms-eval ends with exit code 0 after a crash, so a task counts as done only whe
 run and has every sample.
 """
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -18,9 +17,10 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from ..models.safety_policy import SafetyPolicy
-from ..statistics import sum_of_means_interval
-from .kept import check_settings, fingerprint, identify_checkpoint
+from ...files import describe_versions, read_json, write_json
+from ...models.safety_policy import SafetyPolicy
+from ...statistics import sum_of_means_interval
+from ..kept_results import check_settings, fingerprint, identify_checkpoint
 from .utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
 
 
@@ -28,7 +28,6 @@ TASKS = ("mme", "mmbench_en_dev_static", "seedbench", "pope")
 JUDGED_TASKS = {"mmbench_en_dev": "mmbench_en_dev_static"}
 """Tasks that ask a judge, and score a random guess where it does not reply, with the same task by rules alone."""
 ACTIONS = ("answer", "hint", "refuse")
-PACKAGES = ("lmms_eval", "safe_llava", "torch", "transformers")
 REQUESTS_FILE, POLICY_FILE, LOG_FILE, RESULT_FILE = "requests.jsonl", "policy.json", "log.txt", "utility.json"
 
 
@@ -156,7 +155,7 @@ def _read_settings(
         "dtype": dtype,
         "include_path": None if include_path is None else str(Path(include_path).resolve()),
         "include_files": None if include_path is None else fingerprint(Path(include_path)),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": describe_versions("lmms_eval", "torch", "transformers"),
     }
 
 
@@ -164,7 +163,7 @@ def _run_once(folder: Path, settings: dict[str, Any], batch_size: int, device: s
     """The result in `folder`, which is run first if it is not there."""
     result_file = folder / RESULT_FILE
     if result_file.is_file():
-        result = json.loads(result_file.read_text(encoding="utf-8"))
+        result = read_json(result_file)
         check_settings(folder, result["settings"], settings)
         return result | {"folder": str(folder)}
     partial = folder.with_name(f"{folder.name}.partial")
@@ -182,7 +181,7 @@ def _run_once(folder: Path, settings: dict[str, Any], batch_size: int, device: s
             f"{settings['task']} did not run to its end on {settings['model']}: {error}. The end of "
             f"{partial / LOG_FILE}:\n" + "\n".join(lines[-20:])
         ) from error
-    (partial / RESULT_FILE).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(partial / RESULT_FILE, result)
     partial.rename(folder)
     return result | {"folder": str(folder)}
 
@@ -192,7 +191,7 @@ def _build_command(folder: Path, settings: dict[str, Any], batch_size: int, devi
     if settings["safety_policy"] is False:
         model_args += ",safety_policy=false"
     elif settings["safety_policy"] is not None:
-        (folder / POLICY_FILE).write_text(json.dumps(settings["safety_policy"]), encoding="utf-8")
+        write_json(folder / POLICY_FILE, settings["safety_policy"])
         model_args += f",safety_policy={POLICY_FILE}"
     options: dict[str, Any] = {
         "--model": "safe_llava",
@@ -210,7 +209,7 @@ def _build_command(folder: Path, settings: dict[str, Any], batch_size: int, devi
 
 def _read_run(folder: Path, settings: dict[str, Any], model_args: str) -> dict[str, Any]:
     task = settings["task"]
-    results = json.loads(_only_file(folder, "*_results.json").read_text(encoding="utf-8"))
+    results = read_json(_only_file(folder, "*_results.json"))
     if results["config"]["model_args"] != model_args or list(results["results"]) != [task]:
         raise ValueError("the results file is of another run")
     samples, requests = read_samples(folder), _read_lines(folder / REQUESTS_FILE)
