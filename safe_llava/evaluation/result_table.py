@@ -20,6 +20,9 @@ def table_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
     Args:
         results (`Mapping`): of [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
+
+    Returns:
+        `list[tuple[str, ...]]`: a tuple for each row.
     """
     rows: list[tuple[str, ...]] = []
     for name, found in results["benchmarks"].items():
@@ -31,7 +34,15 @@ def table_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def rich_table(results: Mapping[str, Any]) -> Table:
-    """The table for a terminal."""
+    """
+    The table for a terminal.
+
+    Args:
+        results (`Mapping`): of [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
+
+    Returns:
+        [`~rich.table.Table`]
+    """
     table = Table(title=title(results), caption=NOTE)
     for place, column in enumerate(COLUMNS):
         table.add_column(column, justify="left" if place < 2 else "right", overflow="fold")
@@ -45,7 +56,15 @@ def rich_table(results: Mapping[str, Any]) -> Table:
 
 
 def title(results: Mapping[str, Any]) -> str:
-    """What was compared, and who judged."""
+    """
+    What was compared, and which model judged.
+
+    Args:
+        results (`Mapping`): of [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
+
+    Returns:
+        `str`: one line.
+    """
     names = [PurePath(results[label]["model"]).name for label in ("model", "base")]
     drawn = f", {results['limit']} rows of each, seed {results['seed']}" if results["limit"] else ""
     return f"{names[0]} beside its base {names[1]}; judge: {results['judge'] or 'none asked'}{drawn}"

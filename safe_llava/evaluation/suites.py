@@ -40,7 +40,13 @@ class BenchmarkSource:
     @classmethod
     def parse(cls, text: str) -> "BenchmarkSource":
         """
-        From `NAME=PATH` or `NAME:SPLIT=PATH`.
+        Reads a benchmark as it is named on the command line.
+
+        Args:
+            text (`str`): `NAME=PATH` or `NAME:SPLIT=PATH`.
+
+        Returns:
+            [`BenchmarkSource`]
 
         Raises:
             ValueError: if the text is of another form, or nothing is at the path.
@@ -56,4 +62,5 @@ class BenchmarkSource:
 
     @property
     def label(self) -> str:
+        """Name and split, as results name it."""
         return self.name if self.split is None else f"{self.name}-{self.split}"

@@ -51,6 +51,9 @@ class ImageFiles:
         Args:
             record ([`Record`]): the row, for messages.
             names (`str`): the image's name, and other spellings of it, tried in turn.
+
+        Returns:
+            `Path` or `bytes`: the file, or the encoded image out of an archive; empty where it is missing.
         """
         for name in names:
             if "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -62,7 +65,12 @@ class ImageFiles:
         return self._found[names]
 
     def require_all(self) -> None:
-        """Raises if an image was missing or is no image, and logs which ones have another suffix than named."""
+        """
+        Logs which images have another suffix than named.
+
+        Raises:
+            InvalidBenchmarkError: if images are missing or are none, naming all of them.
+        """
         if self.other_suffix:
             pairs = ", ".join(f"{name} -> {other}" for name, other in self.other_suffix.items())
             logger.warning("%d images were found under another suffix: %s", len(self.other_suffix), pairs)
@@ -117,7 +125,19 @@ class ImageFiles:
 
 
 def embedded_image(record: Record, field: str) -> bytes:
-    """The encoded image in a field of a parquet row, as `datasets` stores it."""
+    """
+    The encoded image in a field of a parquet row, as `datasets` stores it.
+
+    Args:
+        record ([`Record`]): the row.
+        field (`str`): the field.
+
+    Returns:
+        `bytes`: the encoded image.
+
+    Raises:
+        InvalidBenchmarkError: if the field holds no image.
+    """
     value = record.values.get(field)
     encoded = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(encoded, bytes) or _why_no_image(encoded):

@@ -29,7 +29,16 @@ class Record:
     values: dict[str, Any]
 
     def refuse(self, field: str, expected: str) -> InvalidBenchmarkError:
-        """The error to raise for a field."""
+        """
+        The error to raise for a field.
+
+        Args:
+            field (`str`): the field.
+            expected (`str`): what it should have held, in words.
+
+        Returns:
+            [`InvalidBenchmarkError`]
+        """
         if field not in self.values:
             return InvalidBenchmarkError(
                 f"{self.place}: the field {field!r} is missing; it has {', '.join(map(repr, self.values))}. "
@@ -102,6 +111,12 @@ def find_table(path: Path, names: Sequence[str]) -> Path:
     Args:
         path (`Path`): the downloaded folder, or the table itself.
         names (`Sequence[str]`): where the table stands in the layouts that are published, the most usual one first.
+
+    Returns:
+        `Path`: the first of `names` that is there.
+
+    Raises:
+        InvalidBenchmarkError: if there is none, with what the folder holds.
     """
     if path.is_file():
         return path
@@ -113,20 +128,51 @@ def find_table(path: Path, names: Sequence[str]) -> Path:
 
 
 def require_files(benchmark: str, files: Iterable[Path]) -> None:
-    """Raises if some of the files are not there, naming all of them."""
+    """
+    Raises where files are missing.
+
+    Args:
+        benchmark (`str`): its name, for the message.
+        files (`Iterable[Path]`): all that must be there.
+
+    Raises:
+        InvalidBenchmarkError: if some are not, naming all of them.
+    """
     if missing := [str(file) for file in files if not file.is_file()]:
         raise InvalidBenchmarkError(f"{len(missing)} files of {benchmark} are missing: {', '.join(missing)}.")
 
 
 def check_split(benchmark: str, split: str | None, splits: Sequence[str]) -> None:
-    """Refuses a split that the benchmark does not have."""
+    """
+    Refuses a split that a benchmark does not have.
+
+    Args:
+        benchmark (`str`): its name, for the message.
+        split (`str`, *optional*): what was asked for.
+        splits (`Sequence[str]`): those that it has.
+
+    Raises:
+        ValueError: if the split is none of them.
+    """
     if split is not None and split not in splits:
         known = f"it has {', '.join(splits)}" if splits else "it has none; leave the split out"
         raise ValueError(f"{benchmark} has no split {split!r}: {known}.")
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[Record]:
-    """The rows of a CSV file in UTF-8, with or without a byte order mark, that has at least these columns."""
+    """
+    Reads a CSV file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path (`Path`): the file.
+        columns (`Sequence[str]`): those that it must have.
+
+    Returns:
+        `list[Record]`: the rows.
+
+    Raises:
+        InvalidBenchmarkError: if the file is of another form or has no rows.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
@@ -151,7 +197,18 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[Record]:
 
 
 def read_json(path: Path) -> list[Record]:
-    """The objects of a JSON file: a list of them, or an object whose keys name them and come as the field `"key"`."""
+    """
+    Reads the objects of a JSON file.
+
+    Args:
+        path (`Path`): holds a list of objects, or an object of them, whose keys come as the field `"key"`.
+
+    Returns:
+        `list[Record]`: the rows.
+
+    Raises:
+        InvalidBenchmarkError: if the file is of another form or has no rows.
+    """
     values = _parse(path, path.read_bytes())
     if isinstance(values, list):
         return _not_empty(path, [_record(f"{path}, item {i}", value) for i, value in enumerate(values)])
@@ -162,14 +219,37 @@ def read_json(path: Path) -> list[Record]:
 
 
 def read_json_lines(path: Path) -> list[Record]:
-    """The objects of a file with one JSON object a line; empty lines do not count."""
+    """
+    Reads a file with one JSON object a line; empty lines do not count.
+
+    Args:
+        path (`Path`): the file.
+
+    Returns:
+        `list[Record]`: the rows.
+
+    Raises:
+        InvalidBenchmarkError: if the file is of another form or has no rows.
+    """
     lines = enumerate(path.read_bytes().split(b"\n"), start=1)
     places = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
     return _not_empty(path, [_record(place, _parse(place, line)) for place, line in places])
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> list[Record]:
-    """The rows of a parquet file that has at least these columns."""
+    """
+    Reads a parquet file.
+
+    Args:
+        path (`Path`): the file.
+        columns (`Sequence[str]`): those that it must have.
+
+    Returns:
+        `list[Record]`: the rows.
+
+    Raises:
+        InvalidBenchmarkError: if the file is of another form or has no rows.
+    """
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:

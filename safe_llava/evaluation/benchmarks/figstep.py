@@ -47,6 +47,9 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, or its `data` folder.
         split (`str`, *optional*, defaults to `"safebench"`): `"safebench"` (500 requests) or `"tiny"` (50).
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("figstep", split, list(SPLITS))
     table_name, folder_name = SPLITS[split or "safebench"]

@@ -49,6 +49,9 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("holisafe", split, ())
     table = find_table(path, ["holisafe_bench.json"])

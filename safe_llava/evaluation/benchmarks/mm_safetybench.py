@@ -51,6 +51,9 @@ def load_mm_safetybench(path: Path, split: str | None = None) -> list[BenchmarkR
     Args:
         path (`Path`): a clone with the images, its `data` folder, or a download of the parquet copy.
         split (`str`, *optional*): `"SD"`, `"TYPO"` or `"SD_TYPO"`. All three where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("mm_safetybench", split, list(QUESTION_FIELD))
     kinds = list(QUESTION_FIELD) if split is None else [split]

@@ -41,6 +41,9 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, its `data` folder, or a folder with `information.csv` and `images`.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("mossbench", split, ())
     table = find_table(path, TABLES)

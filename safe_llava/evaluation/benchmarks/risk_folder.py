@@ -26,6 +26,9 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
     Args:
         path (`Path`): the folder.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("risk_folder", split, ())
     items = sorted(path.iterdir()) if path.is_dir() else []

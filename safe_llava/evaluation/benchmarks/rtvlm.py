@@ -99,6 +99,9 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub, or its `data` folder; archives may be unpacked where they lie.
         split (`str`, *optional*): `"seed0-test"`, `"seed0-train"`, or with another number. All where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     named = _SPLIT.fullmatch(split or "")
     if split is not None and named is None:

@@ -38,6 +38,9 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub, or a clone with the images in `images` or `data/images`.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("siuo", split, ())
     table = find_table(path, ["siuo_gen.json", "data/siuo_gen.json"])

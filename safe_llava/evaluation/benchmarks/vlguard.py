@@ -44,6 +44,9 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, or the download from the Hub.
         split (`str`, *optional*): `"unsafes"`, `"safe_unsafes"` or `"safe_safes"`. All where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("vlguard", split, list(INSTRUCTION_FIELD))
     table = find_table(path, ["test.json", "data/test.json"])

@@ -34,6 +34,9 @@ def load_vlsbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("vlsbench", split, ())
     table = find_table(path, ["data.json", "data/data.json"])

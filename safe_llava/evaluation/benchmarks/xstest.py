@@ -26,6 +26,9 @@ def load_xstest(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, or its table.
         split (`str`, *optional*): `"safe"` or `"unsafe"`. Both where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("xstest", split, ("safe", "unsafe"))
     table = find_table(path, ["xstest_prompts.csv", "xstest_v2_prompts.csv"])

@@ -17,6 +17,9 @@ def to_conversation(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
         messages (`Sequence[ChatMessage]`): system, user and assistant turns. inspect reads image files before it
             calls a provider, so images are data URIs.
 
+    Returns:
+        `list[dict]`: a message for each turn.
+
     Raises:
         ValueError: if there is a tool's message, or anything but text and images.
         UnreadableImageError: if an image cannot be decoded.

@@ -112,9 +112,15 @@ def compare_logs(model: EvalLog, base: EvalLog) -> dict[str, Any]:
 
 def summarize_verdicts(rows: Sequence[Row]) -> dict[str, Any] | None:
     """
-    The head as a classifier of rows that should be declined: `rows` with a verdict, `untrusted` ones among them,
-    `flagged_harmful` and `flagged_harmless`, the shares on which the policy acted (`None` where it is off), and
-    `auroc` of the probability of any risk. `None` where no row has a verdict.
+    The head as a classifier of rows that should be declined.
+
+    Args:
+        rows (`Sequence[Row]`): of a model.
+
+    Returns:
+        `dict`: `rows` with a verdict, `untrusted` ones among them, `flagged_harmful` and `flagged_harmless`, the
+        shares on which the policy acted (`None` where it is off), and `auroc` of the probability of any risk. `None`
+        where no row has a verdict.
     """
     classified = [row for row in rows if row.verdict is not None]
     if not classified:

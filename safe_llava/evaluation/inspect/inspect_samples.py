@@ -21,9 +21,16 @@ JUDGED_FORMATS = ("GIF", "JPEG", "PNG", "WEBP")
 
 def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
     """
-    One sample: the images, then the question. Its metadata has `benchmark`, `split`, `subset`, `risk_type` and
-    `harm`, which is `"harmful"` where a safe model should decline or warn and `"harmless"` where it should help.
-    Images in files are left there; inspect reads them when the sample runs.
+    One row as a sample: the images, then the question. Images in files are left there; inspect reads them when the
+    sample runs.
+
+    Args:
+        row ([`BenchmarkRow`]): the row.
+        benchmark, split (`str`): where it is from.
+
+    Returns:
+        `Sample`: its metadata has `benchmark`, `split`, `subset`, `risk_type` and `harm`, which is `"harmful"` where
+        a safe model should decline or warn and `"harmless"` where it should help.
 
     Raises:
         ValueError: if an image cannot be read, with the row's id.
@@ -48,14 +55,32 @@ def to_sample(row: BenchmarkRow, benchmark: str, split: str) -> Sample:
 
 
 def draw_rows(rows: Sequence[BenchmarkRow], limit: int | None, seed: int) -> list[BenchmarkRow]:
-    """At most `limit` rows, drawn over the whole benchmark (its files are sorted by subset), in their order there."""
+    """
+    Draws rows over the whole benchmark, whose files are sorted by subset.
+
+    Args:
+        rows (`Sequence[BenchmarkRow]`): all of them.
+        limit (`int`, *optional*): at most so many.
+        seed (`int`): of the draw.
+
+    Returns:
+        `list[BenchmarkRow]`: in their order in the benchmark.
+    """
     if limit is None or limit >= len(rows):
         return list(rows)
     return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), limit))]
 
 
 def digest_rows(rows: Sequence[BenchmarkRow]) -> str:
-    """The start of the SHA-256 of everything that is asked, to tell whether two results are of the same questions."""
+    """
+    Tells whether two results are of the same questions.
+
+    Args:
+        rows (`Sequence[BenchmarkRow]`): what is asked.
+
+    Returns:
+        `str`: the start of the SHA-256 of all of it, the images included.
+    """
     digest = hashlib.sha256()
     for row in rows:
         digest.update(repr((row.id, row.question, row.is_harmful, row.subset, row.risk_type, row.reference)).encode())

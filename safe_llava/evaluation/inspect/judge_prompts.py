@@ -112,15 +112,44 @@ def _material(question: str, answer: str, reference: str | None = None) -> str:
 
 
 def rating_prompt(question: str, answer: str, risk_type: str | None, reference: str | None = None) -> str:
-    """Asks for a rating of safety, 0 to 10, by the criteria of a risk type (`None` where it is not known)."""
+    """
+    Asks for a rating of safety, 0 to 10.
+
+    Args:
+        question (`str`): the user's.
+        answer (`str`): the assistant's.
+        risk_type (`str`, *optional*): whose criteria to rate by; `None` where it is not known.
+        reference (`str`, *optional*): an answer as it is expected.
+
+    Returns:
+        `str`: the prompt.
+    """
     return _RATING.format(criteria=RATING_CRITERIA[risk_type], material=_material(question, answer, reference))
 
 
 def refusal_prompt(question: str, answer: str) -> str:
-    """Asks which of XSTest's three kinds of response an answer is (Röttger et al., arXiv 2308.01263)."""
+    """
+    Asks which of XSTest's three kinds of response an answer is (Röttger et al., arXiv 2308.01263).
+
+    Args:
+        question (`str`): the user's.
+        answer (`str`): the assistant's.
+
+    Returns:
+        `str`: the prompt.
+    """
     return _REFUSAL.format(material=_material(question, answer))
 
 
 def safety_prompt(question: str, answer: str) -> str:
-    """Asks whether an answer is safe."""
+    """
+    Asks whether an answer is safe.
+
+    Args:
+        question (`str`): the user's.
+        answer (`str`): the assistant's.
+
+    Returns:
+        `str`: the prompt.
+    """
     return _SAFETY.format(material=_material(question, answer))

@@ -55,6 +55,9 @@ async def ask_judge(prompt: str, state: TaskState, parse: Callable[[str], Verdic
         state (`TaskState`): the sample.
         parse (`Callable`): reads the verdict from the judge's words; `None` where there is none in them.
 
+    Returns:
+        [`Judgement`]: a verdict or a failure.
+
     Raises:
         ValueError: if no model, or more than one, has the role, or if the log was written without its images.
     """
@@ -76,8 +79,16 @@ async def ask_judge(prompt: str, state: TaskState, parse: Callable[[str], Verdic
 
 def parse_last_line(text: str, label: str) -> str | None:
     """
-    What stands behind `label:` in the last line that is not empty, without Markdown; `None` if that is another line.
-    Only the last line counts, so that a verdict in a quotation of the answer is not taken for the judge's.
+    What a judge says in its last line. Only that line counts, so that a verdict in a quotation of the answer is not
+    taken for the judge's.
+
+    Args:
+        text (`str`): the judge's words.
+        label (`str`): what the line must begin with, before its colon.
+
+    Returns:
+        `str`: what stands behind `label:` in the last line that is not empty, without Markdown; `None` if that line
+        begins otherwise.
     """
     lines = [line.strip(" \t*_`#.") for line in text.splitlines()]
     last = next((line for line in reversed(lines) if line), "")
@@ -86,14 +97,31 @@ def parse_last_line(text: str, label: str) -> str | None:
 
 
 def parse_rating(text: str) -> float | None:
-    """The rating, 0 to 10."""
+    """
+    Reads a rating.
+
+    Args:
+        text (`str`): the judge's words.
+
+    Returns:
+        `float`: 0 to 10; `None` where there is none.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?", parse_last_line(text, "RATING") or "")
     rating = float(found[1]) if found else None
     return rating if rating is not None and rating <= 10 else None
 
 
 def parse_choice(text: str, choices: tuple[str, ...]) -> str | None:
-    """The one of `choices` that the judge names, in lower case."""
+    """
+    Reads a choice.
+
+    Args:
+        text (`str`): the judge's words.
+        choices (`tuple[str, ...]`): what the judge may say, in lower case.
+
+    Returns:
+        `str`: the one that it names; `None` where it names none.
+    """
     choice = re.sub(r"[\s-]", "_", (parse_last_line(text, "VERDICT") or "").lower())
     return choice if choice in choices else None
 

@@ -133,7 +133,15 @@ class LocalModel:
         return self.model.safety_policy
 
     def read(self, conversation: list[dict[str, Any]]) -> Prompt:
-        """Renders and tokenises one chat, whose image parts hold `PIL.Image.Image`s."""
+        """
+        Renders and tokenises one chat.
+
+        Args:
+            conversation (`list[dict]`): its messages, whose image parts hold `PIL.Image.Image`s.
+
+        Returns:
+            [`Prompt`]
+        """
         encoded = self.processor.apply_chat_template(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -141,7 +149,16 @@ class LocalModel:
 
     @torch.no_grad()
     def answer(self, prompts: Sequence[Prompt], settings: Settings) -> list[Reply]:
-        """Answers a batch of chats, with or without images."""
+        """
+        Answers a batch of chats, with or without images.
+
+        Args:
+            prompts (`Sequence[Prompt]`): of [`LocalModel.read`].
+            settings ([`Settings`]): how to generate.
+
+        Returns:
+            `list[Reply]`: an answer for each chat, in their order.
+        """
         started = time.perf_counter()
         inputs: dict[str, Any] = dict(
             self.processor.tokenizer.pad(

@@ -78,6 +78,13 @@ class SafeLlavaAPI(ModelAPI):
         """
         Says where the model runs, before its first chat. inspect tells evaluations apart by the arguments of their
         model, so what is said here may change when one goes on.
+
+        Args:
+            device (`str`, *optional*): such as `"cuda:0"`. Defaults to the first accelerator, else the CPU.
+            batch_size (`int`): the most chats in one batch.
+
+        Raises:
+            ValueError: if the batch size is no whole number above 0.
         """
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a whole number above 0, got {batch_size!r}.")
@@ -88,6 +95,20 @@ class SafeLlavaAPI(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> tuple[ModelOutput, ModelCall]:
+        """
+        Answers one chat, in a batch with others that wait.
+
+        Args:
+            input (`list[ChatMessage]`): the chat.
+            tools, tool_choice: must name no tools.
+            config (`GenerateConfig`): inspect's generation options.
+
+        Returns:
+            `tuple[ModelOutput, ModelCall]`: the answer, and what `generate` was told.
+
+        Raises:
+            ValueError: if there are tools, or options that a LLaVA does not know.
+        """
         if tools:
             raise ValueError("A LLaVA calls no tools. Evaluate it with tasks that have none.")
         if unknown := [name for name in UNSUPPORTED if getattr(config, name) is not None]:

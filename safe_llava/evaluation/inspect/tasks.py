@@ -54,6 +54,9 @@ def build_task(
         seed (`int`): of the draw and of sampling, where a temperature is set.
         default (`Sequence[str]`): the scorers that suit the benchmark.
 
+    Returns:
+        `Task`: its metadata says what a result depends on.
+
     Raises:
         ValueError: if a scorer is unknown, or the benchmark is not of its published form.
     """

@@ -106,7 +106,13 @@ class SafeLlavaForLmmsEval(lmms):
     @torch.no_grad()
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """
-        Answers `requests` with the generation arguments of their task, cut at the first of its `until` strings.
+        Answers requests with the generation arguments of their task, cut at the first of its `until` strings.
+
+        Args:
+            requests (`list[Instance]`): of lmms-eval's chat tasks.
+
+        Returns:
+            `list[GenerationResult]`: an answer for each request, in their order.
 
         Raises:
             ValueError: if a request holds anything but images and text.
@@ -132,14 +138,24 @@ class SafeLlavaForLmmsEval(lmms):
         return collator.get_original(results)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not available: a policy steers what a model generates, and a likelihood would go around it."""
+        """
+        Not available: a policy steers what a model generates, and a likelihood would go around it.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError(
             "safe_llava answers generation tasks only: a likelihood would go around the safety policy. Take the "
             "task's generation variant, such as seedbench for seedbench_ppl."
         )
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not available."""
+        """
+        Not available.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError("safe_llava answers single-round tasks only.")
 
     def _answer(self, batch: Sequence[Instance]) -> tuple[list[GenerationResult], list[dict[str, Any]]]:
@@ -237,7 +253,16 @@ class SafeLlavaForLmmsEval(lmms):
 
 
 def cut_at(text: str, until: Sequence[str]) -> str:
-    """`text` up to the first place where one of the strings in `until` begins."""
+    """
+    Cuts an answer where it should have ended.
+
+    Args:
+        text (`str`): the answer.
+        until (`Sequence[str]`): what ends it.
+
+    Returns:
+        `str`: `text` up to the first place where one of `until` begins.
+    """
     return text[: min((place for place in map(text.find, until) if place >= 0), default=None)]
 
 

@@ -115,12 +115,31 @@ def run_utility(
 
 
 def read_samples(folder: str | os.PathLike) -> list[dict[str, Any]]:
-    """The samples of a task that was run into `folder`: the `folder` of its result."""
+    """
+    The samples of a task that was run.
+
+    Args:
+        folder (`str` or `os.PathLike`): the `folder` of its result.
+
+    Returns:
+        `list[dict]`: a dictionary for each question, as lmms-eval wrote it.
+    """
     return _read_lines(_only_file(Path(folder), "*_samples_*.jsonl"))
 
 
 def compare_runs(model_folder: Path, base_folder: Path) -> dict[str, dict[str, Any]]:
-    """The paired difference of each figure that is a mean, from the folders of two runs of one task."""
+    """
+    The paired difference of each figure that is a mean.
+
+    Args:
+        model_folder, base_folder (`Path`): of two runs of one task.
+
+    Returns:
+        `dict`: for each figure `value`, `stderr` and `interval` (95 %).
+
+    Raises:
+        ValueError: if the two were asked different questions.
+    """
     ours, theirs = read_samples(model_folder), read_samples(base_folder)
     for sample, other in zip(ours, theirs, strict=True):
         if any(sample[name] != other[name] for name in ("doc_id", "input", "target")):

@@ -25,7 +25,15 @@ NO_FIGURES = frozenset({"submission", "pope_yes_ratio"})
 
 
 def right_answers(samples: Iterable[Mapping[str, Any]]) -> dict[int, bool] | None:
-    """Whether each sample of MME, MMBench, SEED-Bench or POPE is right, by `doc_id`; `None` for other tasks."""
+    """
+    Whether each sample of MME, MMBench, SEED-Bench or POPE is right.
+
+    Args:
+        samples (`Iterable[Mapping]`): lines of an lmms-eval samples file.
+
+    Returns:
+        `dict[int, bool]`: by `doc_id`; `None` for other tasks.
+    """
     rights = {sample["doc_id"]: _is_right(sample) for sample in samples}
     return None if None in rights.values() else {doc_id: bool(right) for doc_id, right in rights.items()}
 
@@ -35,10 +43,10 @@ def unit_values(samples: Iterable[Mapping[str, Any]]) -> dict[str, Units]:
     The independent units of each figure that is a mean, and what each adds to it.
 
     Args:
-        samples: Lines of an lmms-eval samples file.
+        samples (`Iterable[Mapping]`): lines of an lmms-eval samples file.
 
     Returns:
-        For each figure a dictionary of strata, each of units and their values:
+        `dict`: for each figure a dictionary of strata, each of units and their values:
 
         - `mme_perception_score`, `mme_cognition_score`: a stratum for each category, a unit for each image; its
           value is 100 for half the share of its two questions that are right, and 100 more if both are;
@@ -70,7 +78,15 @@ def unit_values(samples: Iterable[Mapping[str, Any]]) -> dict[str, Units]:
 
 
 def sum_of_means(units: Units) -> tuple[float, float | None]:
-    """The figure of these units, and its standard error; `None` where a stratum has one unit only."""
+    """
+    A figure of units, and its standard error.
+
+    Args:
+        units (`dict`): of [`unit_values`].
+
+    Returns:
+        `tuple`: the figure, and its standard error, `None` where a stratum has one unit only.
+    """
     columns = [np.array(list(values.values())) for values in units.values()]
     total = float(sum(column.mean() for column in columns))
     if min(map(len, columns)) < 2:
@@ -79,7 +95,15 @@ def sum_of_means(units: Units) -> tuple[float, float | None]:
 
 
 def difference(first: Units, second: Units) -> Units:
-    """`first - second`, unit by unit; its mean and standard error are those of the paired difference."""
+    """
+    The difference of two models, unit by unit.
+
+    Args:
+        first, second (`dict`): of [`unit_values`], with the same units.
+
+    Returns:
+        `dict`: `first - second`. Its mean and standard error are those of the paired difference.
+    """
     return {
         stratum: {unit: value - second[stratum][unit] for unit, value in units.items()}
         for stratum, units in first.items()
@@ -91,12 +115,13 @@ def read_figures(results: Mapping[str, Any], task: str, samples: Sequence[Mappin
     The figures of one task.
 
     Args:
-        results: An lmms-eval results file.
-        task: Name of the task in it.
-        samples: Lines of the task's samples file.
+        results (`Mapping`): an lmms-eval results file.
+        task (`str`): name of the task in it.
+        samples (`Sequence[Mapping]`): lines of the task's samples file.
 
     Returns:
-        For each figure its `value` as lmms-eval gives it, `stderr` (`None` where unknown) and `higher_is_better`.
+        `dict`: for each figure its `value` as lmms-eval gives it, `stderr` (`None` where unknown) and
+        `higher_is_better`.
 
     Raises:
         ValueError: if the samples do not add up to lmms-eval's figure, or if there is no figure.

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, image_files
+from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, benchmark_images
 from safe_llava.evaluation.benchmarks.benchmark_images import ImageFiles
 from safe_llava.evaluation.benchmarks.benchmark_tables import Record
 
@@ -100,7 +100,7 @@ def test_an_archive_with_members_outside_itself_is_refused(tmp_path, write_archi
 
 
 def test_members_too_large_for_an_image_are_refused_unread(tmp_path, write_archive, monkeypatch):
-    monkeypatch.setattr(image_files, "MAX_PICTURE_BYTES", 10)
+    monkeypatch.setattr(benchmark_images, "MAX_IMAGE_BYTES", 10)
     write_archive(tmp_path / "a.zip", "1.png")
     with pytest.raises(InvalidBenchmarkError, match=r"'1\.png' has \d+ bytes, too many"):
         ImageFiles(tmp_path / "a.zip")

@@ -9,7 +9,6 @@ from safe_llava.evaluation.benchmarks import (
     figstep,
     holisafe,
     load_benchmark,
-    loading,
     mm_safetybench,
     rtvlm,
     siuo,
@@ -51,7 +50,7 @@ def test_a_file_of_something_else_is_refused(name, tmp_path):
 
 def test_rows_that_share_an_id_are_refused(tmp_path, monkeypatch):
     rows = [BenchmarkRow(id="1", question="?", images=(), is_harmful=False)] * 2
-    monkeypatch.setitem(loading.BENCHMARKS, "xstest", lambda path, split: rows)
+    monkeypatch.setitem(BENCHMARKS, "xstest", lambda path, split: rows)
     with pytest.raises(InvalidBenchmarkError, match="rows must have ids of their own, but 1 recur"):
         load_benchmark("xstest", tmp_path)
 
