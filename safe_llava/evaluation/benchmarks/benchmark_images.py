@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from ...models.image_reading import is_image_name
 from .benchmark_tables import InvalidBenchmarkError, Record
 
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_IMAGE_BYTES = 256 * 1024**2
 """Largest image that is read out of an archive, so that a made-up one cannot fill the memory."""
 _LFS_POINTER = b"version https://git-lfs"
@@ -118,10 +118,10 @@ class ImageFiles:
         if path.parent not in self._stems:
             stems: dict[str, list[Path]] = defaultdict(list)
             for item in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
-                if item.suffix.lower() in SUFFIXES:
+                if is_image_name(item):
                     stems[item.stem].append(item)
             self._stems[path.parent] = stems
-        return self._stems[path.parent].get(path.stem, []) if path.suffix.lower() in SUFFIXES else []
+        return self._stems[path.parent].get(path.stem, []) if is_image_name(path) else []
 
 
 def embedded_image(record: Record, field: str) -> bytes:

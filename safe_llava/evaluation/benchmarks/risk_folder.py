@@ -9,8 +9,9 @@
 from pathlib import Path
 
 from ...data.labels import parse_safety_type
+from ...models.image_reading import is_image_name
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
-from .benchmark_images import SUFFIXES, ImageFiles
+from .benchmark_images import ImageFiles
 from .benchmark_row import BenchmarkRow
 from .benchmark_tables import InvalidBenchmarkError, Record, check_split
 
@@ -62,7 +63,7 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
 
 def _list_images(folder: Path) -> list[Path]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    image_files = [file for file in files if file.suffix.lower() in SUFFIXES]
+    image_files = [file for file in files if is_image_name(file)]
     if others := [str(file) for file in files if file not in image_files and file != folder / QUESTION_FILE]:
         raise InvalidBenchmarkError(f"{folder} must hold images and {QUESTION_FILE} alone, but has {others}.")
     if not image_files:

@@ -19,17 +19,17 @@ def test_an_image_in_a_folder_is_a_path_that_is_read_later(tmp_path, write_image
 
 @pytest.mark.parametrize("archive", ["images.zip", "images.tar"])
 def test_an_image_in_an_archive_is_its_bytes_whatever_folder_it_was_packed_with(
-    tmp_path, write_archive, image, archive
+    tmp_path, write_archive, encoded_image, archive
 ):
     write_archive(tmp_path / archive, "some folder/imgs/1.png", "some folder/imgs/2.png")
     images = ImageFiles(tmp_path / archive)
-    assert images.find(ROW, "imgs/1.png") == images.find(ROW, "2.png") == image()
+    assert images.find(ROW, "imgs/1.png") == images.find(ROW, "2.png") == encoded_image()
     assert sorted(item.name for item in tmp_path.iterdir()) == [archive]
 
 
-def test_shadows_that_macos_packs_are_no_images(tmp_path, write_archive, image):
+def test_shadows_that_macos_packs_are_no_images(tmp_path, write_archive, encoded_image):
     write_archive(tmp_path / "a.zip", "imgs/1.png", "__MACOSX/imgs/1.png")
-    assert ImageFiles(tmp_path / "a.zip").find(ROW, "imgs/1.png") == image()
+    assert ImageFiles(tmp_path / "a.zip").find(ROW, "imgs/1.png") == encoded_image()
 
 
 def test_every_missing_image_is_named_with_where_it_was_searched(tmp_path, write_images):
@@ -57,8 +57,8 @@ def test_files_that_are_no_images_are_named(tmp_path, contents, problem):
         images.require_all()
 
 
-def test_an_image_whose_contents_are_of_another_format_than_its_name_is_fine(tmp_path, image):
-    (tmp_path / "1.png").write_bytes(image("JPEG"))
+def test_an_image_whose_contents_are_of_another_format_than_its_name_is_fine(tmp_path, encoded_image):
+    (tmp_path / "1.png").write_bytes(encoded_image("JPEG"))
     images = ImageFiles(tmp_path)
     images.find(ROW, "1.png")
     images.require_all()
@@ -106,10 +106,10 @@ def test_members_too_large_for_an_image_are_refused_unread(tmp_path, write_archi
         ImageFiles(tmp_path / "a.zip")
 
 
-def test_a_damaged_member_is_refused(tmp_path, write_archive, image):
+def test_a_damaged_member_is_refused(tmp_path, write_archive, encoded_image):
     path = tmp_path / "a.zip"
     write_archive(path, "1.png")
-    path.write_bytes(path.read_bytes().replace(image()[20:24], b"????"))
+    path.write_bytes(path.read_bytes().replace(encoded_image()[20:24], b"????"))
     with pytest.raises(InvalidBenchmarkError, match=r"a\.zip: the member '1\.png' cannot be read"):
         ImageFiles(path).find(ROW, "1.png")
 
@@ -120,16 +120,16 @@ def test_what_is_no_archive_is_refused(tmp_path):
         ImageFiles(tmp_path / "a.zip")
 
 
-def test_a_member_of_exactly_the_name_wins_over_one_that_ends_so(tmp_path, image):
+def test_a_member_of_exactly_the_name_wins_over_one_that_ends_so(tmp_path, encoded_image):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("1.png", image(colour="red"))
-        archive.writestr("old/1.png", image())
-    assert ImageFiles(tmp_path / "a.zip").find(ROW, "1.png") == image(colour="red")
+        archive.writestr("1.png", encoded_image(colour="red"))
+        archive.writestr("old/1.png", encoded_image())
+    assert ImageFiles(tmp_path / "a.zip").find(ROW, "1.png") == encoded_image(colour="red")
 
 
-def test_two_members_that_could_be_the_named_one_are_refused(tmp_path, image):
+def test_two_members_that_could_be_the_named_one_are_refused(tmp_path, encoded_image):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("x/1.png", image())
-        archive.writestr("y/1.png", image())
+        archive.writestr("x/1.png", encoded_image())
+        archive.writestr("y/1.png", encoded_image())
     with pytest.raises(InvalidBenchmarkError, match=r"'1\.png' could be any of x/1\.png, y/1\.png"):
         ImageFiles(tmp_path / "a.zip").find(ROW, "1.png")

@@ -55,10 +55,10 @@ def test_rows_that_share_an_id_are_refused(tmp_path, monkeypatch):
         load_benchmark("xstest", tmp_path)
 
 
-def test_a_rows_images_can_be_read_wherever_they_are(tmp_path, image):
-    (tmp_path / "1.png").write_bytes(image())
+def test_a_rows_images_can_be_read_wherever_they_are(tmp_path, encoded_image):
+    (tmp_path / "1.png").write_bytes(encoded_image())
     row = BenchmarkRow(id="1", question="?", images=(tmp_path / "1.png", b"encoded"), is_harmful=False)
-    assert row.read_images() == (image(), b"encoded")
+    assert row.read_images() == (encoded_image(), b"encoded")
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ def test_images_may_lie_beside_the_table(tmp_path, write_csv, write_images):
 
 
 @pytest.mark.parametrize("prefix", ["images/", ""])
-def test_images_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, image, prefix):
+def test_images_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, encoded_image, prefix):
     write_csv(tmp_path / "information.csv", *ROWS)
     write_archive(tmp_path / "images.zip", *(f"{prefix}{n}.png" for n in (1, 2, 3)))
-    assert load_benchmark("mossbench", tmp_path)[2].images == (image(),)
+    assert load_benchmark("mossbench", tmp_path)[2].images == (encoded_image(),)
 
 
 def test_images_of_older_copies_with_another_suffix_are_found(tmp_path, write_csv, write_images, caplog):
