@@ -116,7 +116,7 @@ def write_model_card(
         source (`str` or `os.PathLike`, *optional*):
             The checkpoint that this one was trained from. Base model and licence are taken from its card; without it,
             from the card that the folder has so far.
-        facts: other arguments of [`build_model_card`].
+        facts (`dict`, *optional*): other arguments of [`build_model_card`].
 
     Returns:
         `Path`: the card.

@@ -42,7 +42,7 @@ def score_classifier(
         seed (`int`, *optional*, defaults to 0): of the resamples.
 
     Returns:
-        A dictionary that JSON can hold:
+        `dict` that JSON can hold:
 
         - `rows`, `num_resamples`, `seed`;
         - `level` and `type`: `accuracy`, `macro_f1` (over the classes that occur) and `ece`, the calibration error of

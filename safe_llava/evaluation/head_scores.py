@@ -30,11 +30,11 @@ def score_head(
         processor ([`SafeLlavaProcessor`]): its processor.
         dataset ([`~datasets.Dataset`]): rows of [`~safe_llava.data.load_safety_dataset`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
-        num_resamples, seed: see [`score_classifier`].
+        num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        The figures of [`score_classifier`], with `temperature` and `left_out`, the numbers of rows without labels and
-        without an image.
+        `dict`: the figures of [`score_classifier`], with `temperature` and `left_out`, the numbers of rows without
+        labels and without an image.
 
     Raises:
         ValueError: if no row is left, if a verdict cannot be trusted, or if the model has no safety head.
@@ -75,10 +75,10 @@ def score_verdicts(
             Each with `level_probs` and `type_probs`, as dictionaries by name ([`SafetyVerdict.to_list`]) or as lists
             in the order of [`SAFETY_LEVELS`] and [`SAFETY_TYPES`]; and `safety_level` and `safety_type`, as names or
             indices. `has_image` and `trusted` are heeded where they are given.
-        num_resamples, seed: see [`score_classifier`].
+        num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        The figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count: `unlabelled`
+        `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count: `unlabelled`
         (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
         verdicts is worse than its figures, so show that number beside them.
 

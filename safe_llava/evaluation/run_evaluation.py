@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import default_device
+from ..checkpoints import default_device, identify_checkpoint
 from ..files import describe_machine, describe_versions, write_json
-from .kept_results import identify_checkpoint
+from .benchmarks import BenchmarkSource
 from .lmms.run_utility import TASKS, run_utility
-from .suites import BENCHMARKS_OF, SUITES, BenchmarkSource
+from .suites import BENCHMARKS_OF, SUITES
 
 
 NO_JUDGE = "none"

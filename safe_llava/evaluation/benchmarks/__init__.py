@@ -2,7 +2,8 @@
 
 from .benchmark_registry import BENCHMARKS, load_benchmark
 from .benchmark_row import BenchmarkRow
+from .benchmark_source import BenchmarkSource
 from .benchmark_tables import InvalidBenchmarkError
 
 
-__all__ = ["BENCHMARKS", "BenchmarkRow", "InvalidBenchmarkError", "load_benchmark"]
+__all__ = ["BENCHMARKS", "BenchmarkRow", "BenchmarkSource", "InvalidBenchmarkError", "load_benchmark"]

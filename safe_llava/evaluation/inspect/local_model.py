@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
-from ...checkpoints import default_device
+from ...checkpoints import default_device, read_any_config
 from ...files import read_json
 from ...models.processing_safe_llava import SafeLlavaProcessor
 from ...models.safety_policy import SafetyPolicy
@@ -252,12 +252,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 
 def _read_model_type(checkpoint: str) -> str:
-    try:
-        model_type = AutoConfig.from_pretrained(checkpoint).model_type
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
-        ) from error
+    model_type = read_any_config(checkpoint).model_type
     if model_type not in MODEL_TYPES:
         raise ValueError(f"{checkpoint} is a {model_type!r}; this provider runs {' and '.join(MODEL_TYPES)} models.")
     return model_type

@@ -46,9 +46,11 @@ class SafeLlavaAPI(ModelAPI):
 
     Args:
         model_name (`str`): a folder or a Hub id.
-        base_url, api_key, config: given by inspect.
-        device, dtype, safety_policy: see [`~safe_llava.evaluation.inspect.local_model.LocalModel`]. On the command
-            line `-M safety_policy=off` turns the policy off.
+        base_url (`str`, *optional*), api_key (`str`, *optional*), config (`GenerateConfig`, *optional*):
+            Given by inspect.
+        device, dtype, safety_policy (*optional*):
+            See [`~safe_llava.evaluation.inspect.local_model.LocalModel`]. On the command line
+            `-M safety_policy=off` turns the policy off.
         batch_size (`int`, *optional*, defaults to 8): the most chats in one batch.
 
     Raises:
@@ -100,7 +102,7 @@ class SafeLlavaAPI(ModelAPI):
 
         Args:
             input (`list[ChatMessage]`): the chat.
-            tools, tool_choice: must name no tools.
+            tools (`list[ToolInfo]`), tool_choice (`ToolChoice`): must name no tools.
             config (`GenerateConfig`): inspect's generation options.
 
         Returns:

@@ -10,9 +10,8 @@ from inspect_ai import Task, eval_set
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import Model, get_model
 
-from ...files import read_json, write_json
-from ..kept_results import check_settings
-from ..suites import BenchmarkSource
+from ...files import check_settings, read_json, write_json
+from ..benchmarks import BenchmarkSource
 from . import entry_point, tasks  # noqa: F401  (the entry point registers the provider)
 from .provider import SafeLlavaAPI
 
@@ -36,11 +35,12 @@ def run_benchmarks(
     Runs benchmarks on one checkpoint, which is loaded once, and not at all where everything is finished.
 
     Args:
-        checkpoint (`Mapping`): of [`~safe_llava.evaluation.kept_results.identify_checkpoint`].
+        checkpoint (`Mapping`): of [`~safe_llava.checkpoints.identify_checkpoint`].
         benchmarks (`Sequence[BenchmarkSource]`): what to ask.
         task_args (`Mapping`): arguments of every task.
         folder (`Path`): gets a folder for each benchmark.
-        judge, safety_policy, batch_size, device, dtype: see [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
+        judge, safety_policy, batch_size, device, dtype:
+            See [`~safe_llava.evaluation.run_evaluation.run_evaluation`].
 
     Returns:
         `dict[str, EvalLog]`: the logs by the benchmarks' labels.

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from ...files import describe_versions, read_json, write_json
+from ...checkpoints import identify_checkpoint
+from ...files import check_settings, describe_versions, fingerprint, read_json, write_json
 from ...models.safety_policy import SafetyPolicy
 from ...statistics import sum_of_means_interval
-from ..kept_results import check_settings, fingerprint, identify_checkpoint
 from .utility_scores import difference, read_figures, right_answers, sum_of_means, unit_values
 
 

@@ -1,8 +1,8 @@
-"""Kept results belong to one checkpoint and one set of settings."""
+"""A checkpoint is told from others, and from what is none."""
 
 import pytest
 
-from safe_llava.evaluation.kept_results import check_settings, identify_checkpoint
+from safe_llava.checkpoints import identify_checkpoint
 
 
 @pytest.fixture
@@ -24,15 +24,6 @@ def test_a_new_card_leaves_a_checkpoint_the_same(checkpoint, name):
     assert identify_checkpoint(checkpoint) == before
 
 
-def test_settings_that_changed_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"other settings: seed, judge changed\. Take another output folder"):
-        check_settings(tmp_path, {"seed": 0, "judge": "a", "limit": 3}, {"seed": 1, "judge": "b", "limit": 3})
-
-
-def test_a_setting_that_json_spells_otherwise_is_the_same(tmp_path):
-    check_settings(tmp_path, {"types": ["privacy"]}, {"types": ("privacy",)})
-
-
 def test_what_is_no_checkpoint_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nothing cannot be loaded, neither as a folder nor as a Hub id"):
+    with pytest.raises(ValueError, match="nothing cannot be loaded as a model, neither as a folder nor as a Hub id"):
         identify_checkpoint(tmp_path / "nothing")
