@@ -188,7 +188,8 @@ def reliability(confidence: np.ndarray, is_right: np.ndarray) -> tuple[np.ndarra
         is_right (`np.ndarray` of shape `(num_rows,)`): whether what was predicted is true.
 
     Returns:
-        `tuple` of three `np.ndarray`, with an entry for each bin that has rows: their mean confidence, the share that is right, and their number.
+        `tuple` of three `np.ndarray`, with an entry for each bin that has rows: their mean confidence, the share that
+        is right, and their number.
     """
     bins = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
     counts = np.bincount(bins, minlength=NUM_BINS)

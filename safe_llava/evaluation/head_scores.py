@@ -78,8 +78,8 @@ def score_verdicts(
         num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count: `unlabelled`
-        (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
+        `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count:
+        `unlabelled` (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
         verdicts is worse than its figures, so show that number beside them.
 
     Raises:
