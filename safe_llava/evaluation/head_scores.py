@@ -79,8 +79,8 @@ def score_verdicts(
 
     Returns:
         `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count:
-        `unlabelled` (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
-        verdicts is worse than its figures, so show that number beside them.
+        `unlabelled` (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with
+        untrusted verdicts is worse than its figures, so show that number beside them.
 
     Raises:
         ValueError: if a row lacks a field or holds something else, naming the row, counted from 1; or if no row is
