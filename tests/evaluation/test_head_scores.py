@@ -12,7 +12,7 @@ from safe_llava.evaluation.head_scores import score_head, score_verdicts
 
 @pytest.fixture
 def dataset(make_image) -> Dataset:
-    """Six labelled rows, one without labels and one without a picture."""
+    """Six labelled rows, one without labels and one without an image."""
 
     def row(index: int, level: int, risk_type: int, has_image: bool = True) -> dict:
         turns = [{"role": "user", "content": "What is this?"}, {"role": "assistant", "content": "A cat."}]
