@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from ..checkpoints import load_safe_llava, read_config
 from ..data import load_safety_dataset
-from ..miniature.dataset import build_dataset
+from ..miniature.scene_dataset import build_dataset
 from ..models.safety_policy import SafetyPolicy
 from ..version import __version__
 from .figures import summarize

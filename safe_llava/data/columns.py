@@ -6,9 +6,9 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
-from .conversations import conversation_problems, text_problems
-from .image_files import check_image_files
-from .labels import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .turn_checks import conversation_problems, text_problems
+from .image_checks import find_image_problems
+from .label_parsing import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:
@@ -70,7 +70,7 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
         [image["bytes"] or Path(image["path"]) for image in row["images"] or []]
         for row in encoded.select_columns("images")
     )
-    return check_image_files(images, len(encoded))
+    return find_image_problems(images, len(encoded))
 
 
 def _label_problems(row: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from datasets import Dataset
 
-from .labels import UNLABELLED
+from .label_parsing import UNLABELLED
 
 
 def mix_safety_dataset(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from ..data.labels import label_disagreement
+from ..data.label_parsing import label_disagreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..statistics import area_under_roc, average_precision, expected_calibration_error, macro_f1, top_label
 

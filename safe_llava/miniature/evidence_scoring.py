@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from ..evidence_overlay import read_words
 from ..statistics import wilson_interval
-from .answering import chat_prompt
+from ..inference import chat_prompt
 from .conversations import Conversation
 from .drawing import draw_scene
 from .scenes import GRID_SIZE, Scene

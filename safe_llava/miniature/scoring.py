@@ -53,7 +53,7 @@ def score_answers(dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[s
     """Compare answers with the truth.
 
     Args:
-        dataset: Rows of [`~safe_llava.miniature.dataset.build_dataset`].
+        dataset: Rows of [`~safe_llava.miniature.scene_dataset.build_dataset`].
         answers: One for each row, from [`answer_dataset`].
 
     Returns:
@@ -98,7 +98,7 @@ def score_answers(dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[s
 
 
 def score_claims(benchmark: Dataset, answers: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """[`score_answers`] for each claim of [`~safe_llava.miniature.benchmark.build_benchmark`]."""
+    """[`score_answers`] for each claim of [`~safe_llava.miniature.alignment_benchmark.build_benchmark`]."""
     claims = benchmark["claim"][:]
     rows_of = {name: [i for i, claim in enumerate(claims) if claim == name] for name in dict.fromkeys(claims)}
     return {name: score_answers(benchmark.select(rows), [answers[i] for i in rows]) for name, rows in rows_of.items()}

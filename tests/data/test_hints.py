@@ -3,7 +3,7 @@ from datasets import Dataset, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from safe_llava.data import add_hints
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from safe_llava.models.safety_texts import DEFAULT_HINTS
 

@@ -8,7 +8,7 @@
 
 from pathlib import Path
 
-from ...data.labels import parse_safety_type
+from ...data.label_parsing import parse_safety_type
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
 from .image_files import SUFFIXES, ImageFiles
 from .records import InvalidBenchmarkError, Record, check_split

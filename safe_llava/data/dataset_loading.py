@@ -8,8 +8,8 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset, load_f
 
 from .author_format import parse_author_line
 from .columns import column_problems, require_columns, with_label_indices
-from .image_files import check_image_files
-from .report import BadRow, DatasetReport, InvalidDatasetError
+from .image_checks import find_image_problems
+from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def _read_author_file(
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
         images = [row.get("images", []) for row, _ in parsed.values()]
-        for reasons, found in zip(problems.values(), check_image_files(images, len(images)), strict=True):
+        for reasons, found in zip(problems.values(), find_image_problems(images, len(images)), strict=True):
             reasons += found
     rows = [
         {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 _ROWS_AT_ONCE = 256
 
 
-def check_image_files(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
+def find_image_problems(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
     """Decode every picture of every row, in parallel, and say what is wrong with those that fail.
 
     Args:
