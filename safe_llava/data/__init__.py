@@ -1,4 +1,4 @@
-"""Safety data: reading, checking and mixing of pictures, conversations and risk labels."""
+"""Safety data: reading, checking and mixing of images, conversations and risk labels."""
 
 from .hints import add_hints
 from .label_parsing import UNLABELLED, parse_safety_level, parse_safety_type

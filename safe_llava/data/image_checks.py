@@ -1,50 +1,44 @@
-"""Whether pictures can be decoded to their last pixel."""
+"""Whether images can be decoded to their last pixel."""
 
-import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
 from tqdm.auto import tqdm
+
+from ..models.image_reading import UnreadableImageError, read_image
 
 
 _ROWS_AT_ONCE = 256
 
 
 def find_image_problems(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
-    """Decode every picture of every row, in parallel, and say what is wrong with those that fail.
+    """
+    Decodes every image of every row, in parallel, and says what is wrong with those that fail.
 
     Args:
-        rows: The pictures of each row, as files or as encoded bytes.
-        num_rows: How many rows there are, for the progress bar.
+        rows (`Iterable[list[Path | bytes]]`): the images of each row, as files or encoded.
+        num_rows (`int`): how many rows there are, for the progress bar.
 
-    Yields:
-        The reasons against one row's pictures (missing, unreadable, truncated); empty where all decode.
+    Returns:
+        `Iterator[list[str]]`: the reasons against each row's images (missing, unreadable, cut off); empty where all
+        decode.
     """
-    remaining = iter(tqdm(rows, total=num_rows, desc="Checking pictures", disable=None))
+    remaining = iter(tqdm(rows, total=num_rows, desc="Checking images", disable=None))
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-            yield from pool.map(_reasons, batch)
+            yield from pool.map(_problems, batch)
 
 
-def _reasons(sources: list[Path | bytes]) -> list[str]:
-    return [reason for reason in map(_reason, sources) if reason]
+def _problems(sources: list[Path | bytes]) -> list[str]:
+    return [problem for problem in map(_problem, sources) if problem]
 
 
-def _reason(source: Path | bytes) -> str | None:
-    if isinstance(source, bytes):
-        return _decoding_error(io.BytesIO(source), "an embedded picture")
-    if not source.is_file():
-        return f"picture {source} is missing"
-    return _decoding_error(source, f"picture {source}")
-
-
-def _decoding_error(file: Path | io.BytesIO, name: str) -> str | None:
+def _problem(source: Path | bytes) -> str | None:
+    name = "an embedded image" if isinstance(source, bytes) else f"image {source}"
     try:
-        with Image.open(file) as image:
-            image.load()
-    except Exception as error:  # Pillow's decoders raise whatever type fits their format
-        return f"{name} cannot be decoded ({error})"
+        read_image(source)
+    except UnreadableImageError as error:
+        return f"{name} is missing" if error.kind == "missing" else f"{name} cannot be decoded: {error.kind}"
     return None
