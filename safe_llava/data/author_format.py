@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .turn_checks import IMAGE_PLACEHOLDER, conversation_problems
 from .label_parsing import label_disagreement, parse_safety_level, parse_safety_type
+from .turn_checks import IMAGE_PLACEHOLDER, conversation_problems
 
 
 _IMAGE_SEPARATOR = "<split>"

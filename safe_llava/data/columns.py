@@ -6,9 +6,9 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
-from .turn_checks import conversation_problems, text_problems
 from .image_checks import find_image_problems
 from .label_parsing import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .turn_checks import conversation_problems, text_problems
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:

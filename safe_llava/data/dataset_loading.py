@@ -8,8 +8,8 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset, load_f
 
 from .author_format import parse_author_line
 from .columns import column_problems, require_columns, with_label_indices
-from .image_checks import find_image_problems
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
+from .image_checks import find_image_problems
 
 
 logger = logging.getLogger(__name__)

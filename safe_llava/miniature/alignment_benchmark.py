@@ -10,8 +10,8 @@ from datasets import Dataset, concatenate_datasets
 
 from ..models.safety_labels import RISK_TYPES, SAFETY_TYPES
 from .conversations import Conversation, ConversationSampler
-from .scene_dataset import draw_dataset
 from .questions import PAIR_LEVELS, ask_pair_question
+from .scene_dataset import draw_dataset
 
 
 BENCHMARK_VERSION = "1.0"
