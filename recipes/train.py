@@ -1,4 +1,4 @@
-"""Trains one stage of a SafeLLaVA. The same script serves every model; what differs stands in the YAML files beside it.
+"""Trains one stage of a SafeLLaVA. The same script serves every model; what differs stands in the YAML files here.
 
 accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml
 """
@@ -125,8 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     if safety_args.hints_in_prompts and model.safety_policy is None:
         raise ValueError(
-            f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from. Give it one "
-            "with `model.set_safety_policy`, or turn `hints_in_prompts` off."
+            f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from. "
+            "Give it one with `model.set_safety_policy`, or leave hints out."
         )
     if safety_args.hints_in_prompts:
         train_dataset = add_hints(train_dataset, model.safety_policy.hints)
@@ -223,7 +223,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
     if source == MINIATURE:
         if max_samples is None:
             raise ValueError(
-                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate. Set it."
+                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(

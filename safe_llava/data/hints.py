@@ -1,4 +1,4 @@
-"""Writes safety hints into training prompts, so that the language model learns to leave the verdict to the safety head."""
+"""Writes safety hints into training prompts, so that the language model learns to leave the verdict to the head."""
 
 from typing import Any
 
