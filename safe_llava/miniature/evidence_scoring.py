@@ -81,7 +81,7 @@ def score_evidence(
         ]
         texts = [processor.apply_chat_template(prompt, add_generation_prompt=True) for prompt in prompts]
         inputs = processor(images=images, text=texts, padding=True, return_tensors="pt").to(model.device)
-        evidence = model.assess(**inputs, return_evidence=True).evidence
+        evidence: Any = model.assess(**inputs, return_evidence=True).evidence
         maps += [relevance[0].cpu() for relevance in evidence.patch_relevance]
         for row, token_ids, relevance in zip(rows, inputs["input_ids"].tolist(), evidence.word_relevance.tolist()):
             if row.kind == "pair_risky":
