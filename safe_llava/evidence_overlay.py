@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .models.image_reading import to_rgb
 from .models.processing_safe_llava import SafeLlavaProcessor
 from .models.safety_labels import RISK_TYPES
 from .models.safety_verdict import SafetyVerdict
@@ -116,7 +115,7 @@ def draw_heat(
     """
     enlarged = height / image.height > 3  # Drawn pixels stay pixels: smoothing them would look like content.
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
-    panel = ImageOps.contain(to_rgb(image), (2 * height, height), method)
+    panel = ImageOps.contain(image.convert("RGB"), (2 * height, height), method)
     scale = panel.width / image.width
     left, top, right, bottom = (round(edge * scale) for edge in box)
     values, seen = Image.new("F", panel.size, 0.0), Image.new("F", panel.size, 0.0)

@@ -62,15 +62,13 @@ def batches(rows: list[Row], batch_size: int) -> Iterator[list[Row]]:
 
 
 class WordAlignment:
-    """
-    Pulls each patch, as the language model gets it, towards the words for its shape and its color.
+    """Pulls each patch, as the language model gets it, towards the words for its shape and its color.
 
     This plays the part of LLaVA's feature-alignment stage: looking a word up among patches becomes easy to learn.
 
     Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): gives the words' ids.
-        labels (`torch.Tensor` of shape `(num_scenes, num_targets, num_patches)`):
-            Patch labels of all scenes, as `tower.patch_labels` gives them.
+        tokenizer: Gives the words' ids.
+        labels: Patch labels of all scenes as `tower.patch_labels` gives them, (scenes, targets, patches).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: torch.Tensor):

@@ -93,7 +93,7 @@ def teach_language(
     set_seed(seed)
     train_language_model(model, rows, features, alignment, steps, 48, 2e-3)
 
-    # That something is *not* in the image is learned last, for no patch says so.
+    # That something is *not* in the picture is learned last, for no patch says so.
     hard = [row for row, conversation in zip(rows, conversations) if conversation.question.topic == "exists"]
     for polishing in range(1, polishing_rounds + 1):
         set_seed(seed + polishing)

@@ -35,7 +35,7 @@ TARGETS: dict[str, int] = {
     "count": 6,
     "caption": 1 + len(CAPTIONS),
 }
-"""What every patch is asked: its cell's shape, color, pictogram and caption (0 is none), and the whole image's
+"""What every patch is asked: its cell's shape, color, pictogram and caption (0 is none), and the whole picture's
 marks, background and number of shapes."""
 
 
@@ -131,19 +131,18 @@ def train_tower(
     batch_size: int,
     learning_rate: float,
 ) -> PatchReader:
-    """
-    Trains the tower on dense labels.
+    """Train the tower on dense labels.
 
     Args:
-        tower ([`~transformers.CLIPVisionModel`]): trained in place.
-        pixels (`torch.Tensor` of shape `(num_scenes, 3, height, width)`): the scenes.
-        labels (`torch.Tensor` of shape `(num_scenes, num_targets, num_patches)`): what they show.
-        steps (`int`): number of optimiser steps.
-        batch_size (`int`): scenes in a step.
-        learning_rate (`float`): peak of the one-cycle schedule.
+        tower: The model to train, in place.
+        pixels: (scenes, 3, height, width).
+        labels: (scenes, targets, patches).
+        steps: Number of optimizer steps.
+        batch_size: Scenes in a step.
+        learning_rate: Peak of the one-cycle schedule.
 
     Returns:
-        `PatchReader`: the classifiers that were trained along.
+        The classifiers that were trained along.
     """
     reader = PatchReader(tower.config.hidden_size)
     parameters = [*tower.parameters(), *reader.parameters()]
