@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         ValueError: if a field of the YAML file or of the command line is unknown, missing, or does not fit the others.
     """
-    # trl sets it by this name, which every transformers that is supported knows and the newest warn of.
-    warnings.filterwarnings("ignore", message="`gradient_checkpointing` is deprecated", category=FutureWarning)
+    # trl sets and reads it by this name, which every supported transformers knows and the newest warn of.
+    warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated", category=FutureWarning)
     parser = TrlParser((SafetyArguments, SFTConfig, ModelConfig))
     safety_args, training_args, model_args = parser.parse_args_and_config(argv)
     check_arguments(safety_args, training_args, model_args)
