@@ -29,7 +29,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from safe_llava.audit.verdict_table import read_verdicts
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 
 
 NUM_SCENES = 500

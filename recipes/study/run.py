@@ -24,7 +24,7 @@ from tables import TABLES, markdown_page, rich_table
 from tqdm import tqdm
 from work import run_cell, start_worker
 
-from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 from safe_llava.quickstart.steps import PACKAGES
 
 

@@ -19,10 +19,10 @@ from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy, collect_logits, select_rows
 from safe_llava.inference import answer_dataset
 from safe_llava.miniature import CHECKPOINT
-from safe_llava.miniature.benchmark import BENCHMARK_VERSION, build_benchmark
+from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION, build_benchmark
 from safe_llava.miniature.conversations import Conversation, sample_conversations
-from safe_llava.miniature.dataset import build_dataset
 from safe_llava.miniature.evidence_scoring import score_evidence
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.miniature.scoring import score_claims
 from safe_llava.statistics import expected_calibration_error
 

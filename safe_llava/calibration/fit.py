@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import softmax
 
-from ..data.labels import label_disagreement
+from ..data.label_parsing import label_disagreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
 from .temperature import fit_temperature

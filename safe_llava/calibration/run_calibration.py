@@ -8,7 +8,7 @@ from datasets import Dataset
 from ..checkpoints import load_safe_llava, read_config
 from ..data import load_safety_dataset
 from ..files import describe_versions, read_json, write_json
-from ..miniature.dataset import build_dataset
+from ..miniature.scene_dataset import build_dataset
 from ..models.safety_policy import SafetyPolicy
 from .calibration_figures import summarize
 from .calibration_report import write_report

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.labels import label_disagreement
+from ..data.label_parsing import label_disagreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..statistics import (
     area_under_roc,

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..calibration.logits import collect_logits, select_rows
-from ..data.labels import UNLABELLED, parse_safety_level, parse_safety_type
+from ..data.label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .classification import DEFAULT_RESAMPLES, score_classifier
 

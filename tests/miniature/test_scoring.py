@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset
 
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.miniature.scoring import score_answers
 
 

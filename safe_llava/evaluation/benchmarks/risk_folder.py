@@ -8,7 +8,7 @@
 
 from pathlib import Path
 
-from ...data.labels import parse_safety_type
+from ...data.label_parsing import parse_safety_type
 from ...models.image_reading import is_image_name
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
 from .benchmark_images import ImageFiles

@@ -18,7 +18,7 @@ def results() -> dict:
 def test_the_committed_results_are_of_this_benchmark_and_this_base(results):
     from models import world_fingerprint
 
-    from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+    from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 
     assert (results["benchmark_version"], results["world"]) == (BENCHMARK_VERSION, world_fingerprint())
     assert not results["reduced"]

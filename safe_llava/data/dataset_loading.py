@@ -8,8 +8,8 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset, load_f
 
 from .author_format import parse_author_line
 from .columns import column_problems, require_columns, with_label_indices
-from .image_files import check_image_files
-from .report import BadRow, DatasetReport, InvalidDatasetError
+from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
+from .image_checks import find_image_problems
 
 
 logger = logging.getLogger(__name__)
@@ -34,30 +34,35 @@ def load_safety_dataset(
     on_error: Literal["raise", "skip"] = "raise",
     check_images: bool = True,
 ) -> tuple[Dataset, DatasetReport]:
-    """Load safety data and check labels, conversations, picture placeholders and pictures of every row.
+    """
+    Loads safety data and checks labels, conversations, image placeholders and images of every row.
 
     Args:
-        source: A `.jsonl` or `.json` file with one object a line in the authors' format (arXiv 2405.13581); or, in
-            our columns (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`), a parquet
-            file, a folder, or a dataset id on the hub.
-        image_folder: Folder that the file names in a JSON lines file start from. Default: the file's own folder.
-        split: Split of a folder or hub dataset.
-        config_name: Configuration of a hub dataset.
-        on_error: "raise" refuses a dataset with bad rows, listing them all; "skip" leaves them out and lists them in
-            the report and in the log.
-        check_images: Decode every picture once. Without it only missing files are noticed, and later.
+        source (`str` or `Path`):
+            A `.jsonl` or `.json` file with one object a line in the authors' format (arXiv 2405.13581); or, in our
+            columns (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`), a parquet
+            file, a folder, or a dataset id on the Hub.
+        image_folder (`str` or `Path`, *optional*):
+            Folder that the file names in a JSON lines file start from. Defaults to the file's own folder.
+        split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
+        config_name (`str`, *optional*): configuration of a Hub dataset.
+        on_error (`str`, *optional*, defaults to `"raise"`):
+            `"raise"` refuses a dataset with bad rows, listing them all; `"skip"` leaves them out and lists them in the
+            report and in the log.
+        check_images (`bool`, *optional*, defaults to `True`):
+            Whether to decode every image once. Without it only missing files are noticed, and later.
 
     Returns:
-        The dataset, its pictures decoded only when read, `safety_level` and `safety_type` as int64 (-100 on unlabelled
-        rows, which only our columns allow); and the report.
+        `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
+        `safety_type` as int64 (-100 on unlabelled rows, which only our columns allow); and the report.
 
     Raises:
-        InvalidDatasetError: There are bad rows and `on_error` is "raise", or no good row is left.
-        FileNotFoundError: The file does not exist.
-        ValueError: A column is missing, or `on_error` is none of the two.
+        InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if a column is missing, or `on_error` is none of the two.
     """
     if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+        raise ValueError(f"`on_error` must be 'raise' or 'skip', not {on_error!r}.")
     if Path(source).suffix in (".jsonl", ".json"):
         rows, problems = _read_author_file(Path(source), image_folder, check_images)
         report = _settle(source, problems, on_error)
@@ -90,7 +95,7 @@ def _read_author_file(
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
         images = [row.get("images", []) for row, _ in parsed.values()]
-        for reasons, found in zip(problems.values(), check_image_files(images, len(images)), strict=True):
+        for reasons, found in zip(problems.values(), find_image_problems(images, len(images)), strict=True):
             reasons += found
     rows = [
         {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from safe_llava.miniature.benchmark import CLAIMS, build_benchmark, draw_pair_square
+from safe_llava.miniature.alignment_benchmark import CLAIMS, build_benchmark, draw_pair_square
 from safe_llava.miniature.conversations import ConversationSampler, sample_conversations
 from safe_llava.miniature.mixes import MIXES
 from safe_llava.miniature.scenes import NOVEL_STYLES, STYLES
@@ -16,9 +16,9 @@ def drawn(monkeypatch_module):
     """The benchmark's conversations by claim, before they are drawn."""
     conversations = []
     monkeypatch_module.setattr(
-        "safe_llava.miniature.benchmark.draw_dataset", lambda rows, **more: conversations.append(rows)
+        "safe_llava.miniature.alignment_benchmark.draw_dataset", lambda rows, **more: conversations.append(rows)
     )
-    monkeypatch_module.setattr("safe_llava.miniature.benchmark.concatenate_datasets", lambda parts: None)
+    monkeypatch_module.setattr("safe_llava.miniature.alignment_benchmark.concatenate_datasets", lambda parts: None)
     build_benchmark(share=0.15)
     return dict(zip(CLAIMS, conversations))
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be trained on.
+    """
+    A row that cannot be trained on.
 
     Args:
-        number: Line in the file, or position in the dataset, counted from 1.
-        reasons: Everything that is wrong with the row.
+        number (`int`): line in the file, or position in the dataset, counted from 1.
+        reasons (`tuple[str, ...]`): everything that is wrong with the row.
     """
 
     number: int
@@ -21,12 +22,13 @@ class BadRow:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """How many rows a source has and which of them are bad.
+    """
+    How many rows a source has and which of them are bad.
 
     Args:
-        source: File, folder or hub id that was read.
-        num_rows: Rows found, good and bad, blank lines not counted.
-        bad_rows: The bad ones, in order.
+        source (`str`): file, folder or Hub id that was read.
+        num_rows (`int`): rows found, good and bad, blank lines not counted.
+        bad_rows (`tuple[BadRow, ...]`): the bad ones, in order.
     """
 
     source: str
@@ -41,10 +43,11 @@ class DatasetReport:
 
 
 class InvalidDatasetError(ValueError):
-    """A dataset has bad rows, and the caller did not ask to skip them.
+    """
+    A dataset has bad rows, and the caller did not ask to skip them.
 
     Args:
-        report: The full report; the message lists every bad row with its reasons.
+        report ([`DatasetReport`]): the full report; the message lists every bad row with its reasons.
     """
 
     def __init__(self, report: DatasetReport):

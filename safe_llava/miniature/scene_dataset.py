@@ -24,24 +24,27 @@ FEATURES = Features(
 
 
 def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation") -> Dataset:
-    """Draw synthetic conversations with their pictures.
+    """
+    Draws synthetic conversations with their images.
 
     Args:
-        split: "pretrain", "train", "validation", "test", "restyled" (test scenes in sign styles and looks that no
+        split (`str`):
+            "pretrain", "train", "validation", "test", "restyled" (test scenes in sign styles and looks that no
             training stage has) or "novel" (and in other words). No combination of background, shapes, sign and caption
             is in two of the first four.
-        size: Number of rows.
-        seed: The same arguments give the same rows, to the last pixel.
-        stage: The mix of kinds and the manner of the targets: "pretrain" (risky pictures answered freely), "stage1",
+        size (`int`): number of rows.
+        seed (`int`, *optional*, defaults to 0): the same arguments give the same rows, to the last pixel.
+        stage (`str`, *optional*, defaults to `"evaluation"`):
+            The mix of kinds and the manner of the targets: "pretrain" (risky images answered freely), "stage1",
             "stage2", "evaluation", or "hints" (each prompt ends in a hint that the answer obeys).
 
     Returns:
-        A dataset with the columns
+        [`~datasets.Dataset`] with the columns
 
         - `messages`: the conversation, contents as plain strings, the last one the answer to learn;
-        - `images`: its RGB pictures, which belong to the first user message;
+        - `images`: its RGB images, which belong to the first user message;
         - `safety_level`, `safety_type`: indices into `SAFETY_LEVELS` and `SAFETY_TYPES`;
-        - `kind`: which phenomenon the row shows, one of `conversations.KINDS`;
+        - `kind`: which phenomenon the row shows, one of `mixes.KINDS`;
         - `topic`: what is asked about;
         - `answer`: the true answer, whatever the risk (empty for a risky request);
         - `hint_level`, `hint_type`: the hint in a "hinted" row's prompt;
@@ -51,7 +54,7 @@ def build_dataset(split: str, size: int, seed: int = 0, stage: str = "evaluation
 
 
 def draw_dataset(conversations: Sequence[Conversation], **more: list[str]) -> Dataset:
-    """Draw the pictures of conversations and put all into a dataset, with columns of strings beside it."""
+    """Draws the images of conversations and puts all into a dataset, with columns of strings beside it."""
     columns: dict[str, list] = {
         "messages": [row.messages for row in conversations],
         "images": [[draw_scene(scene) for scene in row.scenes] for row in conversations],

@@ -7,18 +7,19 @@ IMAGE_PLACEHOLDER = "<image>"
 
 
 def conversation_problems(messages: Any, num_images: int) -> list[str]:
-    """Check turns, roles and picture placeholders of one conversation.
+    """
+    Checks turns, roles and image placeholders of one conversation.
 
     Turns alternate between "user" and "assistant", begin with the user (after an optional "system" turn) and end with
-    the assistant. None is empty. Pictures stand in user turns only, as `{"type": "image"}` parts, and there are as
-    many as the row has. A conversation of plain strings has no parts: all its pictures go before the first user turn.
+    the assistant. None is empty. Images stand in user turns only, as `{"type": "image"}` parts, and there are as many
+    as the row has. A conversation of plain strings has no parts: all its images go before the first user turn.
 
     Args:
-        messages: List of `{"role": str, "content": str | list[dict]}`.
-        num_images: How many pictures the row has.
+        messages (`list[dict]`): each `{"role": str, "content": str | list[dict]}`.
+        num_images (`int`): how many images the row has.
 
     Returns:
-        Everything that is wrong, empty for a sound conversation.
+        `list[str]`: everything that is wrong, empty for a sound conversation.
     """
     if not isinstance(messages, list) or not messages:
         return ["the conversation has no turns"]
@@ -32,12 +33,12 @@ def conversation_problems(messages: Any, num_images: int) -> list[str]:
         if not images and not any(text.strip() for text in texts):
             problems.append(f"turn {number} is empty")
         if images and message["role"] != "user":
-            problems.append(f"turn {number} puts a picture into a turn of role '{message['role']}'")
+            problems.append(f"turn {number} puts an image into a turn of role '{message['role']}'")
         if any(IMAGE_PLACEHOLDER in text for text in texts):
-            problems.append(f"the text of turn {number} contains {IMAGE_PLACEHOLDER}; give pictures as content parts")
+            problems.append(f"the text of turn {number} contains {IMAGE_PLACEHOLDER}; give images as content parts")
     all_strings = all(isinstance(message["content"], str) for message in messages)
     if placeholders != num_images and not all_strings:
-        problems.append(f"{placeholders} picture placeholders for {num_images} pictures")
+        problems.append(f"{placeholders} image placeholders for {num_images} images")
     return problems
 
 
@@ -46,7 +47,7 @@ def text_problems(prompt: str, completion: str, num_images: int) -> list[str]:
     problems = []
     placeholders = prompt.count(IMAGE_PLACEHOLDER)
     if placeholders != num_images:
-        problems.append(f"{placeholders} picture placeholders for {num_images} pictures")
+        problems.append(f"{placeholders} image placeholders for {num_images} images")
     if IMAGE_PLACEHOLDER in completion:
         problems.append(f"the completion contains {IMAGE_PLACEHOLDER}")
     if not prompt.replace(IMAGE_PLACEHOLDER, "").strip() and not placeholders:

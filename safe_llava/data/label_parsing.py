@@ -7,45 +7,43 @@ UNLABELLED = -100
 
 
 def parse_safety_level(value: object) -> int:
-    """Turn a risk level as found in a data file into its class index.
+    """
+    Turns a risk level as found in a data file into its index in `SAFETY_LEVELS`.
 
     Args:
-        value: An index from 0 to 3, the same as a string, or a name out of `SAFETY_LEVELS`.
-
-    Returns:
-        The index in `SAFETY_LEVELS`.
+        value (`int` or `str`): an index from 0 to 3, the same as a string, or a name out of `SAFETY_LEVELS`.
 
     Raises:
-        ValueError: The value is none of these.
+        ValueError: if the value is none of these.
     """
     return _parse(value, SAFETY_LEVELS)
 
 
 def parse_safety_type(value: object) -> int:
-    """Turn a risk type as found in a data file into its class index.
+    """
+    Turns a risk type as found in a data file into its index in `SAFETY_TYPES`.
 
     Args:
-        value: An index from 0 to 6, the same as a string, or a name out of `SAFETY_TYPES`. Names may be written with
+        value (`int` or `str`):
+            An index from 0 to 6, the same as a string, or a name out of `SAFETY_TYPES`. Names may be written with
             spaces, hyphens, capitals and "and", as in "Insults and bullying".
 
-    Returns:
-        The index in `SAFETY_TYPES`.
-
     Raises:
-        ValueError: The value is none of these.
+        ValueError: if the value is none of these.
     """
     return _parse(value, SAFETY_TYPES)
 
 
 def label_disagreement(level: int, risk_type: int) -> str | None:
-    """Say why a level and a type contradict each other: level "none" goes with type "safe", and only with it.
+    """
+    Says why a level and a type contradict each other: level "none" goes with type "safe", and only with it.
 
     Args:
-        level: Index in `SAFETY_LEVELS`, or `UNLABELLED`.
-        risk_type: Index in `SAFETY_TYPES`, or `UNLABELLED`.
+        level (`int`): index in `SAFETY_LEVELS`, or `UNLABELLED`.
+        risk_type (`int`): index in `SAFETY_TYPES`, or `UNLABELLED`.
 
     Returns:
-        The reason, or `None` where the two agree.
+        `str`: the reason, or `None` where the two agree.
     """
     if UNLABELLED in (level, risk_type):
         return None if level == risk_type else "only one of the two labels is given; give both or neither"

@@ -5,7 +5,7 @@ import pytest
 
 from safe_llava.miniature.answers import Manner, is_safe, read_manner
 from safe_llava.miniature.conversations import MIXES, sample_conversations
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.miniature.wordings import NOVEL_WORDINGS, WORDINGS
 from safe_llava.models.safety_labels import RISK_LEVELS, SAFE_TYPE_ID, SAFETY_LEVELS
 from safe_llava.models.safety_texts import DEFAULT_HINTS
