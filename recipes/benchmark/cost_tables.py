@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from ratios import BOUNDS
 from rich.table import Table
-from ways import WAYS
+
+from .answering_ways import WAYS
+from .cost_ratios import BOUNDS
 
 
 def count_table(results: dict[str, Any]) -> Table:
