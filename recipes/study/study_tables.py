@@ -38,7 +38,7 @@ TABLES: dict[str, Columns] = {
 }
 
 
-README_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
+PAGE_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
     (
         {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")},
         ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
@@ -52,12 +52,12 @@ README_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
         ("ours", "first_pooling", "mlp_projector", "head_only", "linear_probe"),
     ),
 )
-"""What the package's README shows: columns and cells of each table."""
+"""What the pages show: columns and cells of each table."""
 
 
-def readme_tables(results: dict[str, Any]) -> list[str]:
-    """The tables of the package's README, word for word."""
-    return [markdown_table(results, columns, cells) for columns, cells in README_TABLES]
+def page_tables(results: dict[str, Any]) -> list[str]:
+    """The tables of the pages, word for word."""
+    return [markdown_table(results, columns, cells) for columns, cells in PAGE_TABLES]
 
 
 def rich_table(results: dict[str, Any], title: str) -> Table:

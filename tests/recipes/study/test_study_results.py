@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from recipes.study import cell_run
 from recipes.study.cell_models import world_fingerprint
-from recipes.study.cell_run import run_key
 from recipes.study.cells import load_cells
 from recipes.study.over_seeds import summarize
 from recipes.study.runs_file import read_runs
-from recipes.study.study_tables import markdown_page, readme_tables
+from recipes.study.study_tables import markdown_page, page_tables
 from safe_llava.miniature.benchmark import BENCHMARK_VERSION
 
 
@@ -35,9 +35,17 @@ def runs() -> dict:
 
 def test_the_committed_runs_are_of_the_grid_and_the_recipes_of_now(runs):
     grid = load_cells()
-    keys = {name: run_key(cell) for name, cell in grid.items()}
+    keys = {name: cell_run.run_key(cell) for name, cell in grid.items()}
     assert {name for name, _ in runs} == set(grid)
     assert all(run["key"] == keys[name] for (name, _), run in runs.items())
+
+
+def test_a_study_goes_on_with_the_committed_runs(runs, monkeypatch):
+    def build_model(*args):
+        pytest.fail("It trained anew.")
+
+    monkeypatch.setattr(cell_run, "build_model", build_model)
+    assert cell_run.run_cell(load_cells()["ours"], 0, RESULTS, 1.0, {}) == runs["ours", 0]
 
 
 def test_the_committed_figures_are_those_of_the_committed_runs(results, runs):
@@ -46,10 +54,9 @@ def test_the_committed_figures_are_those_of_the_committed_runs(results, runs):
         assert {key: cell[key] for key in cell.keys() - {"group", "about"}} == summarize(of_cell), name
 
 
-def test_the_readme_shows_the_committed_results(results):
-    readme = (ROOT / "README.md").read_text()
-    for table in readme_tables(results):
-        assert table in readme
+def test_the_pages_show_the_committed_results(results, pages):
+    for table in page_tables(results):
+        assert table in pages
 
 
 def test_the_committed_tables_are_those_of_the_results(results):
