@@ -65,7 +65,7 @@ class TwoPasses:
         return self.model.model.get_image_features(pixel_values, return_dict=True)
 
     def classify(self, text_ids: torch.Tensor, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        inner = self.model.model
+        inner: Any = self.model.model
         safety_features = inner.safety_modules.projector(features.patch_features, features.patch_grid)
         tokens = inner.safety_modules.tokens()[0].expand(len(text_ids), -1, -1)
         return self.head(inner.get_input_embeddings()(text_ids), torch.cat([tokens, safety_features], dim=1))
