@@ -1,7 +1,9 @@
+"""A stock LLaVA to convert, in one file and in shards."""
+
 from pathlib import Path
 
 import pytest
-from llava_sources import save_llava
+from stock_checkpoints import save_llava
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 

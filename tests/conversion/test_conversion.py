@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from llava_sources import LAYOUTS, SIZES, assert_stock_weights_kept, save_llava
 from safetensors.torch import load_file, save_file
+from stock_checkpoints import LAYOUTS, SIZES, save_llava
 from transformers import (
     AutoProcessor,
     CLIPVisionConfig,
@@ -22,6 +22,14 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.training import train_only_safety_modules
+
+
+def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) -> None:
+    weights = model.state_dict()
+    for key, value in stock.state_dict().items():
+        assert weights[key].dtype == value.dtype, key
+        assert torch.equal(weights[key], value), key
+    assert all(key.startswith("model.safety_modules.") for key in weights.keys() - stock.state_dict().keys())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -1,14 +1,22 @@
-"""A source that is not whole is refused by name, and nothing is written."""
+"""A source that is not whole is refused by name, and leaves nothing behind."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from llava_sources import SIZES, edit_json
 from safetensors.torch import load_file, save_file
+from stock_checkpoints import SIZES
 
 from safe_llava.conversion import convert_llava_checkpoint
+
+
+def edit_json(path: Path, change: Callable[[dict], object]) -> None:
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
 
 
 class TestRefusals:

@@ -1,10 +1,7 @@
-"""Stock LLaVA checkpoints in each key layout, and what a conversion must keep of them."""
+"""Stock LLaVA checkpoints in every key layout, as files."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
@@ -33,17 +30,3 @@ def save_llava(model: LlavaForConditionalGeneration, processor: LlavaProcessor, 
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     processor.save_pretrained(folder)
     return folder
-
-
-def edit_json(path: Path, change: Callable[[dict], object]) -> None:
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
-
-
-def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) -> None:
-    weights = model.state_dict()
-    for key, value in stock.state_dict().items():
-        assert weights[key].dtype == value.dtype, key
-        assert torch.equal(weights[key], value), key
-    assert all(key.startswith("model.safety_modules.") for key in weights.keys() - stock.state_dict().keys())
