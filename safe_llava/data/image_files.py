@@ -1,13 +1,13 @@
 """Whether pictures can be decoded to their last pixel."""
 
-import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
 from tqdm.auto import tqdm
+
+from ..models.image_reading import UnreadableImageError, read_image
 
 
 _ROWS_AT_ONCE = 256
@@ -35,16 +35,15 @@ def _reasons(sources: list[Path | bytes]) -> list[str]:
 
 def _reason(source: Path | bytes) -> str | None:
     if isinstance(source, bytes):
-        return _decoding_error(io.BytesIO(source), "an embedded picture")
+        return _decoding_error(source, "an embedded picture")
     if not source.is_file():
         return f"picture {source} is missing"
     return _decoding_error(source, f"picture {source}")
 
 
-def _decoding_error(file: Path | io.BytesIO, name: str) -> str | None:
+def _decoding_error(source: Path | bytes, name: str) -> str | None:
     try:
-        with Image.open(file) as image:
-            image.load()
-    except Exception as error:  # Pillow's decoders raise whatever type fits their format
+        read_image(source)
+    except UnreadableImageError as error:
         return f"{name} cannot be decoded ({error})"
     return None

@@ -151,6 +151,7 @@ def is_image_file(source: str | os.PathLike | bytes) -> bool:
     except Exception:  # As above.
         return False
 
+
 def _find(source: Any, timeout: float | None) -> tuple[Image.Image | np.ndarray | bytes | Path, Path | None]:
     """What a source stands for, and its name."""
     if isinstance(source, dict) and {"bytes", "path"} & source.keys():
