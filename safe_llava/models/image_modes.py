@@ -5,7 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageChops, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageFilter, ImageOps
 
 
 _GRAY = ("1", "L", "LA", "La")
@@ -17,7 +17,7 @@ _FAINT = 64
 _NOTICEABLE = 32
 """Levels by which a colour must differ from another to be seen to."""
 _HIDDEN_SHARE = 1e-3
-"""Share of an image's pixels that is more than the seam of a cut-out."""
+"""Share of an image's pixels from which on something is worth a note."""
 _PAGE_GAMMA = 2.2
 
 
@@ -78,7 +78,9 @@ def hides_content(colors: Image.Image) -> bool:
     if colors.mode == "RGB":
         return False
     pixels = np.asarray(colors)
-    hidden = pixels[pixels[..., 3] < _FAINT][:, :3]
+    # The seam of a cut-out is faint and coloured, but next to what shows.
+    around = np.asarray(colors.getchannel("A").filter(ImageFilter.MaxFilter(3)))
+    hidden = pixels[around < _FAINT][:, :3]
     is_black = (hidden < _NOTICEABLE).all(axis=1)
     is_white = (hidden > 255 - _NOTICEABLE).all(axis=1)
     black, white = int(is_black.sum()), int(is_white.sum())

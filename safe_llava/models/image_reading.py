@@ -220,19 +220,14 @@ def _lay_out_channels(array: np.ndarray, prefers_last: bool) -> np.ndarray:
 
 def _decode(image: Image.Image, path: Path | None, name: str, max_pixels: int) -> LoadedImage:
     _check_size(image.size, max_pixels, name)
-    if image.format == "ICO" and hasattr(image, "ico"):
-        # What lies in it may be larger than it says.
-        _check_size(image.ico.getimage(image.size).size, max_pixels, name)
+    if getattr(image, "default_image", False) and image.tell() == 0:
+        # It stands in where animated PNGs are not shown as such. Pillow cannot go back to it.
+        with contextlib.suppress(Exception):  # The caller has closed the file, or the animation is broken.
+            image.seek(1)
     notes = _notes(image, path)
-    # The image behind an animated PNG that is shown only where animations are not.
-    stand_in = getattr(image, "default_image", False) and image.tell() == 0
-    if stand_in:
-        image.seek(1)
     image.load()
     _check_size(image.size, max_pixels, name)
     colors = to_colors(image)
-    if stand_in:
-        image.seek(0)
     if hides_content(colors):
         notes.append("transparent parts hide other content")
     return LoadedImage(lay_on_white(colors), tuple(notes))
@@ -247,8 +242,9 @@ def _check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
 
 def _notes(image: Image.Image, path: Path | None) -> list[str]:
     notes = []
-    if (frames := _count_frames(image)) > 1:
-        place = image.tell()
+    stand_ins = int(getattr(image, "default_image", False))
+    if (frames := _count_frames(image) - stand_ins) > 1:
+        place = max(image.tell() - stand_ins, 0)
         notes.append(f"frame {place + 1} of {frames}" if place else f"first of {frames} frames")
     if path is not None and path.suffix:
         named = Image.registered_extensions().get(path.suffix.lower())

@@ -209,7 +209,7 @@ def test_a_broken_image_fails_its_own_chat_alone(base, make_image):
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask_whole)
-            with pytest.raises(ValueError, match="no picture format"):
+            with pytest.raises(ValueError, match="no image format"):
                 await base.generate([broken], config=SHORT)
         return whole[0]
 
