@@ -18,8 +18,10 @@ def setuptools_table() -> dict:
 
 
 def test_every_package_is_listed(setuptools_table):
-    found = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in ROOT.glob("safe_llava/**/__init__.py")}
-    assert set(setuptools_table["packages"]) - {"safe_llava.recipes", "safe_llava.model_cards"} == found
+    found = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("safe_llava/**/__init__.py")}
+    package_dir = setuptools_table["package-dir"]
+    listed = {package_dir.get(name, name.replace(".", "/")) for name in setuptools_table["packages"]}
+    assert listed - {"recipes", "model_cards"} == found
 
 
 @pytest.mark.parametrize("folder", [RECIPES, MODEL_CARDS])

@@ -54,11 +54,11 @@ def evaluate(
     with reported():
         from rich.console import Console
 
-        from ..evaluation.card import write_evaluation_card
-        from ..evaluation.evaluate import run_evaluation
-        from ..evaluation.suites import BenchmarkSource
-        from ..evaluation.summary import rich_table
-        from ..evaluation.utility import TASKS
+        from safe_llava.evaluation.card import write_evaluation_card
+        from safe_llava.evaluation.evaluate import run_evaluation
+        from safe_llava.evaluation.suites import BenchmarkSource
+        from safe_llava.evaluation.summary import rich_table
+        from safe_llava.evaluation.utility import TASKS
 
         results = run_evaluation(
             suite or "all",

@@ -21,10 +21,10 @@ def quickstart(
 ) -> None:
     """The whole method on a miniature LLaVA and synthetic pictures, offline, in minutes on two CPU cores."""
     with reported():
-        from ..checkpoints import load_safe_llava
-        from ..inference import ask
-        from ..models.image_reading import read_image
-        from ..quickstart.steps import run_quickstart
+        from safe_llava.checkpoints import load_safe_llava
+        from safe_llava.inference import ask
+        from safe_llava.models.image_reading import read_image
+        from safe_llava.quickstart.steps import run_quickstart
 
         loaded = None if image is None else read_image(image).image
         run_quickstart(output_dir, seed)

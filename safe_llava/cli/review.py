@@ -52,9 +52,9 @@ def rate(
 ) -> None:
     """Open a local page to rate samples on. Stop with Ctrl+C; the same command goes on where you were."""
     with reported():
-        from ..review.page import serve_review
-        from ..review.samples import load_samples
-        from ..review.session import ReviewSession
+        from safe_llava.review.page import serve_review
+        from safe_llava.review.samples import load_samples
+        from safe_llava.review.session import ReviewSession
 
         session = ReviewSession(load_samples(samples, image_folder), rater, output, scale.value)
         _require_free(port)
@@ -94,9 +94,9 @@ def agreement(
 ) -> None:
     """Mean ratings, win rates, and how far raters agree with each other and with a judge."""
     with reported():
-        from ..review.agreement import compute_agreement, write_agreement
-        from ..review.ratings import load_ratings
-        from ..review.summary import print_agreement
+        from safe_llava.review.agreement import compute_agreement, write_agreement
+        from safe_llava.review.ratings import load_ratings
+        from safe_llava.review.summary import print_agreement
 
         results = compute_agreement(load_ratings(*ratings), load_ratings(*(judge or [])))
         write_agreement(results, output_dir / "agreement.json")
