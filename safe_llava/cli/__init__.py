@@ -1,8 +1,8 @@
 """
 The command line, a file for each command.
 
-Installed, this folder is a package of its own, `safe_llava_cli`, for `safe_llava` takes seconds to import: it registers
-the Auto classes. So commands import `safe_llava` by its whole name, and only once typer has accepted the arguments.
+Installed, this folder is a package of its own, `safe_llava_cli`, for `safe_llava` takes seconds to import. So commands
+import `safe_llava` by its whole name, and only once typer has accepted the arguments.
 """
 
 import importlib.metadata
