@@ -58,6 +58,7 @@ def run_recipe(
         # Also when another of them has failed or the user has had enough.
         stack.callback(lambda: [process.kill() or process.wait() for process in processes])
         for variables in _environments(num_processes):
+            # Threads that spin while they wait slow training down several times when another program needs a core.
             environment = {"OMP_WAIT_POLICY": "passive", **os.environ, **variables}
             processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
         while all(process.poll() in (None, 0) for process in processes):
@@ -79,15 +80,19 @@ def num_cores() -> int:
 
 
 def _environments(num_processes: int) -> list[dict[str, str]]:
-    """Variables by which training processes on one machine find each other; none for a process alone."""
+    """Variables by which processes on one machine find each other and share its cores; none for a process alone."""
     if num_processes == 1:
         return [{}]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(num_processes)}
-    threads = {"OMP_NUM_THREADS": str(max(1, num_cores() // num_processes))}
-    return [{**threads, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
+    group = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(num_processes),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // num_processes))),
+    }
+    return [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
 
 
 def _read(log: Path, start: int) -> str:

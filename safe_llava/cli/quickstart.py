@@ -1,5 +1,6 @@
 """`safe-llava quickstart`."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -23,6 +24,8 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Seed of conversion and training.")] = 0,
 ) -> None:
     """The whole method on a miniature LLaVA and synthetic images, offline, in minutes on two CPU cores."""
+    # Read when torch is loaded. Threads that spin while they wait take the cores from the programs beside.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with reported():
         from safe_llava.checkpoints import load_safe_llava
         from safe_llava.inference import ask

@@ -61,9 +61,7 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
         scenes = build_dataset("test", NUM_TEST_SCENES, seed=0)
         folders = {"base": CHECKPOINT, "stage1": output_dir / "stage1", "stage2": output_dir / "model"}
         answers = {}
-        with step_bar(
-            progress, f"4/5 Let base, stage 1 and stage 2 answer {NUM_TEST_SCENES} held-out scenes"
-        ) as report:
+        with step_bar(progress, f"4/5 Ask all three {NUM_TEST_SCENES} questions") as report:
             for place, (name, folder) in enumerate(folders.items(), 1):
                 answers[name] = _answer(AutoModelForImageTextToText, folder, scenes)
                 report(place / len(folders))
@@ -73,7 +71,7 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
         metrics["versions"] = describe_versions(*PACKAGES)
         metrics["machine"] = describe_machine()
 
-        with step_bar(progress, "5/5 Load the result anew, draw showcase.png and write the model card"):
+        with step_bar(progress, "5/5 Reload, draw, write the card"):
             again = _answer(AutoModel, folders["stage2"], scenes.select(range(32)))
             if [row["answer"] for row in again] != [row["answer"] for row in answers["stage2"][:32]]:
                 raise RuntimeError(f"{folders['stage2']} answers differently when it is loaded with AutoModel.")
@@ -89,13 +87,13 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
 def _train(output_dir: Path, seed: int, progress: Progress) -> None:
     """Convert the miniature and train both stages, as far as that is not done."""
     converted, stage1, model = output_dir / "converted", output_dir / "stage1", output_dir / "model"
-    with step_bar(progress, "1/5 Convert the miniature LLaVA: add untrained safety modules"):
+    with step_bar(progress, "1/5 Convert the miniature LLaVA"):
         if not converted.exists():
             sizes = {"num_safety_tokens": 8, "num_safety_visual_tokens": 36}
             convert_llava_checkpoint(CHECKPOINT, converted, seed=seed, **sizes)
     trainings = (
-        ("stage1", converted, stage1, "2/5 Train stage 1: the safety modules"),
-        ("stage2", stage1, model, "3/5 Train stage 2: LoRA on the language model"),
+        ("stage1", converted, stage1, "2/5 Train stage 1: safety modules"),
+        ("stage2", stage1, model, "3/5 Train stage 2: LoRA"),
     )
     for stage, source, target, description in trainings:
         with step_bar(progress, description) as report:
