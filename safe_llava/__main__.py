@@ -3,7 +3,7 @@
 try:
     from .cli import app
 except ModuleNotFoundError:  # installed from a wheel, which has this folder as a package of its own
-    from safe_llava_cli import app
+    from safe_llava_cli import app  # type: ignore[no-redef]
 
 
 app()

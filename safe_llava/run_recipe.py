@@ -56,7 +56,7 @@ def run_recipe(
         output = None if log is None else stack.enter_context(log.open("ab"))
         processes: list[subprocess.Popen] = []
         # Also when another of them has failed or the user has had enough.
-        stack.callback(lambda: [process.kill() or process.wait() for process in processes])
+        stack.callback(_end, processes)
         for variables in _environments(num_processes):
             # Threads that spin while they wait slow training down several times when another program needs a core.
             environment = {"OMP_WAIT_POLICY": "passive", **os.environ, **variables}
@@ -93,6 +93,13 @@ def _environments(num_processes: int) -> list[dict[str, str]]:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // num_processes))),
     }
     return [{**group, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
+
+
+def _end(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
 
 
 def _read(log: Path, start: int) -> str:

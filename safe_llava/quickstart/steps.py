@@ -1,6 +1,7 @@
 """The whole method on the embedded miniature: convert, stage 1, stage 2, evaluate, reload, answer. Synthetic data."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,27 +90,28 @@ def _train(output_dir: Path, seed: int, progress: Progress) -> None:
     converted, stage1, model = output_dir / "converted", output_dir / "stage1", output_dir / "model"
     with step_bar(progress, "1/5 Convert the miniature LLaVA"):
         if not converted.exists():
-            sizes = {"num_safety_tokens": 8, "num_safety_visual_tokens": 36}
-            convert_llava_checkpoint(CHECKPOINT, converted, seed=seed, **sizes)
-    trainings = (
-        ("stage1", converted, stage1, "2/5 Train stage 1: safety modules"),
-        ("stage2", stage1, model, "3/5 Train stage 2: LoRA"),
-    )
-    for stage, source, target, description in trainings:
-        with step_bar(progress, description) as report:
-            if not target.exists():
-                epochs = EPOCHS[stage]
-                run_recipe(
-                    RECIPES / "miniature" / f"{stage}.yaml",
-                    source,
-                    target,
-                    seed,
-                    log=output_dir / LOG,
-                    on_epoch=lambda done, epochs=epochs, report=report: report(done / epochs),
-                    num_train_epochs=epochs,
-                    disable_tqdm=True,
-                    **_spread(),
-                )
+            convert_llava_checkpoint(
+                CHECKPOINT, converted, num_safety_tokens=8, num_safety_visual_tokens=36, seed=seed
+            )
+    with step_bar(progress, "2/5 Train stage 1: safety modules") as report:
+        _train_stage("stage1", converted, stage1, seed, report)
+    with step_bar(progress, "3/5 Train stage 2: LoRA") as report:
+        _train_stage("stage2", stage1, model, seed, report)
+
+
+def _train_stage(stage: str, source: Path, target: Path, seed: int, report: Callable[[float], None]) -> None:
+    if not target.exists():
+        run_recipe(
+            RECIPES / "miniature" / f"{stage}.yaml",
+            source,
+            target,
+            seed,
+            log=target.parent / LOG,
+            on_epoch=lambda done: report(done / EPOCHS[stage]),
+            num_train_epochs=EPOCHS[stage],
+            disable_tqdm=True,
+            **_spread(),
+        )
 
 
 def _spread() -> dict[str, Any]:
