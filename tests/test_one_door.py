@@ -188,10 +188,10 @@ def entrances(
     def by_benchmark(paths: list[Path]) -> Entered:
         local = request.getfixturevalue("local_model")
         from inspect_ai.model import ContentImage
-        from safe_llava.evaluation.benchmarks.benchmark_row import BenchmarkRow
-        from safe_llava.evaluation.inspect.inspect_samples import to_sample
 
+        from safe_llava.evaluation.benchmarks.benchmark_row import BenchmarkRow
         from safe_llava.evaluation.inspect.chat import to_conversation
+        from safe_llava.evaluation.inspect.inspect_samples import to_sample
 
         read: list[torch.Tensor] = []
         for path in paths:
