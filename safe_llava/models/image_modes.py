@@ -14,6 +14,8 @@ _ROUNDING = 2
 """Levels by which a transform from sRGB to sRGB may be off."""
 _FAINT = 64
 """Alpha below which a pixel counts as hidden."""
+_SEAM = 3
+"""Pixels that scaling smears an edge over."""
 _NOTICEABLE = 32
 """Levels by which a colour must differ from another to be seen to."""
 _HIDDEN_SHARE = 1e-3
@@ -78,9 +80,9 @@ def hides_content(colors: Image.Image) -> bool:
     if colors.mode == "RGB":
         return False
     pixels = np.asarray(colors)
-    # The seam of a cut-out is faint and coloured, but next to what shows.
-    around = np.asarray(colors.getchannel("A").filter(ImageFilter.MaxFilter(3)))
-    hidden = pixels[around < _FAINT][:, :3]
+    # The seam of a cut-out is faint and coloured too, but close to what shows.
+    shows = colors.getchannel("A").point([0] * _FAINT + [255] * (256 - _FAINT))
+    hidden = pixels[np.asarray(shows.filter(ImageFilter.BoxBlur(_SEAM))) == 0][:, :3]
     is_black = (hidden < _NOTICEABLE).all(axis=1)
     is_white = (hidden > 255 - _NOTICEABLE).all(axis=1)
     black, white = int(is_black.sum()), int(is_white.sum())
@@ -154,7 +156,7 @@ def _gray_of(image: Image.Image, is_inverted: bool) -> Image.Image:
     return gray
 
 
-def _to_srgb(image: Image.Image, info: dict[str, Any]) -> Image.Image:
+def _to_srgb(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
     """The colours of an image as a browser shows them, in RGB and whatever its alpha."""
     mode = "L" if image.mode in _GRAY else image.mode if image.mode in ("CMYK", "LAB") else "RGB"
     if mode == "RGB" and image.has_transparency_data:  # Straight to RGB, Pillow warns of some and mixes up others.
@@ -162,11 +164,11 @@ def _to_srgb(image: Image.Image, info: dict[str, Any]) -> Image.Image:
     image = image.convert(mode)
     transform = _find_transform(info.get("icc_profile"), mode)
     if mode == "LAB":
-        return ImageCms.applyTransform(image, transform or _find_transform(None, mode))
+        return (transform or _find_transform(None, mode)).apply(image)
     plain = image.convert("RGB")
     if transform is not None:
-        shown = ImageCms.applyTransform(image, transform)
-        is_srgb = all(high <= _ROUNDING for _, high in ImageChops.difference(plain, shown).getextrema())
+        shown = transform.apply(image)
+        is_srgb = np.asarray(ImageChops.difference(plain, shown)).max() <= _ROUNDING
         return plain if is_srgb else shown
     gamma = info.get("gamma")
     if gamma and "srgb" not in info and abs(gamma * _PAGE_GAMMA - 1) > 0.02:

@@ -142,11 +142,9 @@ def is_image_name(path: str | os.PathLike) -> bool:
 
 def is_image_file(source: str | os.PathLike | bytes) -> bool:
     """Whether a file or its bytes begin as an image does, whatever its name."""
-    is_encoded = isinstance(source, bytes)
+    path = None if isinstance(source, bytes) else Path(source)
     try:
-        with Image.open(
-            io.BytesIO(source) if is_encoded else source, formats=_formats(None if is_encoded else Path(source))
-        ):
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats(path)):
             return True
     except Exception:  # As above.
         return False
