@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import io
 import os
 import urllib.request
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -177,17 +177,13 @@ def _find(source: Any, timeout: float | None) -> tuple[Image.Image | np.ndarray 
 
 
 def _find_in_text(text: str, timeout: float | None) -> tuple[bytes | Path, Path | None]:
-    if text.startswith(("http://", "https://")):
+    if text.startswith(("http://", "https://", "data:")):
         try:
-            return httpx.get(text, timeout=timeout, follow_redirects=True).raise_for_status().content, None
-        except httpx.HTTPError as error:
-            raise UnreadableImageError(f"the image {text} cannot be fetched: {error}", "missing") from error
-    if text.startswith("data:"):
-        try:
-            with urllib.request.urlopen(text) as response:
+            with urllib.request.urlopen(text, timeout=timeout) as response:
                 return response.read(), None
-        except ValueError as error:
-            raise UnreadableImageError(f"the image {text:.60} is no data URL: {error}", "broken") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            kind = "broken" if text.startswith("data:") else "missing"
+            raise UnreadableImageError(f"the image {text:.80} cannot be fetched: {error}", kind) from error
     if os.path.isfile(text):
         return Path(text), Path(text)
     with contextlib.suppress(ValueError):
