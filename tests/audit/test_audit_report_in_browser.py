@@ -59,7 +59,7 @@ def drawn_report(tmp_path_factory) -> Path:
     """A page with everything on it: long and hostile texts, broken and untrusted rows, groups, drawn images."""
     audit = draw_audit(48)
     path = tmp_path_factory.mktemp("drawn") / "report.html"
-    write_report(path, audit.verdict_table, audit.summary, audit.read_thumbnails, num_samples=48)
+    write_report(path, audit.table, audit.summary, audit.read_thumbnails, num_samples=48)
     return path
 
 
