@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -13,11 +14,11 @@ from ..models.image_reading import UnreadableImageError, read_image
 _ROWS_AT_ONCE = 256
 
 
-def check_image_files(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
+def check_image_files(rows: Iterable[list[Any]], num_rows: int) -> Iterator[list[str]]:
     """Decode every picture of every row, in parallel, and say what is wrong with those that fail.
 
     Args:
-        rows: The pictures of each row, as files or as encoded bytes.
+        rows: The pictures of each row, as files (`Path`), as encoded bytes or as a dataset's row of bytes and path.
         num_rows: How many rows there are, for the progress bar.
 
     Yields:
@@ -29,19 +30,19 @@ def check_image_files(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iter
             yield from pool.map(_reasons, batch)
 
 
-def _reasons(sources: list[Path | bytes]) -> list[str]:
+def _reasons(sources: list[Any]) -> list[str]:
     return [reason for reason in map(_reason, sources) if reason]
 
 
-def _reason(source: Path | bytes) -> str | None:
-    if isinstance(source, bytes):
+def _reason(source: Any) -> str | None:
+    if not isinstance(source, Path):
         return _decoding_error(source, "an embedded picture")
     if not source.is_file():
         return f"picture {source} is missing"
     return _decoding_error(source, f"picture {source}")
 
 
-def _decoding_error(source: Path | bytes, name: str) -> str | None:
+def _decoding_error(source: Any, name: str) -> str | None:
     try:
         read_image(source)
     except UnreadableImageError as error:
