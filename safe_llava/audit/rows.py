@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -23,7 +22,7 @@ class AuditRow:
     """
 
     key: str
-    images: tuple[Path | bytes | dict[str, Any], ...] = ()
+    images: tuple[Any, ...] = ()
     text: str | None = None
     problem: str | None = None
 
