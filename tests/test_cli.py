@@ -222,7 +222,7 @@ class TestFailures:
 
     def test_an_unreadable_image(self, checkpoint, tmp_path):
         (tmp_path / "text.png").write_text("no picture")
-        self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "picture format")
+        self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "image format")
 
     def test_a_image_that_was_cut_off(self, checkpoint, image):
         image.write_bytes(image.read_bytes()[:-500])

@@ -135,7 +135,7 @@ def _locate(places: list[tuple[PartName, int]], position: int) -> tuple[int, int
     raise IndexError(position)
 
 
-def _thumbnail(source: Path | bytes) -> bytes:
+def _thumbnail(source: Any) -> bytes:
     image = read_image(source).image
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     file = io.BytesIO()

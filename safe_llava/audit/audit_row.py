@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 
@@ -17,13 +16,13 @@ class AuditRow:
 
     Args:
         key (`str`): its name in the dataset, in every table and list of the audit.
-        images (`tuple[Path | bytes, ...]`): its images, as files or encoded.
+        images (`tuple[Path | bytes | dict, ...]`): its images, as files, encoded, or as rows of a dataset have them.
         text (`str`, *optional*): what is asked about them; `None` asks a neutral question.
         problem (`str`, *optional*): why the row cannot be assessed, if the source already knows.
     """
 
     key: str
-    images: tuple[Path | bytes, ...] = ()
+    images: tuple[Any, ...] = ()
     text: str | None = None
     problem: str | None = None
 

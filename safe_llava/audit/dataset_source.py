@@ -98,8 +98,7 @@ class DatasetSource:
             text = question_of(record[self.text_column]) if self.text_column else None
         except ValueError as error:
             return AuditRow(key, problem=f"not a row: column {self.text_column!r}: {error}")
-        found = (image["bytes"] or Path(image["path"]) for image in images if image is not None)
-        return AuditRow(key, tuple(found), text)
+        return AuditRow(key, tuple(image for image in images if image is not None), text)
 
 
 def load_source_dataset(

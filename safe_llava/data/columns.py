@@ -67,7 +67,7 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
     if not check_images:
         return ([] for _ in range(len(encoded)))
     images = (
-        [image["bytes"] or Path(image["path"]) for image in row["images"] or []]
+        [image if image["bytes"] else Path(image["path"]) for image in row["images"] or []]
         for row in encoded.select_columns("images")
     )
     return find_image_problems(images, len(encoded))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -13,12 +14,13 @@ from ..models.image_reading import UnreadableImageError, read_image
 _ROWS_AT_ONCE = 256
 
 
-def find_image_problems(rows: Iterable[list[Path | bytes]], num_rows: int) -> Iterator[list[str]]:
+def find_image_problems(rows: Iterable[list[Any]], num_rows: int) -> Iterator[list[str]]:
     """
     Decodes every image of every row, in parallel, and says what is wrong with those that fail.
 
     Args:
-        rows (`Iterable[list[Path | bytes]]`): the images of each row, as files or encoded.
+        rows (`Iterable[list]`):
+            The images of each row: files (`Path`), encoded (`bytes`), or as a dataset has them (`dict`).
         num_rows (`int`): how many rows there are, for the progress bar.
 
     Returns:
@@ -31,12 +33,12 @@ def find_image_problems(rows: Iterable[list[Path | bytes]], num_rows: int) -> It
             yield from pool.map(_problems, batch)
 
 
-def _problems(sources: list[Path | bytes]) -> list[str]:
+def _problems(sources: list[Any]) -> list[str]:
     return [problem for problem in map(_problem, sources) if problem]
 
 
-def _problem(source: Path | bytes) -> str | None:
-    name = "an embedded image" if isinstance(source, bytes) else f"image {source}"
+def _problem(source: Any) -> str | None:
+    name = f"image {source}" if isinstance(source, Path) else "an embedded image"
     try:
         read_image(source)
     except UnreadableImageError as error:

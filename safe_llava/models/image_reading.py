@@ -154,8 +154,10 @@ def _find(source: Any, timeout: float | None) -> tuple[Image.Image | np.ndarray 
     """What a source stands for, and its name."""
     if isinstance(source, dict) and {"bytes", "path"} & source.keys():
         encoded, path = source.get("bytes"), source.get("path")
-        if encoded is not None:
+        if encoded:
             return bytes(encoded), None if path is None else Path(path)
+        if path is None:
+            raise UnreadableImageError("the image has neither bytes nor a path", "missing")
         source = path
     if isinstance(source, str):
         return _find_in_text(source, timeout)

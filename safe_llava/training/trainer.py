@@ -9,6 +9,7 @@ from datasets import Dataset
 from peft import PeftModel
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
@@ -77,14 +78,10 @@ class SafeSFTTrainer(SFTTrainer):
             raise ValueError(
                 "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
             )
-        eval_dataset = kwargs.pop("eval_dataset", None)
-        if isinstance(eval_dataset, dict):
-            eval_dataset = {name: keep_images_encoded(dataset) for name, dataset in eval_dataset.items()}
         super().__init__(
             model=model,
             args=args,
-            train_dataset=keep_images_encoded(train_dataset),
-            eval_dataset=eval_dataset if isinstance(eval_dataset, dict) else keep_images_encoded(eval_dataset),
+            train_dataset=train_dataset,
             processing_class=processing_class,
             data_collator=data_collator,
             **kwargs,
@@ -102,6 +99,10 @@ class SafeSFTTrainer(SFTTrainer):
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             self._signature_columns = [*(self._signature_columns or []), *SAFETY_COLUMNS]
+
+    def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
+        """As its parent; images stay encoded until the collator reads them."""
+        return super()._get_dataloader(keep_images_encoded(dataset), *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
         """As its parent; also counts the labelled rows of the optimiser step, over all processes."""
