@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from documentation.pages import (
     CARD,
     PAGES,
@@ -23,8 +22,7 @@ BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
 
 
-# The front page comes with every test run. Each command of the others loads the libraries anew, in minutes altogether.
-@pytest.mark.parametrize("page", [page if page == FRONT_PAGE else pytest.param(page, marks=pytest.mark.slow) for page in RUN])
+@pytest.mark.parametrize("page", RUN)
 def test_the_blocks_of_a_page_run_as_they_stand(page, working_dir, monkeypatch):
     run_blocks(read_blocks(page), working_dir, monkeypatch)
 
