@@ -1,0 +1,38 @@
+"""What `safe-llava quickstart` leaves, without its minutes of training."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForImageTextToText
+
+import safe_llava  # noqa: F401 (registers the model)
+from safe_llava.conversion import convert_llava_checkpoint
+from safe_llava.miniature import CHECKPOINT
+from safe_llava.miniature.dataset import build_dataset
+from safe_llava.model_card import write_model_card
+
+
+@pytest.fixture(scope="session")
+def quickstart_dir(tmp_path_factory) -> Path:
+    """The miniature with random safety modules that count as trained, its card, and two images."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    source = convert_llava_checkpoint(
+        CHECKPOINT, folder / "model", num_safety_tokens=8, num_safety_visual_tokens=36, seed=0
+    )
+    model = AutoModelForImageTextToText.from_pretrained(source)
+    model.config.safety_modules_trained = True
+    model.save_pretrained(source)
+    write_model_card(source, model_id="model")
+    scenes = build_dataset("test", 60, seed=0)
+    drawn = dict(zip(scenes["kind"], scenes["images"]))
+    for name, kind in (("image", "pair_risky"), ("other", "harmless")):
+        drawn[kind][0].save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def working_dir(quickstart_dir, tmp_path) -> Path:
+    """A folder with a `quickstart/` of its own, for some commands change the model."""
+    shutil.copytree(quickstart_dir, tmp_path / "quickstart")
+    return tmp_path

@@ -1,0 +1,128 @@
+"""The pages of the repository, and the code blocks in them."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("recipes", "safe_llava", "model_cards")
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+    if "results" not in path.parts
+)
+CARD = "model_cards/safe_llava.md"
+"""A template. What is run are the blocks of the card that it makes of a checkpoint, beside that checkpoint."""
+
+TEST_COMMAND = "test command"
+REASONS = {
+    "installs": r"pip install",
+    "needs the Hub": r"llava-hf/|org/|push_to_hub|lmms_eval|run_utility",
+    "needs a judge": r"openai/|--model-role",
+    "waits for a person": r"review rate|inspect view",
+    "takes minutes": r"quickstart --|quickstart$|-m recipes\.(audit|benchmark|study)|pytest|ruff|refresh\.py",
+    "needs data of yours": r"shards/|mix665k|downloads/|accelerate launch|SOURCE",
+    "needs several processes": r"torchrun|accelerate launch|inspect score",
+}
+"""What may keep a block from being run, and what each of its commands then shows."""
+
+_BLOCK = re.compile(
+    r"(?:^[ ]*<!-- (?P<note>[^\n]*?) -->\n)?^(?P<indent>[ ]*)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its page, its first line's number, its language, its text and the comment above it."""
+
+    page: str
+    line: int
+    language: str
+    code: str
+    note: str | None
+
+    @property
+    def is_code(self) -> bool:
+        return self.language in ("bash", "python")
+
+    @property
+    def is_run(self) -> bool:
+        return self.is_code and self.note is None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is not run, without the words behind a semicolon."""
+        return (self.note or "").removeprefix("not run: ").partition(";")[0].split(", ")
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a shell block, each on one line; a Python block is one command."""
+        if self.language == "python":
+            return [self.code]
+        joined = re.sub(r"\\\n\s*", "", self.code)
+        return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+    def __str__(self) -> str:
+        return f"{self.page}, line {self.line}"
+
+
+def read_blocks(page: str, text: str | None = None) -> list[Block]:
+    """The fenced blocks of a page, or of a text in its place, from top to bottom."""
+    text = (ROOT / page).read_text(encoding="utf-8") if text is None else text
+    return [
+        Block(page, text.count("\n", 0, found.end("indent")) + 2, found["language"], found["code"], found["note"])
+        for found in _BLOCK.finditer(text)
+    ]
+
+
+def run_blocks(blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Runs the blocks of one page in order, in one folder. Python blocks share their names, as in one session.
+
+    The folder must hold `quickstart/` as the command leaves it. A clone's recipes are at hand there too.
+    """
+    monkeypatch.chdir(folder)
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    if not (folder / "recipes").exists():
+        (folder / "recipes").symlink_to(ROOT / "recipes")
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks:
+        if not block.is_run:
+            continue
+        if block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / block.page), "exec"), names)
+        else:
+            command = ["bash", "-euo", "pipefail", "-c", block.code]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{block}:\n{block.code}\n{done.stdout}\n{done.stderr}"
+
+
+def read_links(page: str) -> Iterator[str]:
+    """Where the links and images of a page lead, code blocks aside."""
+    prose = read_prose(page)
+    yield from re.findall(r"\]\(([^)\s]+)\)", prose)
+    yield from re.findall(r'(?:src|href)="([^"]+)"', prose)
+
+
+def read_prose(page: str) -> str:
+    """A page without its blocks."""
+    return _BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+
+
+def read_anchors(page: Path) -> set[str]:
+    """The names by which a page's headings are linked, as the code host makes them."""
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

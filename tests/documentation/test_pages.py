@@ -1,0 +1,86 @@
+"""Every page says what is true: its code runs, its links lead somewhere, and it uses the field's words."""
+
+import re
+
+import pytest
+from documentation.pages import (
+    CARD,
+    PAGES,
+    REASONS,
+    ROOT,
+    TEST_COMMAND,
+    read_anchors,
+    read_blocks,
+    read_links,
+    read_prose,
+    run_blocks,
+)
+
+
+FRONT_PAGE = "README.md"
+BLOCKS = [block for page in PAGES for block in read_blocks(page)]
+RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_blocks_of_a_page_run_as_they_stand(page, working_dir, monkeypatch):
+    run_blocks(read_blocks(page), working_dir, monkeypatch)
+
+
+def test_the_blocks_of_a_model_card_run_beside_their_model(working_dir, monkeypatch):
+    text = (working_dir / "quickstart" / "model" / "README.md").read_text()
+    blocks = read_blocks(CARD, text)
+    assert any(block.is_run for block in blocks)
+    run_blocks(blocks, working_dir / "quickstart", monkeypatch)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.is_code and not block.is_run], ids=str)
+def test_what_is_not_run_has_a_reason_that_each_command_shows(block):
+    if block.note == TEST_COMMAND:
+        return
+    assert block.note.startswith("not run: "), f"{block}: not a reason: {block.note}"
+    assert set(block.reasons) <= REASONS.keys()
+    for command in block.commands:
+        assert any(re.search(REASONS[reason], command) for reason in block.reasons), f"{block}: this runs: {command}"
+
+
+def test_there_is_one_test_command_and_it_is_on_the_front_page():
+    assert [block.page for block in BLOCKS if block.note == TEST_COMMAND] == [FRONT_PAGE]
+
+
+def test_every_block_says_its_language():
+    assert [str(block) for block in BLOCKS if not block.language] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_into_the_repository_leads_somewhere(page, repository):
+    for link in read_links(page):
+        target, _, anchor = link.partition("#")
+        if repository.match(link):
+            path = ROOT / repository.sub("", target)
+        elif re.match(r"\w+:", link):
+            continue
+        else:
+            assert page != FRONT_PAGE or not target, f"{link} is dead on PyPI: links of {page} begin with https://"
+            path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), link
+        assert not anchor or anchor in read_anchors(path), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_say_image(page):
+    """In quotes stand words that a model reads."""
+    assert re.findall(r".*\bpictures?\b.*", re.sub(r'"[^"\n]*"', "", read_prose(page))) == []
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / FRONT_PAGE).read_text().splitlines()) <= 200
+
+
+@pytest.fixture(scope="module")
+def repository() -> re.Pattern:
+    """What a link to a file of the repository begins with, on the code host and on PyPI alike."""
+    tomllib = pytest.importorskip("tomllib")
+    url = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    raw = url.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    return re.compile(rf"({re.escape(url)}/(blob|tree)|{re.escape(raw)})/main/")
