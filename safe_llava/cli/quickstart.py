@@ -30,14 +30,16 @@ def quickstart(
         from safe_llava.checkpoints import load_safe_llava
         from safe_llava.inference import ask
         from safe_llava.models.image_reading import read_image
+        from safe_llava.quickstart.screen import warnings_to
         from safe_llava.quickstart.steps import LOG, run_quickstart
 
         loaded = None if image is None else read_image(image).image
         run_quickstart(output_dir, seed)
         if loaded is not None:
-            model, processor = load_safe_llava(output_dir / "model", device="cpu")
+            with warnings_to(output_dir / LOG):
+                answer = ask(*load_safe_llava(output_dir / "model", device="cpu"), question, [loaded])
             typer.echo(f"\n{image}: {question}")
-            print_answer(**ask(model, processor, question, [loaded]).to_dict())
+            print_answer(**answer.to_dict())
             typer.echo("The miniature knows drawings of coloured shapes only; of a photograph it can say little.")
     typer.echo(f"\nLook at {output_dir / 'showcase.png'}. All figures: {output_dir / 'metrics.json'}. ", nl=False)
     typer.echo(f"Library messages: {output_dir / LOG}. Next, ask the model yourself:")
