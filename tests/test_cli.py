@@ -224,7 +224,7 @@ class TestFailures:
         (tmp_path / "text.png").write_text("no picture")
         self.fail(ask(checkpoint, "--image", tmp_path / "text.png"), 1, "text.png", "image format")
 
-    def test_a_image_that_was_cut_off(self, checkpoint, image):
+    def test_an_image_that_was_cut_off(self, checkpoint, image):
         image.write_bytes(image.read_bytes()[:-500])
         self.fail(ask(checkpoint, "--image", image), 1, "picture.png", "truncated")
 
