@@ -1,4 +1,4 @@
-"""SafeLLaVA: LLaVA models that know which pictures are risky. Importing the package registers the Auto classes."""
+"""SafeLLaVA: LLaVA models that know which images are risky. Importing the package registers the Auto classes."""
 
 from transformers import (
     AutoConfig,

@@ -1,14 +1,13 @@
 """
-Puts `safe-llava audit` on trial: synthetic pictures, one in a hundred broken, killed at random, shared by processes.
+Puts `safe-llava audit` on trial: synthetic images, one in a hundred broken, killed at random, shared by processes.
 
-    python recipes/audit/trial.py --model quickstart/model --output-dir trial
+    python -m recipes.audit.trial --model quickstart/model --output-dir trial
 
 Every audit must end with the table of an unbroken run of one process, whatever was done to it. Prints what it found,
-and how much faster two processes are than one, on some of the pictures and in turns: than one that has a core, as each
+and how much faster two processes are than one, on some of the images and in turns: than one that has a core, as each
 of the two has, and than one that has two cores and decodes in threads.
 """
 
-import json
 import os
 import random
 import shutil
@@ -29,33 +28,34 @@ from rich.table import Table
 from tqdm import tqdm
 
 from safe_llava.audit.table import read_verdicts
+from safe_llava.files import describe_machine, describe_versions, read_json, write_json
 from safe_llava.miniature.dataset import build_dataset
 
 
 NUM_SCENES = 500
-"""Scenes that are drawn; every picture is one of them at a size of its own."""
+"""Scenes that are drawn; every image is one of them at a size of its own."""
 BROKEN = ("empty", "text", "cut off")
 ODD = ("CMYK", "palette", "16 bit", "animated", "wrong name")
 
 
 def main(
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint.")],
-    output_dir: Annotated[Path, typer.Option(help="Gets the pictures, the audits and trial.json.")],
+    output_dir: Annotated[Path, typer.Option(help="Gets the images, the audits and trial.json.")],
     images: Annotated[int, typer.Option(min=100)] = 20_000,
     kills: Annotated[int, typer.Option(min=0, help="Times that each audit is killed.")] = 5,
     rounds: Annotated[int, typer.Option(min=0, help="Turns of one process and two, for the ratios.")] = 3,
-    timed_folders: Annotated[int, typer.Option(min=1, help="Take so many thousand pictures for the turns.")] = 4,
+    timed_folders: Annotated[int, typer.Option(min=1, help="Take so many thousand images for the turns.")] = 4,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Run the trial; exit with 1 if a table differs."""
-    folder = output_dir / "pictures"
+    folder = output_dir / "images"
     if not folder.exists():
         draw_images(folder, images, seed)
     numbers = random.Random(seed)
     unbroken = output_dir / "unbroken"
     shutil.rmtree(unbroken, ignore_errors=True)
     audit(model, folder, unbroken, 1)
-    summary = json.loads((unbroken / "summary.json").read_text())
+    summary = read_json(unbroken / "summary.json")
     expected = read_verdicts(unbroken / "verdicts")
     time_of_a_run = summary["cost"]["seconds"]
     is_same: dict[int, bool] = {}
@@ -73,7 +73,7 @@ def main(
 
 
 def time_in_turns(model: str, folder: Path, output_dir: Path, rounds: int, folders: int) -> dict[str, list[float]]:
-    """Seconds of judging, without the start, of each way to use two cores."""
+    """Seconds of assessing, without the start, of each way to use two cores."""
     some = output_dir / "some"
     shutil.rmtree(some, ignore_errors=True)
     for part in sorted(folder.iterdir())[:folders]:
@@ -85,7 +85,7 @@ def time_in_turns(model: str, folder: Path, output_dir: Path, rounds: int, folde
         for way, (processes, cores) in ways.items():
             shutil.rmtree(output_dir / "timed", ignore_errors=True)
             audit(model, some, output_dir / "timed", processes, cores=cores)
-            summary = json.loads((output_dir / "timed" / "summary.json").read_text())
+            summary = read_json(output_dir / "timed" / "summary.json")
             seconds[way].append(summary["cost"]["seconds"])
     return seconds
 
@@ -116,7 +116,7 @@ def save_broken(image: Image.Image, path: Path, how: str) -> None:
         image.save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     else:
-        path.write_text("" if how == "empty" else "not a picture")
+        path.write_text("" if how == "empty" else "not an image")
 
 
 def save_odd(image: Image.Image, path: Path, how: str) -> None:
@@ -141,8 +141,18 @@ def audit(
     cores: Sequence[int] | None = None,
 ) -> None:
     """
-    Audits with so many processes. With `kill_after` all of them are killed so many seconds after the first part was
-    written, or after they went on with what was there. `cores` are those that they may use.
+    Audit a folder, to its end or until it is killed.
+
+    Args:
+        model (`str`): the checkpoint.
+        folder (`Path`): the images.
+        audit_dir (`Path`): what the audit writes to, and goes on with.
+        processes (`int`): how many processes share the work.
+        kill_after (`float`, *optional*): kill all of them so many seconds after they wrote their first part.
+        cores (`Sequence[int]`, *optional*): the cores that they may use.
+
+    Raises:
+        subprocess.CalledProcessError: if an audit that nobody killed fails.
     """
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "safe_llava", "audit", str(folder)]
@@ -196,18 +206,18 @@ def report(
     }
     results = {
         "data": "synthetic scenes, safe_llava.miniature",
-        "cores": os.cpu_count(),
+        "machine": describe_machine(),
+        "versions": describe_versions("torch", "transformers"),
         "rows": summary["rows"],
         "unreadable": summary["unreadable"],
         "kills": kills,
         "same_table": is_same,
         "seconds": seconds,
         "ratios": ratios,
-        "decode_share": summary["cost"]["decode_share"],
-        "pictures_per_second": summary["cost"]["pictures_per_second"],
+        "cost": summary["cost"],
     }
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    table = Table(title=f"{summary['rows']} synthetic pictures, {summary['unreadable']} unreadable")
+    write_json(path, results)
+    table = Table(title=f"{summary['rows']} synthetic images, {summary['unreadable']} unreadable")
     table.add_column("")
     table.add_column("found", justify="right")
     for processes, same in is_same.items():

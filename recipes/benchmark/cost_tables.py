@@ -1,10 +1,11 @@
-"""The results as tables for a terminal, and the README's."""
+"""The results as tables for a terminal, and for a page."""
 
 from typing import Any
 
-from ratios import BOUNDS
 from rich.table import Table
-from ways import WAYS
+
+from .answering_ways import WAYS
+from .cost_ratios import BOUNDS
 
 
 def count_table(results: dict[str, Any]) -> Table:
@@ -56,7 +57,7 @@ def bound_table(results: dict[str, Any], batch_size: str) -> Table:
     return table
 
 
-def readme_table(timed: dict[str, Any], counted: dict[str, Any]) -> str:
+def page_table(timed: dict[str, Any], counted: dict[str, Any]) -> str:
     """In markdown: times and memory of one shape at batch 1, FLOPs of a shape that was counted alone."""
     times, flops = timed["timings"]["1"], counted["flops"]
     measured = ("first token", "tokens/s after it", f"{timed['new_tokens']}-token answer", "peak memory")

@@ -1,16 +1,13 @@
 """
-The guard against a generative guard made of the same base: asked whether a picture is safe, it gives one token.
+The guard against a generative guard made of the same base: asked whether an image is safe, it gives one token.
 
-    python recipes/benchmark/guard.py --shape mid --output guard-mid.json
+    python -m recipes.benchmark.guard --shape mid --output guard-mid.json
 
-FLOPs are counted. Pictures per second are measured in turns (A B A B), after decoding
-and preprocessing, which are the same for both; `--count-only` leaves that out, as `--shape llava-1.5-7b` needs a GPU.
+FLOPs are counted. Images per second are measured in turns (A B A B), after decoding and preprocessing, which are the
+same for both; `--count-only` leaves that out, as `--shape llava-1.5-7b` needs a GPU.
 """
 
 import copy
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -19,13 +16,16 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from counts import make_flop_counter
 from rich.console import Console
 from rich.table import Table
-from shapes import base_config, build, safe_config
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from safe_llava import SafeLlavaForSafetyClassification
+from safe_llava.files import write_json
+
+from .flop_counts import make_flop_counter
+from .machine import describe_setting, device_and_dtype, wait_for_device
+from .shapes import base_config, build, safe_config
 
 
 NUM_TEXT_TOKENS = 40
@@ -40,26 +40,22 @@ def main(
     count_only: Annotated[bool, typer.Option("--count-only", help="Count FLOPs; measure no time.")] = False,
 ) -> None:
     """Count and measure both guards at one shape."""
-    on_gpu = torch.cuda.is_available()
     results: dict[str, Any] = {
         "shape": shape,
         "weights": "random",
         "text_tokens": NUM_TEXT_TOKENS,
-        "flops_per_picture": {name: count_flops(name, shape) for name in ("guard", "generative")},
-        "torch": torch.__version__,
-        "machine": torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {os.cpu_count()} cores",
+        "flops_per_image": {name: count_flops(name, shape) for name in ("guard", "generative")},
+        **describe_setting(),
     }
     if not count_only:
-        device, dtype = ("cuda", torch.bfloat16) if on_gpu else ("cpu", torch.float32)
-        results |= {"batch_size": batch_size, "rounds": rounds, "dtype": str(dtype).removeprefix("torch.")}
-        results["pictures_per_second"] = measure(shape, batch_size, rounds, device, dtype)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
+        results |= {"batch_size": batch_size, "rounds": rounds}
+        results["images_per_second"] = measure(shape, batch_size, rounds)
+    write_json(output, results)
     Console().print(in_words(results))
 
 
 def make_step(name: str, base: LlavaConfig, batch_size: int, device: str, dtype: torch.dtype) -> Callable[[], Any]:
-    """A function that judges one batch."""
+    """A function that assesses one batch."""
     model_class = SafeLlavaForSafetyClassification if name == "guard" else LlavaForConditionalGeneration
     config = safe_config(base) if name == "guard" else base
     model = build(model_class, config, device, dtype)
@@ -76,15 +72,14 @@ def make_step(name: str, base: LlavaConfig, batch_size: int, device: str, dtype:
     @torch.no_grad()
     def step() -> None:
         model(**inputs, **options)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        wait_for_device()
 
     return step
 
 
 def count_flops(name: str, shape: str) -> int:
     """
-    FLOPs of one picture at a shape, counted with two and with three layers of each part: layers are all alike, so the
+    FLOPs of one image at a shape, counted with two and with three layers of each part: layers are all alike, so the
     whole need not fit into memory.
     """
     full = base_config(shape)
@@ -101,9 +96,10 @@ def count_flops(name: str, shape: str) -> int:
     return counts[2, 2] + more_vision * vision_layer + more_text * text_layer
 
 
-def measure(shape: str, batch_size: int, rounds: int, device: str, dtype: torch.dtype) -> dict[str, list[float]]:
-    """Pictures per second of each round."""
-    steps = {name: make_step(name, base_config(shape), batch_size, device, dtype) for name in ("guard", "generative")}
+def measure(shape: str, batch_size: int, rounds: int) -> dict[str, list[float]]:
+    """Images per second of each round."""
+    base, setting = base_config(shape), device_and_dtype()
+    steps = {name: make_step(name, base, batch_size, *setting) for name in ("guard", "generative")}
     speeds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
@@ -119,14 +115,14 @@ def in_words(results: dict[str, Any]) -> Table:
     table = Table(title=f"{results['shape']}, random weights, {results['machine']}")
     for header in ("", "guard", "generative", "ratio"):
         table.add_column(header, justify="right")
-    flops = results["flops_per_picture"]
+    flops = results["flops_per_image"]
     gflops = (f"{flops[name] / 1e9:.2f}" for name in ("guard", "generative"))
-    table.add_row("GFLOP a picture", *gflops, f"{flops['generative'] / flops['guard']:.1f}")
-    if speeds := results.get("pictures_per_second"):
+    table.add_row("GFLOP an image", *gflops, f"{flops['generative'] / flops['guard']:.1f}")
+    if speeds := results.get("images_per_second"):
         medians = {name: statistics.median(values) for name, values in speeds.items()}
         ratios = sorted(ours / theirs for ours, theirs in zip(speeds["guard"], speeds["generative"]))
         ratio = f"{statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f})"
-        table.add_row("pictures/s", *(f"{medians[name]:.1f}" for name in ("guard", "generative")), ratio)
+        table.add_row("images/s", *(f"{medians[name]:.1f}" for name in ("guard", "generative")), ratio)
     return table
 
 

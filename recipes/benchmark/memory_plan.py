@@ -1,7 +1,7 @@
 """
 Memory per GPU of both stages under DDP, ZeRO-2 and FSDP2, planned without a GPU.
 
-    python recipes/benchmark/memory_plan.py --output-dir benchmark/memory
+    python -m recipes.benchmark.memory_plan --output-dir memory
 
 Parameters are counted on the model of the recipes (frozen ones in bfloat16, trained ones in float32) without their
 memory. What Adam and the three ways to share it keep follows ZeRO (arXiv 1910.02054, section 3) with the precisions of
@@ -22,7 +22,6 @@ plan: CUDA's context, cuBLAS workspaces and fragmentation, together about 1 to 3
 """
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,18 +32,20 @@ import typer
 from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
-from shapes import base_config, build, safe_config
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.profiler import ProfilerActivity, profile
-from training_ways import make_batch
 from transformers import PreTrainedModel
 from transformers.models.llava import modeling_llava as llava
 
 from safe_llava import SafeLlavaForConditionalGeneration
+from safe_llava.files import describe_versions, write_json
 from safe_llava.training import LANGUAGE_MODEL_LINEAR_LAYERS, train_only_safety_modules
+
+from .shapes import base_config, build, safe_config
+from .training_ways import make_batch
 
 
 SHAPES = ("llava-1.5-7b", "llava-1.5-13b")
@@ -59,11 +60,10 @@ def main(
 ) -> None:
     """Plan the memory of both stages at 7B and 13B."""
     plans = [plan(shape, stage, batch_size) for shape in SHAPES for stage in (1, 2)]
-    results: dict[str, Any] = {"batch_size": batch_size, "torch": torch.__version__, "plans": plans}
+    results: dict[str, Any] = {"batch_size": batch_size, "versions": describe_versions("torch"), "plans": plans}
     if check:
         results["check"] = check_activations()
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_json(output_dir / "results.json", results)
     for found in plans:
         Console().print(in_words(found))
     if check:

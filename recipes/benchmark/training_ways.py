@@ -1,4 +1,4 @@
-"""The ways to train that `train.py` compares, each a stream of optimiser steps on one synthetic batch."""
+"""The ways to train that `training.py` compares, each a stream of optimiser steps on one synthetic batch."""
 
 import contextlib
 import functools
@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from shapes import base_config, build, safe_config
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel, TrainerCallback
@@ -23,6 +22,9 @@ from safe_llava.training import (
     SpareLastLayers,
     train_only_safety_modules,
 )
+
+from .machine import device_and_dtype
+from .shapes import base_config, build, safe_config
 
 
 NUM_PROMPT_TOKENS, NUM_ANSWER_TOKENS = 40, 40
@@ -45,16 +47,17 @@ def train(
     Take optimiser steps in one of `WAYS`.
 
     Args:
-        way: `"ours"`: [`SafeSFTTrainer`]. `"naive"`: forward with `labels`, so with all logits, the tower in the graph
-            and every layer checkpointed. `"plain"`: trl's `SFTTrainer` on the stock LLaVA that the shape names.
-        shape: One of `shapes.SHAPES`.
-        stage: 1 or 2.
-        batch_size: Rows, each a picture with a prompt and an answer.
-        num_steps: How many steps.
-        num_spared: Layers of the language model that ours and plain do not checkpoint; `None` for no checkpointing.
-        is_timed: Makes a context manager that is open for the length of each step.
+        way (`str`): `"ours"`: [`SafeSFTTrainer`]. `"naive"`: forward with `labels`, so with all logits, the tower in
+            the graph and every layer checkpointed. `"plain"`: trl's `SFTTrainer` on the stock LLaVA of the shape.
+        shape (`str`): one of `shapes.SHAPES`.
+        stage (`int`): 1 or 2.
+        batch_size (`int`): rows, each an image with a prompt and an answer.
+        num_steps (`int`): how many steps.
+        num_spared (`int` or `None`): layers of the language model that ours and plain do not checkpoint; `None` for no
+            checkpointing.
+        is_timed (`Callable`): makes a context manager that is open for the length of each step.
     """
-    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    device, dtype = device_and_dtype()
     base = base_config(shape)
     config = base if way == "plain" else safe_config(base)
     model_class = LlavaForConditionalGeneration if way == "plain" else SafeLlavaForConditionalGeneration
@@ -138,7 +141,7 @@ def train_naively(
 
 
 def make_batch(config: Any, batch_size: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Rows of one picture, a prompt and an answer, without padding. Noise, seed 0."""
+    """Rows of one image, a prompt and an answer, without padding. Noise, seed 0."""
     generator = torch.Generator().manual_seed(0)
     length = config.image_seq_length + NUM_PROMPT_TOKENS + NUM_ANSWER_TOKENS
     size = config.vision_config.image_size

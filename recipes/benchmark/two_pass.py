@@ -3,7 +3,7 @@ The two-pass pipeline, written in the authors' way: **our rewrite** of the noteb
 
 It classifies the prompt, padded to 1,024 tokens, with a head whose queries are all its positions and which reads the
 first alone. Then it writes the prompt anew, with the hint in it, and generates: the padding is not masked, so the
-language model reads it too, the picture is encoded again, and the head runs again.
+language model reads it too, the image is encoded again, and the head runs again.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from safe_llava import SafeLlavaForConditionalGeneration
 
 
 TEXT_LENGTH = 1024
-"""The notebook's `MAX_LENGTH`. One of the tokens is the picture's, which then becomes 64 + P positions."""
+"""The notebook's `MAX_LENGTH`. One of the tokens is the image's, which then becomes 64 + P positions."""
 
 
 class AuthorsHead(nn.Module):
@@ -50,7 +50,7 @@ class TwoPasses:
         Args:
             text_ids (`torch.LongTensor` of shape `(batch_size, 1024)`): the padded prompt of the first pass.
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompt of the second pass.
-            pixel_values (`torch.Tensor` of shape `(batch_size, num_channels, height, width)`): the pictures.
+            pixel_values (`torch.Tensor` of shape `(batch_size, num_channels, height, width)`): the images.
         """
         level_logits, type_logits = self.classify(text_ids, self.encode(pixel_values))
         # What the notebook's choice of a hint waits for.
@@ -65,7 +65,7 @@ class TwoPasses:
         return self.model.model.get_image_features(pixel_values, return_dict=True)
 
     def classify(self, text_ids: torch.Tensor, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        inner = self.model.model
+        inner: Any = self.model.model
         safety_features = inner.safety_modules.projector(features.patch_features, features.patch_grid)
         tokens = inner.safety_modules.tokens()[0].expand(len(text_ids), -1, -1)
         return self.head(inner.get_input_embeddings()(text_ids), torch.cat([tokens, safety_features], dim=1))

@@ -62,13 +62,14 @@ def batches(rows: list[Row], batch_size: int) -> Iterator[list[Row]]:
 
 
 class WordAlignment:
-    """Pulls each patch, as the language model gets it, towards the words for its shape and its color.
+    """
+    Pulls each patch, as the language model gets it, towards the words for its shape and its color.
 
     This plays the part of LLaVA's feature-alignment stage: looking a word up among patches becomes easy to learn.
 
     Args:
-        tokenizer: Gives the words' ids.
-        labels: Patch labels of all scenes as `tower.patch_labels` gives them, (scenes, targets, patches).
+        tokenizer (`PreTrainedTokenizerBase`): gives the words' ids.
+        labels (`torch.LongTensor` of shape `(scenes, targets, patches)`): of all scenes, see [`patch_labels`].
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: torch.Tensor):

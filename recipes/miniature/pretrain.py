@@ -1,6 +1,7 @@
-"""Pre-trains the miniature LLaVA that the package ships, from random weights, on synthetic scenes.
+"""
+Pre-trains the miniature LLaVA that the package ships, from random weights, on synthetic scenes.
 
-    python recipes/miniature/pretrain.py --output-dir safe_llava/miniature/checkpoint
+    python -m recipes.miniature.pretrain --output-dir safe_llava/miniature/checkpoint
 
 Phase 1 (`tower.py`) teaches the vision tower with dense labels, phase 2 (`language.py`) the rest, on the frozen tower.
 """
@@ -10,14 +11,15 @@ from typing import Annotated
 
 import torch
 import typer
-from language import WordAlignment, tokenize, train_language_model
-from tower import encode, patch_labels, render, sample_scenes, tower_accuracy, train_tower
 from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor, set_seed
 
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.drawing import IMAGE_SIZE
 from safe_llava.miniature.processor import PATCH_SIZE, build_processor
 from safe_llava.models.safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
+
+from .language import WordAlignment, tokenize, train_language_model
+from .tower import encode, patch_labels, render, sample_scenes, tower_accuracy, train_tower
 
 
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH_SIZE) ** 2
@@ -93,7 +95,7 @@ def teach_language(
     set_seed(seed)
     train_language_model(model, rows, features, alignment, steps, 48, 2e-3)
 
-    # That something is *not* in the picture is learned last, for no patch says so.
+    # That something is *not* in the image is learned last, for no patch says so.
     hard = [row for row, conversation in zip(rows, conversations) if conversation.question.topic == "exists"]
     for polishing in range(1, polishing_rounds + 1):
         set_seed(seed + polishing)
@@ -108,8 +110,9 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps of 48 conversations.")] = 2400,
     polishing_rounds: Annotated[int, typer.Option(help="Rounds of 1000 steps more on the hardest topic.")] = 2,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, scenes and conversations.")] = 0,
 ) -> None:
+    """Pre-train and save model and processor."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     set_seed(seed)

@@ -35,7 +35,7 @@ TARGETS: dict[str, int] = {
     "count": 6,
     "caption": 1 + len(CAPTIONS),
 }
-"""What every patch is asked: its cell's shape, color, pictogram and caption (0 is none), and the whole picture's
+"""What every patch is asked: its cell's shape, color, pictogram and caption (0 is none), and the whole image's
 marks, background and number of shapes."""
 
 
@@ -131,18 +131,19 @@ def train_tower(
     batch_size: int,
     learning_rate: float,
 ) -> PatchReader:
-    """Train the tower on dense labels.
+    """
+    Train the tower on dense labels.
 
     Args:
-        tower: The model to train, in place.
-        pixels: (scenes, 3, height, width).
-        labels: (scenes, targets, patches).
-        steps: Number of optimizer steps.
-        batch_size: Scenes in a step.
-        learning_rate: Peak of the one-cycle schedule.
+        tower (`CLIPVisionModel`): the model to train, in place.
+        pixels (`torch.Tensor` of shape `(scenes, 3, height, width)`): the scenes.
+        labels (`torch.LongTensor` of shape `(scenes, targets, patches)`): see [`patch_labels`].
+        steps (`int`): number of optimizer steps.
+        batch_size (`int`): scenes in a step.
+        learning_rate (`float`): peak of the one-cycle schedule.
 
     Returns:
-        The classifiers that were trained along.
+        [`PatchReader`]: the classifiers that were trained along.
     """
     reader = PatchReader(tower.config.hidden_size)
     parameters = [*tower.parameters(), *reader.parameters()]

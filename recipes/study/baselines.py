@@ -80,9 +80,10 @@ def _with_one_image(dataset: Dataset) -> Dataset:
 
 @torch.no_grad()
 def _vision_features(model: PreTrainedModel, processor: ProcessorMixin, dataset: Dataset) -> np.ndarray:
-    """Mean and maximum over the patches of what LLaVA's projector reads, of shape `(rows, 2 * hidden_size)`.
-
-    Of several pictures the maximum."""
+    """
+    Mean and maximum over the patches of what LLaVA's projector reads, of shape `(rows, 2 * hidden_size)`. Of several
+    images the maximum.
+    """
     features = []
     for images in dataset["images"]:
         pixels = processor.image_processor(images, return_tensors="pt")["pixel_values"]

@@ -22,13 +22,15 @@ class Cell:
     One way to make a model answer.
 
     Attributes:
-        name: Its name in tables.
-        group: "ours", "baseline" or "ablation".
-        about: What it is, in a line.
-        method: "generate" for a SafeLLaVA that was trained for it, else a function of `baselines.py`.
-        convert: Arguments of the conversion that differ from `MINIATURE`.
-        train: The recipes to run, each a dictionary with `recipe` and the fields to overrule.
-        generate: Arguments of `generate`.
+        name (`str`): its name in tables.
+        group (`str`): `"ours"`, `"baseline"` or `"ablation"`.
+        about (`str`): what it is, in a line.
+        method (`str`, *optional*, defaults to `"generate"`): `"generate"` for a SafeLLaVA that was trained for it,
+            else the name of a function of `baselines.py`.
+        convert (`dict[str, Any]`, *optional*): arguments of the conversion that differ from `MINIATURE`.
+        train (`list[dict[str, Any]]`, *optional*, defaults to both stages): the recipes to run, each with `recipe` and
+            the fields to overrule.
+        generate (`dict[str, Any]`, *optional*): arguments of `generate`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Cell:
         return self.method == "generate"
 
     def conversion(self) -> dict[str, Any]:
+        """The arguments of the conversion."""
         return MINIATURE | self.convert
 
     def recipe(self, step: int) -> tuple[Path, dict[str, Any]]:

@@ -13,9 +13,13 @@ CLOSE_UP = 90
 
 
 def draw_frontier(results: dict[str, Any], path: Path) -> None:
-    """Write a picture of the frontier: helpfulness to the right, safety upwards, bars are 95 % intervals.
+    """
+    Draw helpfulness to the right and safety upwards, with bars for 95 % intervals. The left panel has every cell, the
+    right one those that are safe and helpful. Numbers are explained beside.
 
-    The left panel has every cell, the right one those that are safe and helpful. Numbers are explained beside.
+    Args:
+        results (`dict[str, Any]`): the study's `results.json`.
+        path (`Path`): the image file to write.
     """
     figure, (everything, close_up) = plt.subplots(1, 2, figsize=(13, 5.8), layout="constrained")
     points = list(enumerate(results["cells"].values(), start=1))

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..evidence_overlay import read_words
+from ..inference import chat_prompt
 from ..statistics import wilson_interval
-from .answering import chat_prompt
 from .conversations import Conversation
 from .drawing import draw_scene
 from .scenes import GRID_SIZE, Scene

@@ -48,11 +48,11 @@ class SafeLlavaConfig(LlavaConfig):
             How vision features become the safety features that the head reads: Honeybee's C-Abstractor (the paper's
             choice) or a two-layer MLP on every patch.
         num_safety_visual_tokens (`int`, *optional*, defaults to 576):
-            Number Q of visual tokens the C-Abstractor pools a picture into. A perfect square.
+            Number Q of visual tokens the C-Abstractor pools an image into. A perfect square.
         safety_projector_hidden_size (`int`, *optional*):
             Inner width of the safety projector. Defaults to the vision tower's width + 64, as in the paper's code.
         use_safety_head (`bool`, *optional*, defaults to `True`):
-            Whether the model judges pictures. Without a head there is no safety projector either.
+            Whether the model assesses images. Without a head there is no safety projector either.
         safety_head_pooling (`"question"` or `"first"`, *optional*, defaults to `"question"`):
             The text query of the head's cross-attention. `"question"` pools over all text tokens of the prompt with
             learned weights and lets the query gate what was attended to, so that the question counts; `"first"` takes
@@ -65,7 +65,7 @@ class SafeLlavaConfig(LlavaConfig):
             Whether `forward` runs the safety head. `generate` runs it once, before the answer, whatever is set here.
         safety_modules_trained (`bool`, *optional*, defaults to `True`):
             Whether verdicts can be trusted. Conversion sets it to `False`, stage 1 to `True`; until then every verdict
-            on a picture counts as high risk.
+            on an image counts as high risk.
         safety_policy (`dict`, *optional*):
             A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
             [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.

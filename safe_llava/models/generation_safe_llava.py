@@ -159,7 +159,7 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         policy = super()._resolve_safety_policy(safety_policy)
         if policy is None or safety_policy is None:
             return policy
-        known = (self.config.safety_policy_token_ids or {}).get("texts", {})
+        known = self._policy_token_ids.get("texts", {})
         for action, texts in policy.texts().items():
             if unknown := [text for text in texts if text not in known.get(action, {})]:
                 raise ValueError(
@@ -168,10 +168,14 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
                 )
         return policy
 
+    @property
+    def _policy_token_ids(self) -> dict[str, Any]:
+        return self.config.safety_policy_token_ids or {}
+
     def _token_ids_of(self, decision: SafetyDecision) -> list[int]:
         if decision.action == "answer":
             return []
-        known = self.config.safety_policy_token_ids["texts"][decision.action]
+        known = self._policy_token_ids["texts"][decision.action]
         return [token_id for text in decision.texts for token_id in known[text]]
 
     def _insert_hints(
@@ -180,7 +184,7 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         """Puts each row's hint before the assistant's turn (at the end where there is none) and pads on the left."""
         if not any(hints):
             return input_ids, attention_mask
-        assistant_turn = self.config.safety_policy_token_ids["assistant_turn"]
+        assistant_turn = self._policy_token_ids["assistant_turn"]
         rows = []
         for row, mask, hint in zip(input_ids.tolist(), attention_mask.tolist(), hints):
             prompt = [token for token, is_kept in zip(row, mask) if is_kept]

@@ -38,7 +38,7 @@ def ship_code(config: SafeLlavaConfig, auto_map: dict[str, str], folder: str | o
     custom_object_save(SafetyClassificationPipeline, folder)
     config.auto_map = dict(auto_map)
     # The configuration's code sets it, and pipelines put classes into it, which JSON cannot hold.
-    vars(config).pop("custom_pipelines", None)
+    config.__dict__.pop("custom_pipelines", None)
 
 
 def complete_push(model: PreTrainedModel, folder: Path, repo_id: str) -> None:

@@ -22,7 +22,7 @@ from .outputs_safe_llava import (
     name_image_outputs,
 )
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, find_patch_grid
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images, find_patch_grid
 
 
 class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
@@ -132,7 +132,8 @@ class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
         """
         if (input_ids is None) ^ (inputs_embeds is not None):
             raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
-        image_outputs = self.encode_images(
+        image_outputs = encode_images(
+            self,
             pixel_values,
             mm_encoder_outputs,
             vision_feature_layer=vision_feature_layer,

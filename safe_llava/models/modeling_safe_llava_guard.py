@@ -12,7 +12,7 @@ from .configuration_safe_llava import GUARD_AUTO_MAP, SafeLlavaConfig
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, find_patch_grid
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images, find_patch_grid
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -25,7 +25,7 @@ from transformers import pipeline
 
 # Where the package is installed, `import safe_llava` takes the place of `trust_remote_code`.
 pipe = pipeline("safety-classification", model="org/safe-llava", trust_remote_code=True)
-pipe(["picture.png", {"image": "picture.png", "text": "Who is this?"}], batch_size=8)
+pipe(["image.png", {"image": "image.png", "text": "Who is this?"}], batch_size=8)
 ```
 
 `AutoModelForImageClassification` and `AutoProcessor` load it too; `model.assess(**inputs)` gives the verdict.
@@ -165,7 +165,7 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             )
         placeholders = input_ids == self.config.image_token_id
         num_placeholders = placeholders.sum(dim=1).tolist()
-        image_outputs = self.encode_images(pixel_values, mm_encoder_outputs)
+        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
         check_placeholders(num_placeholders, image_outputs)
         scores = self.model.safety_modules(
             self.get_input_embeddings()(input_ids),

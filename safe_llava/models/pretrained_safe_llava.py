@@ -11,7 +11,7 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping, r
 
 from .configuration_safe_llava import AUTO_MAP, SafeLlavaConfig
 from .hub_safe_llava import complete_push, ship_code
-from .safety_modules import SafeLlavaImageFeatures, init_safety_weights
+from .safety_modules import init_safety_weights
 
 
 # LLaVA's older key layouts are renamed by model type and class name, and third-party classes are left out unless they
@@ -34,19 +34,6 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_safety_weights(module)
-
-    def encode_images(
-        self,
-        pixel_values: torch.Tensor | None,
-        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
-        **kwargs: Any,
-    ) -> SafeLlavaImageFeatures | None:
-        """The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`."""
-        if pixel_values is None:
-            return (mm_encoder_outputs or {}).get("image")
-        if mm_encoder_outputs is not None:
-            raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
-        return self.get_image_features(pixel_values, return_dict=True, **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As its parent, with the code of the pipeline, and the Auto classes that can load this class."""

@@ -9,7 +9,7 @@ from transformers.utils import logging
 
 from .configuration_safe_llava import SafeLlavaConfig
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_verdict import SafetyVerdict
 
@@ -98,10 +98,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         return_evidence: bool = False,
     ) -> tuple[SafetyVerdict, SafeLlavaImageFeatures | None, list[int]]:
         """The verdict as the head gives it, the images' features, and the number of placeholders in each row."""
+        if attention_mask is not None and attention_mask.shape != input_ids.shape:
+            raise ValueError(
+                f"`attention_mask` has the shape {tuple(attention_mask.shape)}, but `input_ids` has "
+                f"{tuple(input_ids.shape)}. Pass the two that one call of the processor gave."
+            )
         placeholders = input_ids == self.config.image_token_id
         # Read before the vision tower is started: later, a GPU would stand still between the tower and the head.
         num_placeholders = placeholders.sum(dim=1).tolist()
-        image_outputs = self.encode_images(pixel_values, mm_encoder_outputs)
+        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
         check_placeholders(num_placeholders, image_outputs)
         safety_modules: SafetyModules = self.model.safety_modules
         text_embeds = self.get_input_embeddings()(input_ids)

@@ -107,7 +107,7 @@ class SafetyHead(nn.Module):
         of_tokens = self.score("bhd,khd->bkh", queries, token_states[0])
         of_images = self.score("nhd,nkhd->nkh", queries[image_rows], image_states[0])
 
-        # The softmax of a row spans two tensors and any number of pictures; its largest score keeps `exp` in range.
+        # The softmax of a row spans two tensors and any number of images; its largest score keeps `exp` in range.
         largest = F.pad(of_tokens.detach(), (0, 0, 1, 0), value=torch.finfo(of_tokens.dtype).min).amax(dim=1)
         index = image_rows.unsqueeze(1).expand(-1, self.num_heads)
         largest = largest.scatter_reduce(0, index, of_images.detach().amax(dim=1), "amax")
@@ -123,7 +123,7 @@ class SafetyHead(nn.Module):
         return self.project_heads(self.value_layer, attended) * (total.transpose(1, 2) > 0)
 
     def gate(self, attended: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        # Two sums through linear layers cannot say "this picture *and* this question"; a product can.
+        # Two sums through linear layers cannot say "this image *and* this question"; a product can.
         return attended * queries.sigmoid() if self.pooling == "question" else attended
 
     def forward(

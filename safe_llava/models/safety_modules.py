@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
-from .safety_projector import SAFETY_PROJECTORS
+from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 
 
 @dataclass
@@ -109,6 +109,12 @@ class SafetyModules(nn.Module):
         _, prompt_tokens = self.tokens()
         return [torch.cat([prompt_tokens.to(rows.device, rows.dtype), rows]) for rows in image_rows]
 
+    def require_head(self) -> tuple[CAbstractor | PatchMLP, SafetyHead]:
+        """The projector and the head; raises a `ValueError` where the model was built without them."""
+        if self.projector is None or self.head is None:
+            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
+        return self.projector, self.head
+
     def prepare_head_inputs(
         self,
         text_embeds: torch.Tensor,
@@ -118,8 +124,7 @@ class SafetyModules(nn.Module):
         labels: torch.LongTensor | None = None,
     ) -> HeadInputs:
         """What the head reads: s1 and h_s of the images, and the prompt's text without padding, images and answer."""
-        if self.head is None or self.projector is None:
-            raise ValueError("This model has no safety head (`config.use_safety_head=False`), so it cannot assess.")
+        projector, _ = self.require_head()
         text_mask = ~placeholders
         if attention_mask is not None and attention_mask.shape == text_mask.shape:
             text_mask = text_mask & attention_mask.to(text_mask.device).bool()
@@ -131,7 +136,7 @@ class SafetyModules(nn.Module):
         if self.tokens is not None:
             head_tokens = self.tokens()[0].to(device, dtype)
         if image_outputs is not None:
-            features = self.projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
+            features = projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
             image_rows = image_outputs.find_rows(placeholders)
         return HeadInputs(text_embeds, text_mask, head_tokens, features, image_rows)
 
@@ -165,7 +170,8 @@ class SafetyModules(nn.Module):
             ValueError: if the model was built without a safety head.
         """
         inputs = self.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask, labels)
-        level_logits, type_logits = self.head(*inputs)
+        _, head = self.require_head()
+        level_logits, type_logits = head(*inputs)
         outputs = {"level_logits": level_logits, "type_logits": type_logits}
         if safety_level is not None and safety_type is not None:
             outputs["level_loss"] = safety_cross_entropy(level_logits, safety_level)
@@ -190,9 +196,10 @@ class SafetyModules(nn.Module):
             trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
         """
         inputs = self.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
-        influence = measure_influence(self.head, *inputs, type_logits)
+        projector, head = self.require_head()
+        influence = measure_influence(head, *inputs, type_logits)
         patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid
-        token_grid = self.projector.token_grid(patch_grid)
+        token_grid = projector.token_grid(patch_grid)
         return locate_evidence(influence, inputs.image_rows.to(trusted.device), token_grid, patch_grid, trusted)
 
 
@@ -201,7 +208,7 @@ def init_safety_weights(module: nn.Module) -> None:
     if isinstance(module, SafetyTokens):
         for tokens in module.parameters():
             init.normal_(tokens, mean=0.0, std=0.02)
-    elif getattr(module, "is_safety_layer", False):
+    elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
         # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
         init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
 
@@ -211,6 +218,20 @@ def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
     labels = labels.to(logits.device)
     loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
     return loss / (labels != -100).sum().clamp(min=1)
+
+
+def encode_images(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor | None,
+    mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+    **kwargs: Any,
+) -> SafeLlavaImageFeatures | None:
+    """The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`."""
+    if pixel_values is None:
+        return (mm_encoder_outputs or {}).get("image")
+    if mm_encoder_outputs is not None:
+        raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
+    return model.get_image_features(pixel_values, return_dict=True, **kwargs)
 
 
 def find_patch_grid(config: PreTrainedConfig, pixel_values: torch.Tensor) -> tuple[int, int]:

@@ -22,7 +22,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class SqueezeExcitation(nn.Module):
-    """Reweights channels by what the whole picture holds (RegNet's ratio of 1/4)."""
+    """Reweights channels by what the whole image holds (RegNet's ratio of 1/4)."""
 
     def __init__(self, channels: int, reduced_channels: int):
         super().__init__()
@@ -99,7 +99,7 @@ class CAbstractor(nn.Module):
         return self.mlp(hidden_states.flatten(2).transpose(1, 2))
 
     def token_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Visual tokens per column and per row of a picture with this many patches."""
+        """Visual tokens per column and per row of an image with this many patches."""
         return self.pooled_size, self.pooled_size
 
 
@@ -118,7 +118,7 @@ class PatchMLP(nn.Module):
         return self.mlp(patch_features)
 
     def token_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Visual tokens per column and per row of a picture with this many patches: one for each."""
+        """Visual tokens per column and per row of an image with this many patches: one for each."""
         return grid
 
 
@@ -128,4 +128,4 @@ def _backbone_widths(config: PreTrainedConfig) -> tuple[int, int]:
     return config.vision_config.hidden_size * num_layers, config.text_config.hidden_size
 
 
-SAFETY_PROJECTORS: dict[str, type[nn.Module]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}
+SAFETY_PROJECTORS: dict[str, type[CAbstractor] | type[PatchMLP]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}

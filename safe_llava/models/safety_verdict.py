@@ -21,7 +21,7 @@ class SafetyVerdict:
         type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`):
             Scores of the risk types, in the order of [`SAFETY_TYPES`], divided likewise.
         has_image (`torch.BoolTensor` of shape `(batch_size,)`):
-            Whether the row holds a picture. Rows without one are never steered.
+            Whether the row holds an image. Rows without one are never steered.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
             False where the verdict cannot be believed: NaN, weights that the checkpoint lacked, or safety modules that
             were never trained. Such a row counts as high risk.

@@ -47,7 +47,7 @@ def test_callers_messages_are_left_alone(tiny_processor):
     assert messages == user(text("<image>"))
 
 
-@pytest.mark.parametrize(("prompt", "pictures"), [("USER: <image> <image>", 1), ("USER: who?", 1), ("<image>", 0)])
+@pytest.mark.parametrize(("prompt", "num_images"), [("USER: <image> <image>", 1), ("USER: who?", 1), ("<image>", 0)])
 def test_images_that_do_not_match_the_placeholders_are_refused(prompt, num_images, tiny_processor, make_image):
     with pytest.raises(ValueError, match=f"{prompt.count('<image>')} tokens and {num_images} images"):
         tiny_processor(text=prompt, images=[make_image(seed) for seed in range(num_images)] or None)

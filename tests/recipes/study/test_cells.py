@@ -2,13 +2,13 @@ import inspect
 
 import pytest
 
+from recipes.study import baselines
+from recipes.study.cells import load_cells
 from safe_llava.conversion import convert_llava_checkpoint
 
 
-@pytest.fixture
-def grid(study_on_path):
-    from cells import load_cells
-
+@pytest.fixture(scope="module")
+def grid():
     return load_cells()
 
 
@@ -29,8 +29,6 @@ def test_every_conversion_has_arguments_that_exist(grid):
 
 
 def test_every_baseline_is_a_function(grid):
-    import baselines
-
     assert all(callable(getattr(baselines, cell.method)) for cell in grid.values() if not cell.is_seeded)
 
 

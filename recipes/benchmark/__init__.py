@@ -1,0 +1,1 @@
+"""What safety costs, in counts that no clock can change and in times beside stock LLaVA."""

@@ -1,0 +1,108 @@
+"""The alignment study: what each part of the method is worth, against every simpler way. Synthetic scenes.
+
+    python -m recipes.study --output-dir study
+
+Every cell and seed is kept in `study/runs.jsonl` as soon as it is finished, every model in `study/models`: run again,
+it goes on where it was.
+"""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from tqdm import tqdm
+
+from safe_llava.files import describe_machine, describe_versions, write_json
+from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+
+from .cell_models import world_fingerprint
+from .cell_run import run_cell, start_worker
+from .cells import Cell, load_cells
+from .frontier import draw_frontier
+from .over_seeds import summarize
+from .runs_file import Run, models_dir
+from .study_tables import TABLES, markdown_page, rich_table
+
+
+PACKAGES = ("accelerate", "datasets", "peft", "torch", "transformers", "trl")
+"""Whose versions the results name."""
+REDUCED_CELLS = ("ours", "base", "linear_probe", "hints_off")
+REDUCED_FIELDS = {"max_train_samples": 320, "num_train_epochs": 1}
+REDUCED_SHARE = 0.05
+
+
+def main(
+    output_dir: Annotated[
+        Path, typer.Option(help="Gets results.json, tables.md, frontier.png, runs.jsonl and models.")
+    ],
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="A few cells, one seed, few rows: shows that it runs, proves nothing.")
+    ] = False,
+    cell: Annotated[list[str] | None, typer.Option(help="Run this cell only; may be given several times.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds, from 0.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells to run at once; each gets its share of the cores.")] = 2,
+) -> None:
+    """Run or resume the grid, print its tables and draw the frontier."""
+    grid = load_cells()
+    names = cell or (REDUCED_CELLS if reduced else tuple(grid))
+    if unknown := set(names) - set(grid):
+        raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
+    models_dir(output_dir).mkdir(parents=True, exist_ok=True)
+    chosen = {name: grid[name] for name in grid if name in names}
+    runs = run_grid(chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
+    results = {
+        "data": "synthetic scenes, safe_llava.miniature",
+        "benchmark_version": BENCHMARK_VERSION,
+        "world": world_fingerprint(),
+        "reduced": reduced,
+        "seeds": list(range(1 if reduced else seeds)),
+        "versions": describe_versions(*PACKAGES),
+        "machine": describe_machine(),
+        "cells": {
+            name: {"group": spec.group, "about": spec.about, **summarize(runs[name])} for name, spec in chosen.items()
+        },
+    }
+    write_json(output_dir / "results.json", results)
+    (output_dir / "tables.md").write_text(markdown_page(results))
+    draw_frontier(results, output_dir / "frontier.png")
+    console = Console()
+    for title in TABLES:
+        console.print(rich_table(results, title))
+
+
+def run_grid(cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool) -> dict[str, list[Run]]:
+    """
+    Run every cell with every seed, seed by seed, so that a part of the grid is a study too.
+
+    Args:
+        cells (`dict[str, Cell]`): what to run, by name.
+        output_dir (`Path`): the study's folder.
+        seeds (`int`): number of training seeds, from 0. What trains nothing is run once.
+        jobs (`int`): cells to run at once.
+        reduced (`bool`): few rows and steps, to show that it runs.
+
+    Returns:
+        `dict[str, list[Run]]`: the runs of each cell, a seed each.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    share: float = REDUCED_SHARE if reduced else 1.0
+    fields: dict[str, Any] = REDUCED_FIELDS if reduced else {}
+    tasks = [(name, seed) for seed in range(seeds) for name in cells if seed == 0 or cells[name].is_seeded]
+    runs: dict[tuple[str, int], Run] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
+        futures = {
+            pool.submit(run_cell, cells[name], seed, output_dir, share, fields): (name, seed) for name, seed in tasks
+        }
+        for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
+            runs[futures[future]] = future.result()
+    return {name: [runs[task] for task in tasks if task[0] == name] for name in cells}
+
+
+if __name__ == "__main__":
+    typer.run(main)
