@@ -23,7 +23,7 @@ CARD = "model_cards/safe_llava.md"
 
 TEST_COMMAND = "test command"
 REASONS = {
-    "installs": r"pip install",
+    "installs": r"pip install|-m venv",
     "needs the Hub": r"llava-hf/|org/|push_to_hub|lmms_eval|run_utility",
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",

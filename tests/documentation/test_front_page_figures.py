@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-
 from documentation.pages import ROOT
+
 from recipes.study.study_tables import HELPFUL, OVER_REFUSAL, UNSAFE, markdown_table
 
 
@@ -25,12 +25,11 @@ def test_its_table_is_the_study_s():
 
 def test_its_costs_are_those_that_were_counted_at_7b(text):
     results = json.loads((ROOT / "recipes/benchmark/results/llava-1.5-7b.json").read_text())
-    parameters, flops = results["parameters"], results["flops"]
-    answered, hinted, refused = (
-        flops[way]["first_token"] / flops["stock"]["first_token"] - 1 for way in ("answer", "hint", "refuse")
+    flops = results["flops"]
+    shares = [results["parameters"]["added"] / results["parameters"]["stock"]]
+    shares += [flops[way]["first_token"] / flops["stock"]["first_token"] - 1 for way in ("answering", "hinting")]
+    shares += [1 - flops["refusing"]["first_token"] / flops["stock"]["first_token"]]
+    sentence = (
+        "{} % more parameters, and {} % more FLOPs to the first token, {} % after a hint, {} % fewer when refused"
     )
-    assert (
-        f"at 7B shapes {parameters['added'] / parameters['stock']:.1%} more parameters".replace("%", " %")
-        + f", and {answered:.1%} more FLOPs to the first token, {hinted:.1%} after a hint".replace("%", " %")
-        + f", {-refused:.1%} fewer when refused".replace("%", " %")
-    ) in text
+    assert sentence.format(*(f"{100 * share:.1f}" for share in shares)) in text
