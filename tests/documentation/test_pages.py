@@ -5,19 +5,20 @@ import re
 import pytest
 from documentation.pages import (
     CARD,
+    FRONT_PAGE,
     PAGES,
     REASONS,
     ROOT,
     TEST_COMMAND,
     read_anchors,
     read_blocks,
+    read_card_blocks,
     read_links,
     read_prose,
     run_blocks,
 )
 
 
-FRONT_PAGE = "README.md"
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
 
@@ -28,8 +29,7 @@ def test_the_blocks_of_a_page_run_as_they_stand(page, working_dir, monkeypatch):
 
 
 def test_the_blocks_of_a_model_card_run_beside_their_model(working_dir, monkeypatch):
-    text = (working_dir / "quickstart" / "model" / "README.md").read_text()
-    blocks = read_blocks(CARD, text)
+    blocks = read_card_blocks(working_dir / "quickstart" / "model")
     assert any(block.is_run for block in blocks)
     run_blocks(blocks, working_dir / "quickstart", monkeypatch)
 
