@@ -1,8 +1,9 @@
-"""Train one stage of a SafeLLaVA. The same script serves every model; what differs stands in the YAML files beside it.
+"""Trains one stage of a SafeLLaVA. The same script serves every model; what differs stands in the YAML files here.
 
 accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantiza
 
 import safe_llava  # noqa: F401 (registers the model)
 from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
 
@@ -32,13 +33,13 @@ class SafetyArguments:
     )
     dataset_name: str = field(
         metadata={
-            "help": "JSON lines in the authors' format, a parquet file, a folder, a dataset id on the hub, or "
+            "help": "JSON lines in the authors' format, a parquet file, a folder, a dataset id on the Hub, or "
             f"'{MINIATURE}' for synthetic scenes."
         }
     )
     dataset_config: str | None = field(
         default=None,
-        metadata={"help": f"Configuration of a hub dataset; for '{MINIATURE}' the mix, by default that of the stage."},
+        metadata={"help": f"Configuration of a Hub dataset; for '{MINIATURE}' the mix, by default that of the stage."},
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_dataset_name: str | None = field(
@@ -46,10 +47,10 @@ class SafetyArguments:
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
-        default=None, metadata={"help": "Folder of the pictures that JSON lines name. Default: the file's own."}
+        default=None, metadata={"help": "Folder of the images that JSON lines name. Default: the file's own."}
     )
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
-    check_images: bool = field(default=True, metadata={"help": "Decode every picture before training starts."})
+    check_images: bool = field(default=True, metadata={"help": "Decode every image before training starts."})
     clean_to_risky: float | None = field(
         default=None, metadata={"help": "Clean rows for each risky row. Default: as the data comes."}
     )
@@ -79,7 +80,7 @@ class SafetyArguments:
     )
     vision_feature_cache: str | None = field(
         default=None,
-        metadata={"help": "Folder that keeps the vision tower's features, so that it sees each picture once."},
+        metadata={"help": "Folder that keeps the vision tower's features, so that it sees each image once."},
     )
     merge_adapter: bool = field(
         default=False,
@@ -94,19 +95,21 @@ class SafetyArguments:
             ("balance_by", (None, "safety_level", "safety_type")),
         ):
             if getattr(self, name) not in choices:
-                raise ValueError(f"`{name}` must be one of {choices}, not {getattr(self, name)!r}")
+                raise ValueError(f"`{name}` must be one of {choices}, not {getattr(self, name)!r}.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """
-    Train a stage and save model, processor, configuration, metrics and trainer state in `output_dir`.
+    Trains a stage and saves model, processor, configuration, metrics and trainer state in `output_dir`.
 
     Args:
-        argv: Command line without the program's name. Default: the process's own.
+        argv (`Sequence[str]`, *optional*): command line without the program's name. Defaults to the process's own.
 
     Raises:
-        ValueError: A field of the YAML file or of the command line is unknown, missing, or does not fit the others.
+        ValueError: if a field of the YAML file or of the command line is unknown, missing, or does not fit the others.
     """
+    # trl sets and reads it by this name, which every supported transformers knows and the newest warn of.
+    warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated", category=FutureWarning)
     parser = TrlParser((SafetyArguments, SFTConfig, ModelConfig))
     safety_args, training_args, model_args = parser.parse_args_and_config(argv)
     check_arguments(safety_args, training_args, model_args)
@@ -117,10 +120,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if safety_args.stage == 1:
         train_only_safety_modules(model)
     elif model.config.use_safety_head and not model.config.safety_modules_trained:
-        raise ValueError(f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet")
+        raise ValueError(
+            f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet. Run it first."
+        )
     if safety_args.hints_in_prompts and model.safety_policy is None:
         raise ValueError(
-            f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from"
+            f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from. "
+            "Give it one with `model.set_safety_policy`, or leave hints out."
         )
     if safety_args.hints_in_prompts:
         train_dataset = add_hints(train_dataset, model.safety_policy.hints)
@@ -147,25 +153,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, model_args: ModelConfig) -> None:
-    """Set what follows from other fields, and refuse fields that contradict each other."""
+    """Sets what follows from other fields, and refuses fields that contradict each other."""
     if model_args.model_name_or_path is None:
-        raise ValueError("`model_name_or_path` is needed: a SafeLLaVA, such as `safe-llava convert` writes")
+        raise ValueError("`model_name_or_path` is missing. Name a SafeLLaVA, such as `safe-llava convert` writes.")
     if model_args.use_peft != (safety_args.stage == 2):
-        raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}")
+        raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}.")
     if safety_args.hints_in_prompts and safety_args.stage == 1:
-        raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there")
+        raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
     if safety_args.merge_adapter and safety_args.stage == 1:
-        raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter")
+        raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter.")
     if training_args.max_length is not None:
-        raise ValueError("`max_length` must be null, because the tokens of a picture cannot be cut")
+        raise ValueError("`max_length` must be null, because the tokens of an image cannot be cut.")
     if safety_args.num_spared_layers < 0:
-        raise ValueError(f"`num_spared_layers` must be 0 or more, not {safety_args.num_spared_layers}")
+        raise ValueError(f"`num_spared_layers` must be 0 or more, not {safety_args.num_spared_layers}.")
     if safety_args.num_spared_layers and not training_args.gradient_checkpointing:
         raise ValueError(
-            "`num_spared_layers` needs `gradient_checkpointing`, without which no layer is computed twice"
+            "`num_spared_layers` needs `gradient_checkpointing`, without which no layer is computed twice."
         )
     if training_args.eval_strategy != "no" and safety_args.eval_dataset_name is None:
-        raise ValueError("`eval_dataset_name` is needed with `eval_strategy`")
+        raise ValueError("`eval_strategy` needs `eval_dataset_name`, the rows to evaluate on.")
     if safety_args.total_batch_size is not None:
         rows_at_once = training_args.per_device_train_batch_size * training_args.world_size
         steps, remainder = divmod(safety_args.total_batch_size, rows_at_once)
@@ -173,7 +179,7 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
             raise ValueError(
                 f"`total_batch_size` ({safety_args.total_batch_size}) must be a multiple of "
                 f"`per_device_train_batch_size` x processes ({training_args.per_device_train_batch_size} x "
-                f"{training_args.world_size})"
+                f"{training_args.world_size})."
             )
         training_args.gradient_accumulation_steps = steps
 
@@ -189,7 +195,7 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
     if model_type != "safe_llava":
         raise ValueError(
             f"`model_name_or_path`: {model_args.model_name_or_path} is a {model_type!r}, not a 'safe_llava'. "
-            f"Convert it first: safe-llava convert {model_args.model_name_or_path} OUTPUT"
+            f"Convert it first: `safe-llava convert {model_args.model_name_or_path} OUTPUT`."
         )
     options: dict[str, Any] = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
     if quantization_config := get_quantization_config(model_args):
@@ -217,7 +223,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
     if source == MINIATURE:
         if max_samples is None:
             raise ValueError(
-                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate; set it"
+                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(
@@ -232,7 +238,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
 
 
 def save(trainer: SafeSFTTrainer, merge: bool) -> None:
-    """Save the model, or the adapter, or both the adapter and the merged model; the processor with each."""
+    """Saves the model, or the adapter, or both the adapter and the merged model; the processor with each."""
     output_dir = Path(trainer.args.output_dir)
     folder = output_dir / "adapter" if merge else output_dir
     trainer.save_model(str(folder))

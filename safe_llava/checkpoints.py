@@ -1,13 +1,20 @@
 """A checkpoint named, checked and loaded, on the device of this process."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
+from .files import fingerprint
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .models.processing_safe_llava import SafeLlavaProcessor
+
+
+UNREAD_FILES = frozenset({"README.md", "evaluation.json"})
+"""Files of a checkpoint that no model reads; the card is written after an evaluation."""
 
 
 def default_device() -> str:
@@ -18,19 +25,64 @@ def default_device() -> str:
     return f"{accelerator.type}:{int(os.environ.get('LOCAL_RANK', 0)) % torch.accelerator.device_count()}"
 
 
-def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
+def identify_checkpoint(checkpoint: str | os.PathLike) -> dict[str, Any]:
     """
-    The configuration of a checkpoint, a folder or a Hub id.
+    What tells a checkpoint from another one, and from itself after it was trained on.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+
+    Returns:
+        `dict`: `model`, the absolute folder or the Hub id, and `model_files`, a hash of the folder's names, sizes and
+        times or the Hub's commit.
 
     Raises:
-        ValueError: if there is no model, or one that is no SafeLLaVA.
+        ValueError: if there is no such checkpoint.
+    """
+    folder = Path(checkpoint)
+    name = str(folder.resolve()) if folder.is_dir() else str(checkpoint)
+    config = read_any_config(name)
+    return {
+        "model": name,
+        "model_files": fingerprint(folder, UNREAD_FILES) if folder.is_dir() else config._commit_hash,
+    }
+
+
+def read_any_config(checkpoint: str | os.PathLike) -> PreTrainedConfig:
+    """
+    The configuration of a model of any kind.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+
+    Returns:
+        [`~transformers.PreTrainedConfig`]
+
+    Raises:
+        ValueError: if there is no model.
     """
     try:
-        config = AutoConfig.from_pretrained(checkpoint)
+        return AutoConfig.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
         ) from error
+
+
+def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
+    """
+    The configuration of a SafeLLaVA.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+
+    Returns:
+        [`SafeLlavaConfig`]
+
+    Raises:
+        ValueError: if there is no model, or one that is no SafeLLaVA.
+    """
+    config = read_any_config(checkpoint)
     if config.model_type != "safe_llava":
         raise ValueError(
             f"{checkpoint} is a {config.model_type!r}, not a 'safe_llava'. Make one of it with "

@@ -27,6 +27,7 @@ from .models.safety_policy import SafetyPolicy
 
 # What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
 _CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
+_SAFETY_MODULES = "model.safety_modules"
 
 
 def convert_llava_checkpoint(
@@ -50,16 +51,22 @@ def convert_llava_checkpoint(
     """
     Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP or SigLIP tower) of any of its
     three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
-    modules are untrained, and the model treats every picture as risky until stage 1 has trained them.
+    modules are untrained, and the model treats every image as risky until stage 1 has trained them.
 
     Args:
         source (`str` or `os.PathLike`):
             A Hub id (`llava-hf/llava-1.5-7b-hf`) or a folder, with safetensors weights and a processor.
         output (`str` or `os.PathLike`):
             The folder to write. It must not exist, or be empty; it appears only when it is complete.
-        num_safety_tokens, safety_projector_type, num_safety_visual_tokens, safety_projector_hidden_size,
-        safety_head_pooling, safety_head_num_attention_heads, use_safety_head, safety_loss_coef:
-            See [`SafeLlavaConfig`]. The defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
+        num_safety_tokens (`int`, *optional*, defaults to 64): as the next seven, a field of [`SafeLlavaConfig`]. The
+            defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
+        safety_projector_type (`str`, *optional*, defaults to `"c_abstractor"`): or `"mlp"`.
+        num_safety_visual_tokens (`int`, *optional*, defaults to 576): features that the head reads of each image.
+        safety_projector_hidden_size (`int`, *optional*): the projector's inner width.
+        safety_head_pooling (`str`, *optional*, defaults to `"question"`): or `"first"`.
+        safety_head_num_attention_heads (`int`, *optional*, defaults to 8): the head's attention heads.
+        use_safety_head (`bool`, *optional*, defaults to `True`): whether there are a head and a projector.
+        safety_loss_coef (`float`, *optional*, defaults to 10.0): weight of the safety losses.
         dtype (`torch.dtype`, *optional*):
             Casts all floating weights. By default each keeps its own, and the new modules take that of the rest.
         max_shard_size (`int` or `str`, *optional*, defaults to `"2GB"`):
@@ -200,7 +207,7 @@ def _load_on_meta(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    safety_keys = {key for key in model.state_dict() if key.startswith("model.safety_")}
+    safety_keys = {f"{_SAFETY_MODULES}.{key}" for key in model.model.safety_modules.state_dict()}
     problems = {
         "missing": info["missing_keys"] - safety_keys,
         "unknown": info["unexpected_keys"] | (safety_keys - info["missing_keys"]),
@@ -220,7 +227,7 @@ def _load_on_meta(
 def _convert_processor(
     folder: Path, model: SafeLlavaForConditionalGeneration, chat_template: str | None
 ) -> SafeLlavaProcessor:
-    """The source's processor with the safety tokens counted, checked against what the model makes of a picture."""
+    """The source's processor with the safety tokens counted, checked against what the model makes of an image."""
     stock = AutoProcessor.from_pretrained(folder)
     if not isinstance(stock, LlavaProcessor):
         raise ValueError(f"{folder} has no LLaVA processor (found {type(stock).__name__}). Save one beside the model.")
@@ -249,7 +256,7 @@ def _convert_processor(
     made = len(model.model.get_image_features(pixel_values).pooler_output[0]) - config.num_safety_tokens
     if written != made:
         raise ValueError(
-            f"The processor of {folder} writes {written} image tokens for a picture that its model turns into {made}. "
+            f"The processor of {folder} writes {written} image tokens for an image that its model turns into {made}. "
             f"Correct `patch_size`, `vision_feature_select_strategy` or "
             "`num_additional_image_tokens` (1 for a CLIP tower) in its processor_config.json."
         )
@@ -258,16 +265,11 @@ def _convert_processor(
 
 def _initialize_safety_modules(model: SafeLlavaForConditionalGeneration, seed: int) -> dict[str, torch.Tensor]:
     """Random weights of the safety modules, by their names in the checkpoint. The same seed gives the same weights."""
-    dtype = model.dtype
-    weights: dict[str, torch.Tensor] = {}
+    dtype, modules = model.dtype, model.model.safety_modules
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for name, module in model.model.named_children():
-            if name.startswith("safety_"):
-                module.to_empty(device="cpu").float().apply(model.model._init_weights)
-                module.to(dtype)
-                weights |= {f"model.{name}.{key}": value for key, value in module.state_dict().items()}
-    return weights
+        modules.to_empty(device="cpu").float().apply(model.model._init_weights)
+    return {f"{_SAFETY_MODULES}.{key}": value for key, value in modules.to(dtype).state_dict().items()}
 
 
 def _save_weights(

@@ -1,4 +1,4 @@
-"""Draws why a row was flagged: the evidence as heat on the user's own pictures, and the words that told."""
+"""Draws why a row was flagged: the evidence as heat on the user's own images, and the words that told."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -31,7 +31,7 @@ def draw_evidence(
     font: str | None = None,
 ) -> Image.Image:
     """
-    One row's pictures side by side under the verdict and above the prompt. What the vision tower never saw is dimmed.
+    One row's images side by side under the verdict and above the prompt. What the vision tower never saw is dimmed.
 
     The heat is relative to the most relevant patch of the row, if that has an even share of the lead at least. A word
     is fully red where the risk type would lose its whole lead over "safe" without it. Both fade as the verdict turns
@@ -39,26 +39,26 @@ def draw_evidence(
 
     Args:
         verdict ([`SafetyVerdict`]): from `model.assess(..., return_evidence=True)`.
-        images (`Sequence[PIL.Image.Image]`): the row's pictures as the user gave them, in the prompt's order.
-        input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts that were judged.
+        images (`Sequence[PIL.Image.Image]`): the row's images as the user gave them, in the prompt's order.
+        input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts that were assessed.
         processor ([`SafeLlavaProcessor`]): the processor that made them.
         row (`int`, *optional*, defaults to 0): which row of the batch to draw.
-        height (`int`, *optional*, defaults to 448): largest height of a picture, in pixels; the width is at most twice
-            that.
+        height (`int`, *optional*, defaults to 448):
+            Largest height of an image, in pixels; the width is at most twice that.
         font (`str`, *optional*): a TrueType file, for scripts that Pillow's own font lacks.
 
     Returns:
-        An RGB picture.
+        `PIL.Image.Image`: the drawing, in RGB.
 
     Raises:
-        ValueError: if the verdict has no evidence, or if there are no pictures or another number than the row has.
+        ValueError: if the verdict has no evidence, or if there are no images or another number than the row has.
     """
     if verdict.evidence is None:
         raise ValueError("The verdict holds no evidence. Get it with `model.assess(..., return_evidence=True)`.")
     maps = verdict.evidence.patch_relevance[row].cpu()
     if not images or len(images) != len(maps):
         raise ValueError(
-            f"`images` must be the pictures of row {row}, one or more: the row has {len(maps)}, and {len(images)} "
+            f"`images` must be the images of row {row}, one or more: the row has {len(maps)}, and {len(images)} "
             "are given."
         )
     strength = 1.0 - float(verdict.type_probs[row, -1]) if verdict.trusted[row] else 0.0
@@ -78,12 +78,13 @@ def draw_evidence(
 
 def find_seen_box(size: tuple[int, int], image_processor: Any) -> tuple[float, float, float, float]:
     """
-    The part of a picture that the vision tower sees, as (left, top, right, bottom) in the picture's own pixels. It
-    reaches beyond the picture where the image processor pads.
+    The part of an image that the vision tower sees, as (left, top, right, bottom) in the image's own pixels. It
+    reaches beyond the image where the image processor pads.
 
     Args:
-        size (`tuple[int, int]`): width and height of the picture.
-        image_processor: with the settings of CLIP's, SigLIP's or LLaVA's (`do_pad` makes the picture square first).
+        size (`tuple[int, int]`): width and height of the image.
+        image_processor ([`~transformers.BaseImageProcessor`]):
+            With the settings of CLIP's, SigLIP's or LLaVA's (`do_pad` makes the image square first).
     """
     width, height = size
     box_width, box_height = (max(size), max(size)) if getattr(image_processor, "do_pad", False) else (width, height)
@@ -104,10 +105,10 @@ def draw_heat(
     image: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float], height: int = 448
 ) -> Image.Image:
     """
-    Lays heat over a picture.
+    Lays heat over an image.
 
     Args:
-        image (`PIL.Image.Image`): the picture, of any size.
+        image (`PIL.Image.Image`): the image, of any size.
         heat (`np.ndarray` of shape `(rows, columns)`): values from 0 to 1 over `box`.
         box (`tuple[float, float, float, float]`): what the heat covers, see [`find_seen_box`].
         height (`int`, *optional*, defaults to 448): largest height to draw, in pixels.
@@ -134,7 +135,7 @@ def read_words(
     token_ids: Sequence[int], relevance: Sequence[float], processor: SafeLlavaProcessor
 ) -> list[tuple[str, float]]:
     """
-    A prompt as words with the relevance of their tokens summed up. Picture placeholders are left out, and so are
+    A prompt as words with the relevance of their tokens summed up. Image placeholders are left out, and so are
     special tokens with less than a tenth of the largest relevance.
 
     Args:
@@ -188,7 +189,7 @@ def _describe(verdict: SafetyVerdict, row: int) -> tuple[str, str]:
 def _lay_out(
     panels: list[Image.Image], title: str, title_color: str, words: list[tuple[str, float]], font: str | None
 ) -> Image.Image:
-    """The title, the pictures side by side, and the words below."""
+    """The title, the images side by side, and the words below."""
     face: Any = ImageFont.load_default(FONT_SIZE) if font is None else ImageFont.truetype(font, FONT_SIZE)
     width = sum(panel.width + MARGIN for panel in panels) + MARGIN
     width = max(width, round(face.getlength(title)) + 2 * MARGIN)

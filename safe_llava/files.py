@@ -1,10 +1,11 @@
 """Files: written whole or not at all, read as JSON; where the package keeps its own; what machine wrote them."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,43 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path) -> Any:
     """What a JSON file holds; `None` where there is no such file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def fingerprint(folder: Path, left_out: Collection[str] = ()) -> str:
+    """
+    Tells whether a folder has changed, quickly for any number of weights.
+
+    Args:
+        folder (`Path`): the folder.
+        left_out (`Collection[str]`, *optional*): names of files that do not count.
+
+    Returns:
+        `str`: a hash of the names, sizes and times of its files.
+    """
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in left_out]
+    files = sorted((str(path.relative_to(folder)), path.stat()) for path in paths)
+    lines = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_settings(folder: Path, kept: dict[str, Any], settings: dict[str, Any]) -> None:
+    """
+    Refuses to go on with a result that was made otherwise.
+
+    Args:
+        folder (`Path`): where the result is, for the message.
+        kept (`dict`): the settings that it was made with, as JSON gives them back.
+        settings (`dict`): those that are asked for now.
+
+    Raises:
+        ValueError: if some are not the same, naming them.
+    """
+    settings = json.loads(json.dumps(settings))
+    if changed := [name for name in settings if kept.get(name) != settings[name]]:
+        raise ValueError(
+            f"{folder} holds a result with other settings: {', '.join(changed)} changed. Take another output folder, "
+            "or delete this one."
+        )
 
 
 def describe_versions(*packages: str) -> dict[str, str]:

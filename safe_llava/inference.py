@@ -23,9 +23,9 @@ class Answer:
 
     Args:
         answer (`str`): the answer alone, without special tokens and without a hint.
-        verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` without a picture or a safety head.
+        verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` without an image or a safety head.
         decision ([`SafetyDecision`], *optional*): what the policy did; `None` where none applied.
-        evidence (`PIL.Image.Image`, *optional*): the pictures and words that the verdict rests on, if asked for.
+        evidence (`PIL.Image.Image`, *optional*): the images and words that the verdict rests on, if asked for.
     """
 
     answer: str
@@ -50,7 +50,7 @@ def ask(
     **generate_kwargs: Any,
 ) -> Answer:
     """
-    Answers one question about any number of pictures, greedily unless `generate_kwargs` say otherwise.
+    Answers one question about any number of images, greedily unless `generate_kwargs` say otherwise.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): the model, with its policy.
@@ -58,16 +58,16 @@ def ask(
         question (`str`): the user's words.
         images (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
         return_evidence (`bool`, *optional*, defaults to `False`): whether to draw why the verdict is what it is.
-        generate_kwargs: everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
+        generate_kwargs (`Any`): everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
 
     Returns:
         [`Answer`]
 
     Raises:
-        ValueError: if there is evidence to draw and no picture or no safety head.
+        ValueError: if there is evidence to draw and no image or no safety head.
     """
     if return_evidence and not images:
-        raise ValueError("Evidence is drawn on a picture, and there is none. Give at least one picture.")
+        raise ValueError("Evidence is drawn on an image, and there is none. Give at least one image.")
     parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],
@@ -93,7 +93,7 @@ def ask(
 
 
 def chat_prompt(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Take the last answer off a row and put its pictures into the first turn, as chat templates want them."""
+    """Takes the last answer off a row and puts its images into the first turn, as chat templates want them."""
     turns = [{"role": m["role"], "content": [{"type": "text", "text": m["content"]}]} for m in row["messages"][:-1]]
     turns[0]["content"] = [{"type": "image"}] * len(row["images"]) + turns[0]["content"]
     return turns
@@ -109,20 +109,22 @@ def answer_dataset(
     system_prompt: str | None = None,
     **generate_kwargs: Any,
 ) -> list[dict[str, Any]]:
-    """Answer the last question of every row.
+    """
+    Answers the last question of every row.
 
     Args:
-        model: A LLaVA, with or without a safety head.
-        processor: Its processor.
-        dataset: Rows with `messages` and `images`; the last message is the answer to compare with and is not shown.
-        batch_size: Prompts in one `generate`.
-        max_new_tokens: Longest answer, in tokens.
-        system_prompt: What stands before the first turn of every chat.
-        generate_kwargs: Passed on to `generate`, such as `safety_policy`.
+        model ([`~transformers.PreTrainedModel`]): a LLaVA, with or without a safety head.
+        processor ([`~transformers.ProcessorMixin`]): its processor.
+        dataset ([`~datasets.Dataset`]):
+            Rows with `messages` and `images`; the last message is the answer to compare with and is not shown.
+        batch_size (`int`, *optional*, defaults to 64): prompts in one `generate`.
+        max_new_tokens (`int`, *optional*, defaults to 32): longest answer, in tokens.
+        system_prompt (`str`, *optional*): what stands before the first turn of every chat.
+        generate_kwargs (`Any`): passed on to `generate`, such as `safety_policy`.
 
     Returns:
-        For each row, in order, `answer`, and the head's `level` and `type` (indices), `level_probs` and `type_probs`
-        (lists); None without a head.
+        `list[dict]`: for each row, in order, `answer`, and the head's `level` and `type` (indices), `level_probs` and
+        `type_probs` (lists); `None` without a head.
     """
     system = (
         [] if system_prompt is None else [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}]

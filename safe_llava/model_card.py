@@ -6,10 +6,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
+from transformers.utils import cached_file
 
 from .files import MODEL_CARDS, read_json
 from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.hub_safe_llava import find_file
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -25,7 +25,7 @@ SYNTHETIC = ("safe_llava/synthetic-scenes", "Synthetic scenes of safe_llava.mini
 
 STAGES = {"base": "base", "stage1": "stage 1", "stage2": "stage 2"}
 METRICS = {
-    "unsafe_answer_rate": "unsafe answers on risky pictures",
+    "unsafe_answer_rate": "unsafe answers on risky images",
     "over_refusal_rate": "over-refusal on look-alikes",
     "harmless_accuracy": "accuracy on harmless questions",
     "level_accuracy": "accuracy of the risk level",
@@ -116,7 +116,7 @@ def write_model_card(
         source (`str` or `os.PathLike`, *optional*):
             The checkpoint that this one was trained from. Base model and licence are taken from its card; without it,
             from the card that the folder has so far.
-        facts: other arguments of [`build_model_card`].
+        facts (`dict`, *optional*): other arguments of [`build_model_card`].
 
     Returns:
         `Path`: the card.
@@ -139,9 +139,20 @@ def write_model_card(
 
 
 def read_model_card(checkpoint: str | os.PathLike) -> ModelCard | None:
-    """The card of a checkpoint, a folder or a Hub id; `None` where it has none."""
-    path = find_file(checkpoint, "README.md")
-    return None if path is None else ModelCard.load(path, ignore_metadata_errors=True)
+    """
+    Reads the card of a checkpoint.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
+
+    Returns:
+        [`~huggingface_hub.ModelCard`], or `None` where the checkpoint has none.
+    """
+    try:
+        path = cached_file(str(checkpoint), "README.md")
+    except OSError:  # What transformers raises where there is no such file or checkpoint.
+        return None
+    return ModelCard.load(path, ignore_metadata_errors=True)
 
 
 def _summarize_training(state: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -11,17 +11,18 @@ from .files import RECIPES
 
 
 def run_recipe(config: Path, model: Path, output_dir: Path, seed: int, **fields: Any) -> None:
-    """Run `recipes/train.py` in a process of its own.
+    """
+    Runs `recipes/train.py` in a process of its own.
 
     Args:
-        config: The recipe's YAML file.
-        model: The model to train.
-        output_dir: Where the result goes. It appears only when training has finished.
-        seed: Seed of the training.
-        fields: Fields of the recipe to overrule.
+        config (`Path`): the recipe's YAML file.
+        model (`Path`): the model to train.
+        output_dir (`Path`): where the result goes. It appears only when training has finished.
+        seed (`int`): seed of the training.
+        fields (`Any`): fields of the recipe to overrule.
 
     Raises:
-        subprocess.CalledProcessError: Training failed; its own message is on standard error.
+        subprocess.CalledProcessError: if training failed; its own message is on standard error.
     """
     partial = output_dir.with_name(f"{output_dir.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

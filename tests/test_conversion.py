@@ -75,7 +75,7 @@ def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) ->
     for key, value in stock.state_dict().items():
         assert weights[key].dtype == value.dtype, key
         assert torch.equal(weights[key], value), key
-    assert all(key.startswith("model.safety_") for key in weights.keys() - stock.state_dict().keys())
+    assert all(key.startswith("model.safety_modules.") for key in weights.keys() - stock.state_dict().keys())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -1,4 +1,4 @@
-"""Why a row was flagged, as a picture."""
+"""Why a row was flagged, as a drawing."""
 
 from types import SimpleNamespace
 

@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from safe_llava.audit.table import read_verdicts
+from safe_llava.audit.verdict_table import read_verdicts
 from safe_llava.files import describe_machine, describe_versions, read_json, write_json
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 
 
 NUM_SCENES = 500

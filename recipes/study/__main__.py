@@ -17,7 +17,7 @@ from rich.console import Console
 from tqdm import tqdm
 
 from safe_llava.files import describe_machine, describe_versions, write_json
-from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 
 from .cell_models import world_fingerprint
 from .cell_run import run_cell, start_worker

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, ProcessorMixin
 
 from safe_llava.inference import answer_dataset
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy, collect_logits, select_rows
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.statistics import expected_calibration_error, top_label
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from safe_llava.inference import answer_dataset
 from safe_llava.miniature import CHECKPOINT
-from safe_llava.miniature.benchmark import BENCHMARK_VERSION, build_benchmark
+from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION, build_benchmark
 from safe_llava.miniature.conversations import Conversation, sample_conversations
 from safe_llava.miniature.evidence_scoring import score_evidence
 from safe_llava.miniature.scoring import score_claims

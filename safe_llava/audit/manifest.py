@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from ..files import atomic_path
 from ..models.image_reading import is_image_file, is_image_name
-from .rows import AuditRow, printable_key
+from .audit_row import AuditRow, printable_key
 
 
 # Paths are bytes, for a file name need not be valid UTF-8.
 _SCHEMA = pa.schema(
-    [("key", pa.string()), ("pictures", pa.list_(pa.binary())), ("text", pa.string()), ("problem", pa.string())]
+    [("key", pa.string()), ("images", pa.list_(pa.binary())), ("text", pa.string()), ("problem", pa.string())]
 )
 
 
@@ -38,11 +38,13 @@ class ManifestSource:
         self.num_rows: int | None = self._file.metadata.num_rows
 
     def shard_rows(self, shard: int) -> int:
+        """How many rows a shard has."""
         return self._file.metadata.row_group(shard).num_rows
 
     def rows(self, shard: int, start: int = 0) -> Iterator[AuditRow]:
+        """The rows of a shard from row `start` on."""
         for row in self._file.read_row_group(shard).slice(start).to_pylist():
-            images = tuple(Path(os.fsdecode(image)) for image in row["pictures"])
+            images = tuple(Path(os.fsdecode(image)) for image in row["images"])
             yield AuditRow(row["key"], images, row["text"], row["problem"])
 
 
@@ -51,7 +53,7 @@ def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> Non
     Writes the manifest of a source, whole or not at all.
 
     Args:
-        rows (`Iterable[AuditRow]`): all rows; their pictures are files.
+        rows (`Iterable[AuditRow]`): all rows; their images are files.
         path (`Path`): where it goes.
         shard_size (`int`): rows of a shard.
     """
@@ -59,7 +61,7 @@ def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> Non
         waiting: list[dict] = []
         for row in rows:
             images = [os.fsencode(image) for image in row.images]
-            waiting.append({"key": row.key, "pictures": images, "text": row.text, "problem": row.problem})
+            waiting.append({"key": row.key, "images": images, "text": row.text, "problem": row.problem})
             if len(waiting) == shard_size:
                 writer.write_table(pa.Table.from_pylist(waiting, _SCHEMA))
                 waiting = []
@@ -69,14 +71,17 @@ def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> Non
 
 def list_folder(folder: Path, passed_over: Counter[str]) -> Iterator[AuditRow]:
     """
-    Every picture below a folder, in the order of their names; the key is the path from the folder.
+    Every image below a folder, in the order of their names; the key is the path from the folder.
 
-    A file is taken for a picture by its name, or, where the name says otherwise, because it begins like one. Links to
+    A file is taken for an image by its name, or, where the name says otherwise, because it begins like one. Links to
     files are followed, links to folders are not.
 
     Args:
         folder (`Path`): the folder.
-        passed_over (`Counter[str]`): gets, by suffix, the number of files that are no pictures.
+        passed_over (`Counter[str]`): gets, by suffix, the number of files that are no images.
+
+    Yields:
+        [`AuditRow`]
     """
     for directory, subfolders, names in os.walk(folder, onerror=_raise):
         subfolders.sort()

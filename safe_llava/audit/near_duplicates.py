@@ -1,4 +1,4 @@
-"""Pictures that are the same or nearly so, found by their perceptual hashes."""
+"""Images that are the same or nearly so, found by their perceptual hashes."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 HASH_BITS = 64
 MAX_DISTANCE = 6
-"""Bits by which re-encoded, resized and brightened copies mostly differ at most, and different pictures do not."""
+"""Bits by which re-encoded, resized and brightened copies mostly differ at most, and different images do not."""
 MAX_DISTINCT = 50_000
 """Every distinct hash is compared with every other, which takes about 20 seconds for this many."""
 _QUERIES_AT_ONCE = 512
@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 1 << 20
 @dataclass(frozen=True)
 class NearDuplicates:
     """
-    Groups of rows whose pictures are nearly the same, the largest group first. `len()` is the number of groups, and
+    Groups of rows whose images are nearly the same, the largest group first. `len()` is the number of groups, and
     `near_duplicates[0]` holds the positions of the rows of the largest.
 
     Args:
@@ -49,13 +49,13 @@ def group_near_duplicates(
     hashes: pa.ChunkedArray, max_distance: int = MAX_DISTANCE, max_distinct: int = MAX_DISTINCT
 ) -> NearDuplicates:
     """
-    Groups rows by their pictures. Two hashes are neighbours when at most `max_distance` of their 64 bits differ, and a
+    Groups rows by their images. Two hashes are neighbours when at most `max_distance` of their 64 bits differ, and a
     group is whatever a chain of neighbours connects, so its ends may be further apart. Equal hashes are collapsed
     first. Where more than `max_distinct` different ones remain, neighbours are not sought: every row with an equal
     hash is still grouped, and `max_distance` of the result is 0.
 
     Args:
-        hashes (`pa.ChunkedArray` of `str`): 16 hexadecimal digits each, or null where a row has no picture.
+        hashes (`pa.ChunkedArray` of `str`): 16 hexadecimal digits each, or null where a row has no image.
         max_distance (`int`, *optional*, defaults to 6): bits that may differ; 0 groups equal hashes only.
         max_distinct (`int`, *optional*, defaults to 50000): different hashes among which neighbours are sought.
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .judge import Judge, PreparedRow
-from .table import PartName, write_part
+from .row_assessment import PreparedRow, RowAssessor
+from .verdict_table import PartName, write_part
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PartSettings:
 
     Args:
         part_size (`int`): rows of a part: what a killed process loses at most.
-        batch_size (`int`): rows that are judged together.
+        batch_size (`int`): rows that are assessed together.
     """
 
     part_size: int
@@ -26,10 +26,10 @@ class PartSettings:
 
 class PartWriter:
     """
-    Judges the rows of a shard as they come, and writes a part as soon as it is full.
+    Assesses the rows of a shard as they come, and writes a part as soon as it is full.
 
     Args:
-        judge ([`Judge`]): the guard.
+        assessor ([`RowAssessor`]): the guard.
         folder (`Path`): where the parts go.
         settings ([`PartSettings`]): how the work is cut.
         shard (`int`): the shard.
@@ -37,10 +37,12 @@ class PartWriter:
         processes (`int`): how many share the work; for the record of the cost.
     """
 
-    def __init__(self, judge: Judge, folder: Path, settings: PartSettings, shard: int, num_parts: int, processes: int):
-        self._judge, self._folder, self._settings = judge, folder, settings
+    def __init__(
+        self, assessor: RowAssessor, folder: Path, settings: PartSettings, shard: int, num_parts: int, processes: int
+    ):
+        self._assessor, self._folder, self._settings = assessor, folder, settings
         self._shard, self._num_parts, self._processes = shard, num_parts, processes
-        self._clock = time.thread_time if judge.model.device.type == "cpu" else time.perf_counter
+        self._clock = time.thread_time if assessor.model.device.type == "cpu" else time.perf_counter
         self._begin()
 
     @property
@@ -55,22 +57,22 @@ class PartWriter:
             self._write(is_last=False)
         row = {
             "key": prepared.row.key,
-            "status": "judged" if prepared.reason is None else "unreadable",
+            "status": "assessed" if prepared.reason is None else "unreadable",
             "reason": prepared.reason,
             "notes": [],
             "text": prepared.row.text,
             "num_images": len(prepared.row.images),
-            "model_version": self._judge.model_version,
-            "policy_version": self._judge.policy_version,
+            "model_version": self._assessor.model_version,
+            "policy_version": self._assessor.policy_version,
             **prepared.facts,
         }
         self._rows.append(row)
-        self._cost["pictures"] += len(prepared.row.images)
+        self._cost["images"] += len(prepared.row.images)
         self._cost["decode_seconds"] += prepared.seconds
         if prepared.reason is None:
             self._waiting.append((row, prepared))
             if len(self._waiting) == self._settings.batch_size:
-                self._judge_waiting()
+                self._assess_waiting()
 
     def finish(self) -> None:
         """Writes the last part."""
@@ -80,20 +82,20 @@ class PartWriter:
         self._rows: list[dict[str, Any]] = []
         self._waiting: list[tuple[dict[str, Any], PreparedRow]] = []
         self._cost = {"started": time.time(), "processes": self._processes} | dict.fromkeys(
-            ("pictures", "decode_seconds", "judge_seconds"), 0.0
+            ("images", "decode_seconds", "assess_seconds"), 0.0
         )
 
-    def _judge_waiting(self) -> None:
+    def _assess_waiting(self) -> None:
         start = self._clock()
-        found = self._judge.judge([prepared for _, prepared in self._waiting])
-        self._cost["judge_seconds"] += self._clock() - start
+        found = self._assessor.assess([prepared for _, prepared in self._waiting])
+        self._cost["assess_seconds"] += self._clock() - start
         for (row, _), columns in zip(self._waiting, found, strict=True):
             row.update(columns)
         self._waiting = []
 
     def _write(self, is_last: bool) -> None:
         if self._waiting:
-            self._judge_waiting()
+            self._assess_waiting()
         self._cost["finished"] = time.time()
         write_part(self._folder, PartName(self._shard, self._num_parts), self._rows, is_last, self._cost)
         self._num_parts += 1

@@ -1,14 +1,13 @@
 """The plan of an audit: written once, so that every process and every later start cuts the work in the same way."""
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic_path
-from .judge import Judge
+from ..files import read_json, write_json
 from .part_writer import PartSettings
+from .row_assessment import RowAssessor
 from .sources import Source, SourceSpec, open_source, prepare_source
 
 
@@ -26,7 +25,7 @@ class Plan:
         settings ([`PartSettings`]): sizes of parts and batches.
         num_shards (`int`): shards of the source.
         num_rows (`int`, *optional*): its rows; `None` where only reading can tell.
-        files_passed_over (`dict[str, int]`): files of a folder that are no pictures, by suffix.
+        files_passed_over (`dict[str, int]`): files of a folder that are no images, by suffix.
     """
 
     spec: SourceSpec
@@ -41,7 +40,8 @@ class Plan:
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
-        values = json.loads(path.read_text(encoding="utf-8"))
+        """The plan that [`settle_plan`] wrote."""
+        values = read_json(path)
         spec = values.pop("spec")
         spec["image_columns"] = tuple(spec["image_columns"])
         return cls(SourceSpec(**spec), settings=PartSettings(**values.pop("settings")), **values)
@@ -51,7 +51,7 @@ def settle_plan(
     output_dir: Path,
     spec: SourceSpec,
     model: str,
-    judge: Judge,
+    assessor: RowAssessor,
     part_size: int,
     batch_size: int | None,
     is_planner: bool = True,
@@ -63,10 +63,13 @@ def settle_plan(
         output_dir (`Path`): the folder of the audit.
         spec ([`SourceSpec`]): the source.
         model (`str`): the guard, as the user named it.
-        judge ([`Judge`]): the guard.
+        assessor ([`RowAssessor`]): the guard.
         part_size (`int`): rows of a part.
-        batch_size (`int`, *optional*): rows judged together. By default what memory holds, settled by the first start.
+        batch_size (`int`, *optional*): rows assessed together. Defaults to what memory holds at the first start.
         is_planner (`bool`, *optional*, defaults to `True`): False waits until another process has made the plan.
+
+    Returns:
+        `tuple` of the [`Plan`] and the [`Source`].
 
     Raises:
         ValueError: if the folder holds an audit of something else, or the source cannot be audited.
@@ -79,16 +82,15 @@ def settle_plan(
         plan = Plan(
             spec,
             model,
-            judge.model_version,
-            judge.policy_version,
-            judge.policy.to_dict(),
-            PartSettings(part_size, batch_size or judge.find_batch_size()),
+            assessor.model_version,
+            assessor.policy_version,
+            assessor.policy.to_dict(),
+            PartSettings(part_size, batch_size or assessor.find_batch_size()),
             source.num_shards,
             source.num_rows,
             dict(passed_over.most_common()),
         )
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+        write_json(path, asdict(plan))
         return plan, source
     while not path.exists():
         time.sleep(0.2)
@@ -98,8 +100,8 @@ def settle_plan(
         output_dir,
         {
             "source": (asdict(plan.spec), asdict(spec)),
-            "model": (plan.model_version, judge.model_version),
-            "policy": (plan.policy_version, judge.policy_version),
+            "model": (plan.model_version, assessor.model_version),
+            "policy": (plan.policy_version, assessor.policy_version),
             "shard size": (plan.settings.part_size, part_size),
             "batch size": (plan.settings.batch_size, batch_size or plan.settings.batch_size),
             "number of shards": (plan.num_shards, source.num_shards),

@@ -5,25 +5,32 @@ from typing import Any
 
 import ray
 
-from .engine import audit_shards
-from .judge import Judge
+from ..checkpoints import default_device
 from .plan import Plan
+from .row_assessment import RowAssessor
+from .shard_audit import audit_shards
 from .sources import open_source
-from .table import read_progress
+from .verdict_table import read_progress
 
 
 class ShardActor:
     """
-    A guard that judges one shard after the other, and writes the parts itself: what an actor has finished stays
+    A guard that assesses one shard after the other, and writes the parts itself: what an actor has finished stays
     finished, whatever becomes of the cluster.
+
+    Args:
+        output_dir (`str`): the folder of the audit.
+        device (`str`, *optional*): where to assess. Defaults to the accelerator of the actor, or the CPU.
+        dtype (`str`): the weights' type; "auto" keeps the checkpoint's.
+        workers (`int`): threads that decode images.
+        skip_broken (`bool`): whether a shard that breaks off is finished there.
+        actors (`int`): how many share the work; for the record of the cost.
     """
 
     def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
-        from ..checkpoints import default_device
-
         self.output_dir = Path(output_dir)
         self.plan = Plan.read(self.output_dir / "plan.json")
-        self.judge = Judge(self.plan.model, self.plan.policy, device or default_device(), dtype)
+        self.assessor = RowAssessor(self.plan.model, self.plan.policy, device or default_device(), dtype)
         self.source = open_source(self.plan.spec, self.output_dir / "manifest.parquet", self.plan.settings.part_size)
         self.workers, self.skip_broken, self.actors = workers, skip_broken, actors
 
@@ -31,7 +38,7 @@ class ShardActor:
         folder = self.output_dir / "verdicts"
         _, begun = read_progress(folder)
         broken = audit_shards(
-            self.judge,
+            self.assessor,
             self.source,
             batch["id"].tolist(),
             begun,
@@ -55,10 +62,19 @@ def audit_with_ray(
     skip_broken_shards: bool,
 ) -> list[str]:
     """
-    Judges shards of a planned audit in an actor pool. `output_dir`, source and model must be there on every node.
+    Assesses shards of a planned audit in an actor pool. `output_dir`, source and model must be there on every node.
+
+    Args:
+        output_dir (`Path`): the folder of the audit.
+        shards (`list[int]`): the shards to assess.
+        num_actors (`int`): how many actors share them.
+        device (`str`, *optional*): where to assess. Defaults to the accelerator of each actor, or the CPU.
+        dtype (`str`): the weights' type; "auto" keeps the checkpoint's.
+        workers (`int`): threads of each actor that decode images.
+        skip_broken_shards (`bool`): whether a shard that breaks off is finished there.
 
     Returns:
-        What is wrong with the shards that could not be read to their end.
+        `list[str]`: what is wrong with the shards that could not be read to their end.
     """
     if not shards:
         return []

@@ -1,4 +1,4 @@
-"""What can be audited: a folder of pictures, a JSON file with an image folder, a dataset."""
+"""What can be audited: a folder of images, a JSON file with an image folder, a dataset."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Protocol
 
 from ..models.image_reading import is_image_name
-from .dataset import DatasetSource, data_file_builder, load_source_dataset
-from .json_file import list_json
+from .audit_row import AuditRow
+from .dataset_source import DatasetSource, data_file_builder, load_source_dataset
+from .llava_json import list_json
 from .manifest import ManifestSource, list_folder, write_manifest
-from .rows import AuditRow
 
 
 class Source(Protocol):
-    """Rows in shards. The order of the rows in a shard is always the same."""
+    """
+    Rows in shards. The order of the rows in a shard is always the same.
+
+    Args:
+        num_shards (`int`): how many shards there are.
+        num_rows (`int`, *optional*): how many rows; `None` where only reading can tell.
+    """
 
     num_shards: int
     num_rows: int | None
@@ -33,9 +39,9 @@ class SourceSpec:
     What to audit, in the words of the command line.
 
     Args:
-        source (`str`): a folder of pictures; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
-        image_folder (`str`, *optional*): the folder of the pictures that JSON names. Defaults to the file's own.
-        image_columns (`tuple[str, ...]`, *optional*): columns or fields with pictures. Found by themselves by default.
+        source (`str`): a folder of images; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
+        image_folder (`str`, *optional*): the folder of the images that JSON names. Defaults to the file's own.
+        image_columns (`tuple[str, ...]`, *optional*): columns or fields with images. Found by themselves by default.
         text_column (`str`, *optional*): column or field of the question.
         key_column (`str`, *optional*): column or field of the key.
         split (`str`, *optional*, defaults to `"train"`): split of a dataset.
@@ -55,10 +61,15 @@ class SourceSpec:
 
 def prepare_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Counter[str]:
     """
-    Writes the manifest of a source that needs one: a folder of pictures or a JSON file.
+    Writes the manifest of a source that needs one: a folder of images or a JSON file.
+
+    Args:
+        spec ([`SourceSpec`]): the source.
+        manifest (`Path`): where the manifest goes.
+        shard_size (`int`): rows of a shard.
 
     Returns:
-        The number of files that were passed over because they are no pictures, by suffix.
+        `Counter[str]`: the number of files that were passed over because they are no images, by suffix.
 
     Raises:
         ValueError: if there is nothing to audit, or no telling what is.
@@ -73,14 +84,14 @@ def prepare_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Counter
         rows = list_json(path, folder, spec.image_columns, spec.text_column, spec.key_column)
     elif _is_image_folder(path):
         if spec.image_columns or spec.text_column or spec.key_column or spec.streaming:
-            raise ValueError(f"{path} is a folder of pictures: columns and --streaming are for datasets")
+            raise ValueError(f"{path} is a folder of images: columns and --streaming are for datasets")
         rows = list_folder(path, passed_over)
     else:
         return passed_over
     first = list(islice(rows, 1))
     if not first:
         found = ", ".join(f"{count} {suffix}" for suffix, count in passed_over.most_common(5))
-        raise ValueError(f"{path} has nothing to judge{f'; it holds {found}' if found else ''}")
+        raise ValueError(f"{path} has nothing to assess{f'; it holds {found}' if found else ''}")
     write_manifest((row for part in (first, rows) for row in part), manifest, shard_size)
     return passed_over
 
@@ -100,7 +111,7 @@ def _is_image_folder(path: Path) -> bool:
     image = next((file for file in path.rglob("*") if is_image_name(file)), None)
     if data is not None and image is not None:
         raise ValueError(
-            f"{path} holds data files ({data.name}) and pictures ({image.name}): name one of the two, such as "
-            f"'{path}/*{data.suffix}' or a folder of pictures alone"
+            f"{path} holds data files ({data.name}) and images ({image.name}): name one of the two, such as "
+            f"'{path}/*{data.suffix}' or a folder of images alone"
         )
     return data is None

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import softmax
 
-from ..data.labels import label_disagreement
+from ..data.label_parsing import label_disagreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
 from .temperature import fit_temperature
@@ -166,6 +166,13 @@ def check_target(over_refusal: float | None, recall: float | None) -> tuple[Lite
     """
     What thresholds are to be chosen for, from the two arguments of [`calibrate_policy`].
 
+    Args:
+        over_refusal (`float`, *optional*): its `target_over_refusal`.
+        recall (`float`, *optional*): its `target_recall`.
+
+    Returns:
+        `tuple[str, float]`: `"over_refusal"` or `"recall"`, and the share.
+
     Raises:
         ValueError: if both are given or one is out of range.
     """
@@ -236,8 +243,8 @@ def _cross_fit(fit: Callable[[Rows], SafetyPolicy], rows: Rows) -> Outcome:
     half[in_turn] = np.arange(len(rows)) % 2
     outcome = Outcome(np.empty((len(rows), len(SAFETY_LEVELS))), np.empty((len(rows), len(SAFETY_TYPES))), half > 1)
     for this in (0, 1):
-        judged = apply_policy(fit(rows.take(half != this)), rows.take(half == this))
-        for name, values in vars(judged).items():
+        outcome_of_half = apply_policy(fit(rows.take(half != this)), rows.take(half == this))
+        for name, values in vars(outcome_of_half).items():
             getattr(outcome, name)[half == this] = values
     return outcome
 
@@ -272,5 +279,5 @@ def _check_rows(
         if problem := label_disagreement(level, risk_type):
             raise ValueError(f"Row {number}: {problem}.")
     if num_rows < 2:
-        raise ValueError(f"Calibration needs labelled rows with a picture, got {num_rows}.")
+        raise ValueError(f"Calibration needs labelled rows with an image, got {num_rows}.")
     return rows

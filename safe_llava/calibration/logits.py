@@ -19,13 +19,13 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
         dataset ([`~datasets.Dataset`]): rows with `images`, `safety_level` and `safety_type`.
 
     Returns:
-        The rows with both labels and a picture, and how many were left out: `"unlabelled"` (-100), and
-        `"without_picture"`, on which policies do not act.
+        `tuple[Dataset, dict[str, int]]`: the rows with both labels and an image, and how many were left out:
+        `"unlabelled"` (-100), and `"without_image"`, on which policies do not act.
     """
     labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
     encoded = dataset.select_columns("images").cast_column("images", List(Image(decode=False)))
     has_image = np.array([bool(row["images"]) for row in encoded])
-    left_out = {"unlabelled": int((~labelled).sum()), "without_picture": int((labelled & ~has_image).sum())}
+    left_out = {"unlabelled": int((~labelled).sum()), "without_image": int((labelled & ~has_image).sum())}
     return dataset.select(np.flatnonzero(labelled & has_image)), left_out
 
 
@@ -33,7 +33,7 @@ def collect_logits(
     model: PreTrainedModel, processor: ProcessorMixin, dataset: Dataset, batch_size: int = 32
 ) -> dict[str, np.ndarray]:
     """
-    Judges every row by its pictures and its question; the answer to learn is not shown.
+    Assesses every row by its images and its question; the answer to learn is not shown.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): a model with trained safety modules.
@@ -43,14 +43,15 @@ def collect_logits(
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
 
     Returns:
-        The arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape `(num_rows, 4)`, `type_logits`
-        of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and `safety_type` of shape `(num_rows,)`.
+        `dict[str, np.ndarray]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
+        `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and
+        `safety_type` of shape `(num_rows,)`.
 
     Raises:
         ValueError: if a verdict cannot be trusted, or if the model has no safety head.
     """
     level_logits, type_logits = [], []
-    with tqdm(total=len(dataset), desc="Judging", unit="row", disable=None) as progress:
+    with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
             rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
             verdict = model.assess(**_encode(rows, processor).to(model.device, model.dtype), safety_policy=False)

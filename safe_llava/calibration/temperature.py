@@ -1,4 +1,5 @@
-"""Temperature scaling of a classifier.
+"""
+Temperature scaling of a classifier.
 
 Source: "On Calibration of Modern Neural Networks", Guo et al. 2017, arXiv 1706.04599.
 """
@@ -19,8 +20,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
         labels (`np.ndarray` of shape `(num_rows,)`): the true classes.
 
     Returns:
-        T > 0, or `None` where no temperature is best: every row is right, so that ever smaller ones fit ever better,
-        or the scores say nothing about the labels, so that ever larger ones do.
+        `float`, *optional*: T > 0, or `None` where no temperature is best: every row is right, so that ever smaller
+        ones fit ever better, or the scores say nothing about the labels, so that ever larger ones do.
     """
     rows = np.arange(len(labels))
     gain_from_sharper = (logits[rows, labels] - logits.mean(axis=1)).mean()

@@ -34,6 +34,9 @@ def is_flagged(
         may_flag (`np.ndarray` of shape `(num_rows,)`): whether the policy acts on the row's level.
         thresholds (`np.ndarray` of shape `(6,)`): of each type; infinite where it is switched off.
         needed_sum (`float`, *optional*, defaults to 1.0): what the sum of probability / threshold must reach.
+
+    Returns:
+        `np.ndarray` of shape `(num_rows,)`
     """
     return may_flag & ((type_probs / thresholds).sum(axis=1) >= needed_sum)
 
@@ -47,7 +50,8 @@ def thresholds_for_over_refusal(
     common amount that keeps the joint rule within the whole share.
 
     Args:
-        type_probs, may_flag: of the harmless rows, see [`is_flagged`].
+        type_probs (`np.ndarray` of shape `(num_rows, 6)`): of the harmless rows, see [`is_flagged`].
+        may_flag (`np.ndarray` of shape `(num_rows,)`): of the harmless rows, see [`is_flagged`].
         thresholds (`np.ndarray` of shape `(6,)`): the thresholds so far.
         fitted (`list[int]`): the types to fit; the others keep theirs.
         target (`float`): largest share of harmless rows to flag.
@@ -85,7 +89,8 @@ def thresholds_for_recall(
     type.
 
     Args:
-        type_probs, may_flag: of the risky rows, see [`is_flagged`].
+        type_probs (`np.ndarray` of shape `(num_rows, 6)`): of the risky rows, see [`is_flagged`].
+        may_flag (`np.ndarray` of shape `(num_rows,)`): of the risky rows, see [`is_flagged`].
         risk_type (`np.ndarray` of shape `(num_rows,)`): the true type of each row.
         thresholds (`np.ndarray` of shape `(6,)`): the thresholds so far.
         fitted (`list[int]`): the types to fit; the others keep theirs.

@@ -17,7 +17,7 @@ def audit(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of pictures; .json or .jsonl with conversations; parquet, arrow or webdataset files; Hub id.",
+            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or webdataset files; Hub id.",
         ),
     ],
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
@@ -25,10 +25,10 @@ def audit(
         Path, typer.Option(file_okay=False, help="Gets verdicts, summary.json, keep.txt, drop.txt and report.html.")
     ],
     image_folder: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder of the pictures that JSON names; default: the file's.")
+        Path | None, typer.Option(file_okay=False, help="Folder of the images that JSON names; default: the file's.")
     ] = None,
     image_column: Annotated[
-        list[str] | None, typer.Option(help="Column of pictures; may be given several times. Default: all of them.")
+        list[str] | None, typer.Option(help="Column of images; may be given several times. Default: all of them.")
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of the question. Default: conversations or messages, else none.")
@@ -38,10 +38,10 @@ def audit(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
     config_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    streaming: Annotated[bool, typer.Option("--streaming", help="Read while judging; no download first.")] = False,
+    streaming: Annotated[bool, typer.Option("--streaming", help="Read while assessing; no download first.")] = False,
     policy: PolicyChanges = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Rows judged at once; default: what memory holds.")
+        int | None, typer.Option(min=1, help="Rows assessed at once; default: what memory holds.")
     ] = None,
     shard_size: Annotated[
         int, typer.Option(min=1, help="Rows of a table file: what a killed run loses at most.")
@@ -51,19 +51,19 @@ def audit(
         bool, typer.Option("--skip-broken-shards", help="Finish files that break off with what they hold.")
     ] = False,
     ray_actors: Annotated[
-        int | None, typer.Option(min=1, help="Judge in so many Ray actors, on the cluster or on this machine.")
+        int | None, typer.Option(min=1, help="Assess in so many Ray actors, on the cluster or on this machine.")
     ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
 ) -> None:
     """
-    Judge every picture of a dataset; go on where a killed run was. Under torchrun every process takes its share.
+    Assess every image of a dataset; go on where a killed run was. Under torchrun every process takes its share.
 
-    Exit code 0: all rows were judged; 3: finished, but some rows could not be read (under torchrun 0, since a launcher
-    would start again); 1: an error, or parts of the source are unfinished.
+    Exit code 0: all rows were assessed; 3: finished, but some rows could not be read (under torchrun 0, since a
+    launcher would start again); 1: an error, or parts of the source are unfinished.
     """
     with reported():
-        from ..audit.run import run_audit
+        from ..audit.run_audit import run_audit
         from ..audit.sources import SourceSpec
 
         spec = SourceSpec(
@@ -112,10 +112,10 @@ def _in_words(summary: dict, output_dir: Path) -> str:
         f"unreadable  {summary['unreadable']} {_listed(summary['unreadable_reasons'])}",
         f"levels      {_listed(summary['levels'])}",
         f"types       {_listed(summary['types'])}",
-        f"speed       {cost['pictures_per_second']:.0f} pictures/s; {cost['decode_share']:.0%} of it decoding",
+        f"speed       {cost['images_per_second']:.0f} images/s; {cost['decode_share']:.0%} of it decoding",
     ]
     if summary["files_passed_over"]:
-        lines.insert(1, f"passed over {_listed(summary['files_passed_over'])}: no pictures")
+        lines.insert(1, f"passed over {_listed(summary['files_passed_over'])}: no images")
     return "\n".join([*lines, f"Look at {output_dir / 'report.html'}. The table is in {output_dir / 'verdicts'}."])
 
 

@@ -22,7 +22,7 @@ def calibrate(
         Path, typer.Option(file_okay=False, help="Gets policy.json, calibration.json and report.html.")
     ],
     image_folder: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the pictures that JSON lines name.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the images that JSON lines name.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a folder, a Hub dataset or the miniature.")] = "validation",
     target_over_refusal: Annotated[
@@ -33,7 +33,7 @@ def calibrate(
         float | None, typer.Option(help="Or: smallest share of the risky rows of each type that it must flag.")
     ] = None,
     min_examples: Annotated[int, typer.Option(min=2, help="Types with fewer rows keep their threshold.")] = 20,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows judged at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows assessed at once.")] = 32,
     max_samples: Annotated[
         int | None, typer.Option(min=1, help="Take the first so many rows; 'miniature' draws so many.")
     ] = None,
@@ -45,8 +45,8 @@ def calibrate(
     if target_over_refusal is not None and target_recall is not None:
         raise typer.BadParameter("Give --target-over-refusal or --target-recall, not both.")
     with reported():
-        from ..calibration.run import run_calibration
-        from ..calibration.summary import print_calibration
+        from ..calibration.calibration_table import print_calibration
+        from ..calibration.run_calibration import run_calibration
 
         results = run_calibration(
             model,

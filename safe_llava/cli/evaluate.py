@@ -26,7 +26,7 @@ def evaluate(
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option(help="A model that sees pictures, such as openai/gpt-4o. 'none': a smoke figure alone."),
+        typer.Option(help="Language model that sees images, such as openai/gpt-4o. 'none': a smoke figure alone."),
     ] = None,
     limit: Annotated[
         int | None,
@@ -54,11 +54,11 @@ def evaluate(
     with reported():
         from rich.console import Console
 
-        from ..evaluation.card import write_evaluation_card
-        from ..evaluation.evaluate import run_evaluation
-        from ..evaluation.suites import BenchmarkSource
-        from ..evaluation.summary import rich_table
-        from ..evaluation.utility import TASKS
+        from ..evaluation.benchmarks import BenchmarkSource
+        from ..evaluation.evaluation_card import write_evaluation_card
+        from ..evaluation.lmms.run_utility import TASKS
+        from ..evaluation.result_table import rich_table
+        from ..evaluation.run_evaluation import run_evaluation
 
         results = run_evaluation(
             suite or "all",

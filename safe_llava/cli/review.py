@@ -45,16 +45,16 @@ def rate(
     ] = Scale.rating,
     image_folder: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="Folder of the pictures; by default that of SAMPLES."),
+        typer.Option(exists=True, file_okay=False, help="Folder of the images; by default that of SAMPLES."),
     ] = None,
     guideline: Annotated[str, typer.Option(help="What raters should go by; shown above every sample.")] = "",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page, on this machine alone.")] = 7860,
 ) -> None:
     """Open a local page to rate samples on. Stop with Ctrl+C; the same command goes on where you were."""
     with reported():
-        from ..review.page import serve_review
-        from ..review.samples import load_samples
-        from ..review.session import ReviewSession
+        from ..review.review_page import serve_review
+        from ..review.review_samples import load_samples
+        from ..review.review_session import ReviewSession
 
         session = ReviewSession(load_samples(samples, image_folder), rater, output, scale.value)
         _require_free(port)
@@ -94,10 +94,11 @@ def agreement(
 ) -> None:
     """Mean ratings, win rates, and how far raters agree with each other and with a judge."""
     with reported():
-        from ..review.agreement import compute_agreement, write_agreement
+        from ..files import write_json
+        from ..review.agreement import compute_agreement
+        from ..review.agreement_table import print_agreement
         from ..review.ratings import load_ratings
-        from ..review.summary import print_agreement
 
         results = compute_agreement(load_ratings(*ratings), load_ratings(*(judge or [])))
-        write_agreement(results, output_dir / "agreement.json")
+        write_json(output_dir / "agreement.json", results)
         print_agreement(results, output_dir)

@@ -1,10 +1,10 @@
-"""Safety data: reading, checking and mixing of pictures, conversations and risk labels."""
+"""Safety data: reading, checking and mixing of images, conversations and risk labels."""
 
+from .dataset_loading import load_safety_dataset
+from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .hints import add_hints
-from .labels import UNLABELLED, parse_safety_level, parse_safety_type
-from .loading import load_safety_dataset
+from .label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
 from .mixing import mix_safety_dataset
-from .report import BadRow, DatasetReport, InvalidDatasetError
 
 
 __all__ = [

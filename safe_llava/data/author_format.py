@@ -2,7 +2,7 @@
 
 One JSON object a line: `safe_level`, `safe_type`, `image` (a file name, or two joined by `<split>`; absent or empty
 for text alone) and `conversations`, a list of `{"from": "human" | "gpt", "value": text}` in which `<image>` marks each
-picture's place.
+image's place.
 """
 
 import json
@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .conversations import IMAGE_PLACEHOLDER, conversation_problems
-from .labels import label_disagreement, parse_safety_level, parse_safety_type
+from .label_parsing import label_disagreement, parse_safety_level, parse_safety_type
+from .turn_checks import IMAGE_PLACEHOLDER, conversation_problems
 
 
 _IMAGE_SEPARATOR = "<split>"
@@ -20,15 +20,16 @@ _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
 def parse_author_line(line: bytes, image_folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Turn one line into a row of our columns.
+    """
+    Turns one line into a row of our columns. Images are not opened.
 
     Args:
-        line: The line as it stands in the file.
-        image_folder: Folder that relative file names start from.
+        line (`bytes`): the line as it stands in the file.
+        image_folder (`Path`): folder that relative file names start from.
 
     Returns:
-        The row (`messages`, `images` as paths, `safety_level`, `safety_type`), to be used only if nothing is wrong,
-        and everything that is wrong. Pictures are not opened.
+        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, `safety_level`, `safety_type`), to be used
+        only if nothing is wrong; and everything that is wrong.
     """
     try:
         record = json.loads(line)
@@ -81,7 +82,7 @@ def _is_turn(turn: Any) -> bool:
 
 
 def _parts(value: str) -> list[dict[str, str]]:
-    """Split a turn at its placeholders: "<image>\\nWho?" becomes a picture and the text "Who?"."""
+    """Split a turn at its placeholders: "<image>\\nWho?" becomes an image and the text "Who?"."""
     parts: list[dict[str, str]] = []
     for position, text in enumerate(value.split(IMAGE_PLACEHOLDER)):
         if position:

@@ -6,23 +6,24 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
-from .conversations import conversation_problems, text_problems
-from .image_files import check_image_files
-from .labels import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .image_checks import find_image_problems
+from .label_parsing import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .turn_checks import conversation_problems, text_problems
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:
-    """Make sure that the columns are there, and that `images` holds pictures.
+    """
+    Makes sure that the columns are there, and that `images` holds images.
 
     Args:
-        dataset: The dataset as it was loaded.
-        source: Its name, for the message.
+        dataset ([`~datasets.Dataset`]): the dataset as it was loaded.
+        source (`str`): its name, for the message.
 
     Returns:
-        The dataset, with `images` as `List(Image())`.
+        [`~datasets.Dataset`]: the dataset, with `images` as `List(Image())`.
 
     Raises:
-        ValueError: A column is missing.
+        ValueError: if a column is missing.
     """
     columns = set(dataset.column_names)
     missing = [name for name in ("images", "safety_level", "safety_type") if name not in columns]
@@ -34,14 +35,15 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
-    """Check every row.
+    """
+    Checks every row.
 
     Args:
-        dataset: A dataset with our columns.
-        check_images: Whether to decode the pictures.
+        dataset ([`~datasets.Dataset`]): a dataset with our columns.
+        check_images (`bool`): whether to decode the images.
 
-    Yields:
-        Everything that is wrong with one row, in the dataset's order.
+    Returns:
+        `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
     encoded = dataset.cast_column("images", List(Image(decode=False)))
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
@@ -49,13 +51,11 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
-    """Write both labels as int64 class indices, -100 where a row has none.
+    """
+    Writes `safety_level` and `safety_type` as int64 class indices, -100 where a row has none.
 
     Args:
-        dataset: A dataset whose labels are known to be valid.
-
-    Returns:
-        The same rows with `safety_level` and `safety_type` as int64.
+        dataset ([`~datasets.Dataset`]): a dataset whose labels are known to be valid.
     """
     for column, parse in (("safety_level", parse_safety_level), ("safety_type", parse_safety_type)):
         labels = [_index(value, parse) for value in dataset[column]]
@@ -70,7 +70,7 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
         [image["bytes"] or Path(image["path"]) for image in row["images"] or []]
         for row in encoded.select_columns("images")
     )
-    return check_image_files(images, len(encoded))
+    return find_image_problems(images, len(encoded))
 
 
 def _label_problems(row: dict[str, Any]) -> list[str]:

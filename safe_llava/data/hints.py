@@ -1,4 +1,4 @@
-"""Writes safety hints into training prompts, so that the language model learns to leave judging to the safety head."""
+"""Writes safety hints into training prompts, so that the language model learns to leave the verdict to the head."""
 
 from typing import Any
 
@@ -8,18 +8,23 @@ from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
-    """Put behind the last question of every risky row with a picture the hint that inference would put there.
+    """
+    Puts behind the last question of every risky row with an image the hint that inference would put there.
 
     Trained without hints, the language model learns to refuse what looks risky to itself. It looks less well than the
     safety head: it refuses look-alikes that the head let pass, and no policy can tell it otherwise. (Not in the paper;
     `recipes/study` has the comparison.)
 
     Args:
-        dataset: Rows of `messages`, or of `prompt` and `completion`, with `images` and both labels.
-        hints: `hints[type][level]`, as in [`SafetyPolicy`].
+        dataset ([`~datasets.Dataset`]):
+            Rows of `messages`, or of `prompt` and `completion`, with `images` and both labels.
+        hints (`dict[str, dict[str, str]]`): `hints[type][level]`, as in [`SafetyPolicy`].
 
     Returns:
-        The same rows; those that are clean, unlabelled or without a picture are as they were.
+        [`~datasets.Dataset`]: the same rows; those that are clean, unlabelled or without an image are as they were.
+
+    Raises:
+        ValueError: if a risky row's prompt is plain text.
 
     Example:
 

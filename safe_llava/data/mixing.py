@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from datasets import Dataset
 
-from .labels import UNLABELLED
+from .label_parsing import UNLABELLED
 
 
 def mix_safety_dataset(
@@ -14,30 +14,35 @@ def mix_safety_dataset(
     balance_by: Literal["safety_level", "safety_type"] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Choose rows so that risk classes are balanced and clean rows have a given share.
+    """
+    Chooses rows so that risk classes are balanced and clean rows have a given share.
 
     Balancing comes first and repeats rows: every risky class grows to the size of the largest. The ratio comes second
     and leaves rows out: the side that is in excess is thinned. Unlabelled rows always stay. (The paper trains stage 1
     on about 11,000 risky and 3,000 clean pairs, `clean_to_risky=0.27`; arXiv 2405.13581.)
 
     Args:
-        dataset: Rows with `safety_level` and `safety_type` as class indices.
-        clean_to_risky: Clean rows (level "none") for each risky row. Default: as the data comes.
-        balance_by: Column whose risky classes get equally many rows. Default: as the data comes.
-        seed: Seed of the choice and of the order; the same seed gives the same rows in the same order.
+        dataset ([`~datasets.Dataset`]): rows with `safety_level` and `safety_type` as class indices.
+        clean_to_risky (`float`, *optional*):
+            Clean rows (level "none") for each risky row. By default as the data comes.
+        balance_by (`str`, *optional*):
+            `"safety_level"` or `"safety_type"`: the column whose risky classes get equally many rows. By default as
+            the data comes.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the choice and of the order; the same seed gives the same rows in the same order.
 
     Returns:
-        The chosen rows, shuffled; the dataset itself where neither option is given.
+        [`~datasets.Dataset`]: the chosen rows, shuffled; the dataset itself where neither option is given.
 
     Raises:
-        ValueError: An option is out of range, or the data has no clean or no risky row to hold a ratio with.
+        ValueError: if an option is out of range, or the data has no clean or no risky row to hold a ratio with.
     """
     if clean_to_risky is None and balance_by is None:
         return dataset
     if clean_to_risky is not None and clean_to_risky <= 0:
-        raise ValueError(f"clean_to_risky must be above 0, not {clean_to_risky}")
+        raise ValueError(f"`clean_to_risky` must be above 0, not {clean_to_risky}.")
     if balance_by not in (None, "safety_level", "safety_type"):
-        raise ValueError(f"balance_by must be 'safety_level' or 'safety_type', not {balance_by!r}")
+        raise ValueError(f"`balance_by` must be 'safety_level' or 'safety_type', not {balance_by!r}.")
     generator = np.random.default_rng(seed)
     levels = np.asarray(dataset["safety_level"])
     clean, unlabelled = np.flatnonzero(levels == 0), np.flatnonzero(levels == UNLABELLED)
@@ -47,8 +52,8 @@ def mix_safety_dataset(
     if clean_to_risky is not None:
         if not len(clean) or not len(risky):
             raise ValueError(
-                f"clean_to_risky needs both kinds, but of {len(levels)} rows {len(clean)} are clean and "
-                f"{len(risky)} risky"
+                f"`clean_to_risky` needs both kinds, but of {len(levels)} rows {len(clean)} are clean and "
+                f"{len(risky)} risky."
             )
         num_clean = min(len(clean), round(len(risky) * clean_to_risky))
         num_risky = min(len(risky), round(len(clean) / clean_to_risky))

@@ -4,11 +4,17 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
-from ..data.labels import label_disagreement
+from ..data.label_parsing import label_disagreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
-from ..statistics import area_under_roc, average_precision, expected_calibration_error, macro_f1, top_label
+from ..statistics import (
+    area_under_roc,
+    average_precision,
+    expected_calibration_error,
+    macro_f1,
+    percentile_bootstrap,
+    top_label,
+)
 
 
 DEFAULT_RESAMPLES = 500
@@ -36,7 +42,7 @@ def score_classifier(
         seed (`int`, *optional*, defaults to 0): of the resamples.
 
     Returns:
-        A dictionary that JSON can hold:
+        `dict` that JSON can hold:
 
         - `rows`, `num_resamples`, `seed`;
         - `level` and `type`: `accuracy`, `macro_f1` (over the classes that occur) and `ece`, the calibration error of
@@ -115,14 +121,8 @@ def _bootstrap(
     with warnings.catch_warnings():
         # Resamples without a class are told apart below.
         warnings.simplefilter("ignore")
-        resampled = bootstrap(
-            (np.arange(len(columns[0])),),
-            statistic,
-            vectorized=False,
-            n_resamples=num_resamples,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        )
+        rows = np.arange(len(columns[0]))
+        resampled = percentile_bootstrap((rows,), statistic, num_resamples, seed, vectorized=False)
     intervals = {}
     for key, values in zip(_figures(*columns), resampled.bootstrap_distribution):
         defined = values[~np.isnan(values)]

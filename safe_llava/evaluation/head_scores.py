@@ -9,7 +9,7 @@ from scipy.special import softmax
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..calibration.logits import collect_logits, select_rows
-from ..data.labels import UNLABELLED, parse_safety_level, parse_safety_type
+from ..data.label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .classification import DEFAULT_RESAMPLES, score_classifier
 
@@ -30,11 +30,11 @@ def score_head(
         processor ([`SafeLlavaProcessor`]): its processor.
         dataset ([`~datasets.Dataset`]): rows of [`~safe_llava.data.load_safety_dataset`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
-        num_resamples, seed: see [`score_classifier`].
+        num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        The figures of [`score_classifier`], with `temperature` and `left_out`, the numbers of rows without labels and
-        without a picture.
+        `dict`: the figures of [`score_classifier`], with `temperature` and `left_out`, the numbers of rows without
+        labels and without an image.
 
     Raises:
         ValueError: if no row is left, if a verdict cannot be trusted, or if the model has no safety head.
@@ -45,11 +45,11 @@ def score_head(
     >>> dataset, _ = load_safety_dataset("labelled.jsonl")
     >>> scores = score_head(model, processor, dataset)
     >>> scores["level"]["accuracy"]["value"], scores["left_out"]
-    (0.91, {'unlabelled': 0, 'without_picture': 12})
+    (0.91, {'unlabelled': 0, 'without_image': 12})
     ```"""
     rows, left_out = select_rows(dataset)
     if not len(rows):
-        raise ValueError(f"The dataset has no row with labels and a picture (left out: {left_out}).")
+        raise ValueError(f"The dataset has no row with labels and an image (left out: {left_out}).")
     logits = collect_logits(model, processor, rows, batch_size)
     policy = model.safety_policy
     temperature = {"level": 1.0, "type": 1.0} if policy is None else dict(policy.temperature)
@@ -75,12 +75,12 @@ def score_verdicts(
             Each with `level_probs` and `type_probs`, as dictionaries by name ([`SafetyVerdict.to_list`]) or as lists
             in the order of [`SAFETY_LEVELS`] and [`SAFETY_TYPES`]; and `safety_level` and `safety_type`, as names or
             indices. `has_image` and `trusted` are heeded where they are given.
-        num_resamples, seed: see [`score_classifier`].
+        num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        The figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count: `unlabelled`
-        (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with untrusted
-        verdicts is worse than its figures, so show that number beside them.
+        `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count:
+        `unlabelled` (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with
+        untrusted verdicts is worse than its figures, so show that number beside them.
 
     Raises:
         ValueError: if a row lacks a field or holds something else, naming the row, counted from 1; or if no row is
@@ -94,7 +94,7 @@ def score_verdicts(
     >>> score_verdicts(rows)["risky"]["auroc"]
     {'value': 0.97, 'interval': [0.94, 0.99]}
     ```"""
-    left_out = {"unlabelled": 0, "without_picture": 0, "untrusted": 0}
+    left_out = {"unlabelled": 0, "without_image": 0, "untrusted": 0}
     columns: tuple[list[Any], ...] = ([], [], [], [])
     for number, row in enumerate(rows, start=1):
         if missing := [name for name in _FIELDS if name not in row]:
@@ -102,7 +102,7 @@ def score_verdicts(
         if any(row[name] in (None, UNLABELLED) for name in ("safety_level", "safety_type")):
             left_out["unlabelled"] += 1
         elif not row.get("has_image", True):
-            left_out["without_picture"] += 1
+            left_out["without_image"] += 1
         elif not row.get("trusted", True):
             left_out["untrusted"] += 1
         else:
@@ -113,7 +113,7 @@ def score_verdicts(
             for column, value in zip(columns, parsed):
                 column.append(value)
     if not columns[0]:
-        raise ValueError(f"There is no labelled verdict about a picture to score (left out: {left_out}).")
+        raise ValueError(f"There is no labelled verdict about an image to score (left out: {left_out}).")
     level_probs, type_probs, safety_level, safety_type = map(np.array, columns)
     scores = score_classifier(level_probs, type_probs, safety_level, safety_type, num_resamples, seed)
     return {**scores, "left_out": left_out}

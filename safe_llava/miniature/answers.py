@@ -49,7 +49,7 @@ _PATTERNS: dict[Manner, re.Pattern[str]] = {
 
 
 def read_manner(answer: str) -> Manner:
-    """Tell how an answer deals with risk; whatever does not match a safe form to the letter is plain."""
+    """Tells how an answer deals with risk; whatever does not match a safe form to the letter is plain."""
     for manner, pattern in _PATTERNS.items():
         if pattern.fullmatch(answer.strip()):
             return manner
@@ -57,18 +57,19 @@ def read_manner(answer: str) -> Manner:
 
 
 def is_safe(answer: str, safety_level: int) -> bool:
-    """Tell whether an answer is safe at a level (index into `SAFETY_LEVELS`)."""
+    """Tells whether an answer is safe at a level (index into `SAFETY_LEVELS`)."""
     return read_manner(answer) in SAFE_MANNERS[SAFETY_LEVELS[safety_level]]
 
 
 def aligned_answer(plain: str, safety_level: int, safety_type: int, subject: str = "picture") -> str:
-    """Write the answer that suits a risk.
+    """
+    Writes the answer that suits a risk.
 
     Args:
-        plain: The true answer to the question.
-        safety_level: Index into `SAFETY_LEVELS`.
-        safety_type: Index into `SAFETY_TYPES`.
-        subject: What a refusal names as risky, "picture" or "request".
+        plain (`str`): the true answer to the question.
+        safety_level (`int`): index into `SAFETY_LEVELS`.
+        safety_type (`int`): index into `SAFETY_TYPES`.
+        subject (`str`, *optional*, defaults to `"picture"`): what a refusal names as risky, or `"request"`.
     """
     level, kind = SAFETY_LEVELS[safety_level], SAFETY_TYPES[safety_type]
     if level == "none":
@@ -117,6 +118,6 @@ _NOVEL_PARAPHRASES: dict[str, tuple[str, ...]] = {
 
 
 def paraphrased_hints(risk_type: str, risk_level: str, novel: bool = False) -> list[str]:
-    """Give hints in other words than `DEFAULT_HINTS`; the novel ones never occur in pretraining."""
+    """Gives hints in other words than `DEFAULT_HINTS`; the novel ones never occur in pretraining."""
     templates = (_NOVEL_PARAPHRASES if novel else _PARAPHRASES)[risk_level]
     return [template.format(topic=_TOPICS[risk_type], advice=_ADVICE[risk_type]) for template in templates]

@@ -32,19 +32,23 @@ ANY_LOOK_SHARE = 0.4
 
 @dataclass
 class Conversation:
-    """One row before its pictures are drawn.
+    """
+    One row before its images are drawn.
 
-    Attributes:
-        kind: Which phenomenon the row shows, one of `KINDS`.
-        scenes: The pictures, in the order of their placeholders.
-        question: The last question with its true answer.
-        prompt: What the user types last: the question's words, and what may follow them (a distractor, a hint).
-        target: The answer to learn.
-        safety_level: Risk of pictures and question together, an index into `SAFETY_LEVELS`.
-        safety_type: Its type, an index into `SAFETY_TYPES`.
-        earlier: The turns before.
-        hint_level: Level of the hint in the prompt, 0 without one.
-        hint_type: Type of the hint in the prompt, "safe" without one.
+    Args:
+        kind (`str`): which phenomenon the row shows, one of `KINDS`.
+        scenes (`list[Scene]`): the images, in the order of their placeholders.
+        question ([`Question`]): the last question with its true answer.
+        safety_level (`int`, *optional*, defaults to 0):
+            Risk of images and question together, an index into `SAFETY_LEVELS`.
+        safety_type (`int`, *optional*, defaults to `SAFE_TYPE_ID`): its type, an index into `SAFETY_TYPES`.
+        prompt (`str`, *optional*, defaults to `""`):
+            What the user types last: the question's words, and what may follow them (a distractor, a hint).
+        target (`str`, *optional*, defaults to `""`): the answer to learn.
+        earlier (`list[dict[str, str]]`, *optional*): the turns before.
+        hint_level (`int`, *optional*, defaults to 0): level of the hint in the prompt, 0 without one.
+        hint_type (`int`, *optional*, defaults to `SAFE_TYPE_ID`):
+            Type of the hint in the prompt, "safe" without one.
     """
 
     kind: str
@@ -64,12 +68,13 @@ class Conversation:
 
 
 class ConversationSampler:
-    """Draws conversations of one split and stage.
+    """
+    Draws conversations of one split and stage.
 
     Args:
-        split: A key of `SPLIT_BUCKETS`; "novel" takes the wordings and styles that no other split has.
-        stage: A key of `MIXES`; in "pretrain" a risky picture is answered as freely as any other.
-        rng: Source of all randomness.
+        split (`str`): a key of `SPLIT_BUCKETS`; "novel" takes the wordings and styles that no other split has.
+        stage (`str`): a key of `MIXES`; in "pretrain" a risky image is answered as freely as any other.
+        rng (`random.Random`): source of all randomness.
     """
 
     def __init__(self, split: str, stage: str, rng: random.Random):
@@ -100,7 +105,7 @@ class ConversationSampler:
         return sample_scene(self.rng, self.split, sign, safety_type, words, look)
 
     def _with_question(self, kind: str, scene: Scene, about_sign: float) -> Conversation:
-        """Ask about the sign with probability `about_sign`, else about the shapes, now and then of two pictures."""
+        """Ask about the sign with probability `about_sign`, else about the shapes, now and then of two images."""
         rng = self.rng
         row = Conversation(
             kind, [scene], ask_about_shapes(scene, rng, self.novel), scene.safety_level, scene.safety_type
@@ -222,7 +227,7 @@ class ConversationSampler:
         return int(self.rng.random() < EARLIER_TURN_SHARE)
 
     def _add_earlier_turn(self, row: Conversation) -> None:
-        """Put a question about the picture's shapes, or its sign, before the others."""
+        """Put a question about the image's shapes, or its sign, before the others."""
         scene = row.scenes[0]
         question = ask_about_shapes(scene, self.rng, self.novel)
         if scene.sign and self.rng.random() < 0.4:
@@ -235,16 +240,17 @@ class ConversationSampler:
 
 
 def sample_conversations(split: str, size: int, seed: int = 0, stage: str = "evaluation") -> list[Conversation]:
-    """Draw conversations with the shares of `MIXES[stage]`, shuffled.
+    """
+    Draws conversations with the shares of `MIXES[stage]`, shuffled.
 
     Args:
-        split: A key of `SPLIT_BUCKETS`.
-        size: Number of conversations.
-        seed: The same arguments give the same conversations.
-        stage: A key of `MIXES`.
+        split (`str`): a key of `SPLIT_BUCKETS`.
+        size (`int`): number of conversations.
+        seed (`int`, *optional*, defaults to 0): the same arguments give the same conversations.
+        stage (`str`, *optional*, defaults to `"evaluation"`): a key of `MIXES`.
 
     Raises:
-        ValueError: If split or stage is unknown.
+        ValueError: if split or stage is unknown.
     """
     if split not in SPLIT_BUCKETS or stage not in MIXES:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Damage that real pictures carry: sensor noise, blur, JPEG artefacts."""
+"""Damage that real images carry: sensor noise, blur, JPEG artefacts."""
 
 import io
 
@@ -12,13 +12,15 @@ JPEG_QUALITY = 40
 
 
 def corrupt(image: Image.Image, corruption: str, generator: np.random.Generator) -> Image.Image:
-    """Damage an RGB picture.
+    """
+    Damages an RGB image.
 
     Args:
-        image: What to damage; it is left as it is.
-        corruption: "noise" (Gaussian, standard deviation 14 of 255), "blur" (Gaussian, radius 0.7 pixels) or "jpeg"
-            (quality 40).
-        generator: Source of the noise.
+        image (`PIL.Image.Image`): what to damage; it is left as it is.
+        corruption (`str`):
+            "noise" (Gaussian, standard deviation 14 of 255), "blur" (Gaussian, radius 0.7 pixels) or "jpeg" (quality
+            40).
+        generator (`np.random.Generator`): source of the noise.
     """
     if corruption == "noise":
         pixels = np.asarray(image, dtype=np.float32)

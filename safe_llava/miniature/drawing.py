@@ -1,4 +1,4 @@
-"""Draws a scene as a 48 x 48 RGB picture."""
+"""Draws a scene as a 48 x 48 RGB image."""
 
 import math
 import random
@@ -23,10 +23,14 @@ Point = tuple[float, float]
 
 
 def draw_scene(scene: Scene) -> Image.Image:
-    """Render a scene; the same scene gives the same pixels.
+    """
+    Draws a scene; the same scene gives the same pixels.
+
+    Args:
+        scene ([`Scene`]): what to draw.
 
     Returns:
-        An RGB picture of `IMAGE_SIZE` x `IMAGE_SIZE` pixels.
+        `PIL.Image.Image`: of `IMAGE_SIZE` x `IMAGE_SIZE` pixels, in RGB.
     """
     rng = random.Random(scene.drawing_seed)
     canvas = _draw_background(scene, rng)

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import PreTrainedModel, ProcessorMixin
 
 from ..evidence_overlay import read_words
 from ..inference import chat_prompt
+from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from ..models.processing_safe_llava import SafeLlavaProcessor
 from ..statistics import wilson_interval
 from .conversations import Conversation
 from .drawing import draw_scene
@@ -31,32 +32,36 @@ FIGURES = (
 
 @torch.no_grad()
 def score_evidence(
-    model: PreTrainedModel, processor: ProcessorMixin, conversations: Sequence[Conversation], batch_size: int = 64
+    model: SafeLlavaForConditionalGeneration,
+    processor: SafeLlavaProcessor,
+    conversations: Sequence[Conversation],
+    batch_size: int = 64,
 ) -> dict[str, Any]:
     """
     Compares the evidence of [`SafeLlavaForConditionalGeneration.assess`] with the place of the pictogram, over the
-    risky conversations about one picture with a sign.
+    risky conversations about one image with a sign.
 
     Args:
-        model: A SafeLLaVA whose head was trained on the miniature.
-        processor: Its processor.
-        conversations: From [`~safe_llava.miniature.conversations.sample_conversations`]; others are left out.
-        batch_size: Prompts judged at a time.
+        model ([`SafeLlavaForConditionalGeneration`]): one whose head was trained on the miniature.
+        processor ([`SafeLlavaProcessor`]): its processor.
+        conversations (`Sequence[Conversation]`):
+            From [`~safe_llava.miniature.conversations.sample_conversations`]; other kinds are left out.
+        batch_size (`int`, *optional*, defaults to 64): prompts assessed at a time.
 
     Returns:
-        Fractions between 0 and 1, None where no conversation qualifies:
+        `dict`: fractions between 0 and 1, `None` where no conversation qualifies:
 
-        - `pointing_rate`: pictures whose most relevant patch lies on the sign, the pointing game of Zhang et al.,
+        - `pointing_rate`: images whose most relevant patch lies on the sign, the pointing game of Zhang et al.,
           "Top-down Neural Attention by Excitation Backprop", ECCV 2016;
-        - `energy_share`: share of the relevance that lies on the sign, mean over pictures;
-        - `shuffled_pointing_rate`, `shuffled_energy_share`: the same with each picture's evidence taken from another
-          picture. Signs prefer some places, so this is what knowing the habit and not the picture gives;
-        - `sign_area`: mean share of the picture that the sign's cells cover, what a blind guess gives;
+        - `energy_share`: share of the relevance that lies on the sign, mean over images;
+        - `shuffled_pointing_rate`, `shuffled_energy_share`: the same with each image's evidence taken from another
+          image. Signs prefer some places, so this is what knowing the habit and not the image gives;
+        - `sign_area`: mean share of the image that the sign's cells cover, what a blind guess gives;
         - `question_share`: share of the words' relevance that falls on the question, mean over the rows whose risk
           the question makes ("pair_risky"); `question_length`: its mean share of the prompt's words. The rest is the
           template, earlier turns and remarks that change nothing.
 
-        `intervals` has Wilson's 95 % interval of both pointing rates, `counts` the number of pictures.
+        `intervals` has Wilson's 95 % interval of both pointing rates, `counts` the number of images.
     """
     chosen = [
         row
@@ -64,7 +69,7 @@ def score_evidence(
         if row.kind in SIGN_KINDS and len(row.scenes) == 1 and row.scenes[0].sign is not None
     ]
     if not chosen:
-        return {**dict.fromkeys(FIGURES), "intervals": {}, "counts": {"pictures": 0, "questions": 0}}
+        return {**dict.fromkeys(FIGURES), "intervals": {}, "counts": {"images": 0, "questions": 0}}
     maps: list[torch.Tensor] = []
     questions: list[tuple[float, float]] = []
     for start in tqdm(range(0, len(chosen), batch_size), desc="evidence", leave=False):
@@ -76,7 +81,7 @@ def score_evidence(
         ]
         texts = [processor.apply_chat_template(prompt, add_generation_prompt=True) for prompt in prompts]
         inputs = processor(images=images, text=texts, padding=True, return_tensors="pt").to(model.device)
-        evidence = model.assess(**inputs, return_evidence=True).evidence
+        evidence: Any = model.assess(**inputs, return_evidence=True).evidence
         maps += [relevance[0].cpu() for relevance in evidence.patch_relevance]
         for row, token_ids, relevance in zip(rows, inputs["input_ids"].tolist(), evidence.word_relevance.tolist()):
             if row.kind == "pair_risky":
@@ -97,7 +102,7 @@ def score_evidence(
             "pointing_rate": wilson_interval(hits),
             "shuffled_pointing_rate": wilson_interval(shuffled_hits),
         },
-        "counts": {"pictures": len(hits), "questions": len(questions)},
+        "counts": {"images": len(hits), "questions": len(questions)},
     }
 
 

@@ -1,7 +1,7 @@
 """How a scene is drawn beyond what it shows: size and tilt of the sign, texture and clutter behind, damage on top.
 
 The "seen" look is the only one that safety training has. "any" is what the base learned to see with, as a real vision
-tower has seen all kinds of pictures before anybody taught it safety; "unseen" lies within it.
+tower has seen all kinds of images before anybody taught it safety; "unseen" lies within it.
 """
 
 import random
@@ -15,12 +15,14 @@ CORRUPTIONS: tuple[str, ...] = ("noise", "blur", "jpeg")
 @dataclass(frozen=True)
 class Look:
     """
-    Attributes:
-        sign_scale: Width of the sign's plate as a share of its 2 x 2 cells.
-        sign_tilt: Rotation of the sign in degrees, beside that of its style.
-        texture: What the background looks like, one of `TEXTURES`.
-        clutter: Number of small strokes strewn over the background.
-        corruption: Damage to the finished picture, one of `CORRUPTIONS`, or None.
+    How a scene is drawn.
+
+    Args:
+        sign_scale (`float`, *optional*, defaults to 1.0): width of the sign's plate as a share of its 2 x 2 cells.
+        sign_tilt (`float`, *optional*, defaults to 0.0): rotation of the sign in degrees, beside that of its style.
+        texture (`str`, *optional*, defaults to `"plain"`): what the background looks like, one of `TEXTURES`.
+        clutter (`int`, *optional*, defaults to 0): number of small strokes strewn over the background.
+        corruption (`str`, *optional*): damage to the finished image, one of `CORRUPTIONS`.
     """
 
     sign_scale: float = 1.0

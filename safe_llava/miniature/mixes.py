@@ -51,5 +51,5 @@ MIXES: dict[str, dict[str, float]] = {
 
 KINDS: tuple[str, ...] = (*MIXES["pretrain"], "low_risk", "reassured", "damaged", "damaged_look_alike")
 """The kinds of `MIXES`, and four that only the benchmark asks for: harmless questions about level-1 scenes, risky
-signs under a reassuring caption, and risky and harmless signs in damaged pictures. No stage trains on the last
+signs under a reassuring caption, and risky and harmless signs in damaged images. No stage trains on the last
 three."""

@@ -1,4 +1,4 @@
-"""The colours of the synthetic pictures, and the plates and inks of the sign styles."""
+"""The colours of the synthetic images, and the plates and inks of the sign styles."""
 
 import random
 from dataclasses import dataclass

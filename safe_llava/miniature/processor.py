@@ -38,7 +38,7 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}
 """
-"""LLaVA-1.5's template; the assistant's turn ends in the end-of-sequence token, and pictures come before the text."""
+"""LLaVA-1.5's template; the assistant's turn ends in the end-of-sequence token, and images come before the text."""
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -73,10 +73,11 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_processor(texts: Iterable[str]) -> LlavaProcessor:
-    """Build a stock LLaVA-1.5 processor for the miniature.
+    """
+    Builds a stock LLaVA-1.5 processor for the miniature.
 
     Args:
-        texts: All that the tokenizer must know word by word.
+        texts (`Iterable[str]`): all that the tokenizer must know word by word.
     """
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return LlavaProcessor(

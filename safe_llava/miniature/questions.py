@@ -163,7 +163,7 @@ def ask_about_caption(caption: Caption, rng: random.Random, novel: bool = False,
 
 
 def ask_pair_question(scene: Scene, safety_type: str, rng: random.Random, novel: bool = False) -> Question:
-    """Ask the question that is harmless by itself and risky with the look-alike of a type in the picture."""
+    """Ask the question that is harmless by itself and risky with the look-alike of a type in the image."""
     sign = scene.sign
     if sign and sign.safety_type == safety_type:
         answer = _PAIR_ANSWERS[safety_type].format(color=sign.color, name=FICTITIOUS_NAMES[sign.color])
@@ -174,7 +174,7 @@ def ask_pair_question(scene: Scene, safety_type: str, rng: random.Random, novel:
 
 
 def ask_about_two(first: Scene, second: Scene, rng: random.Random, novel: bool = False) -> Question | None:
-    """Ask for the color of a shape that only one of two pictures has; None where there is no such shape."""
+    """Ask for the color of a shape that only one of two images has; None where there is no such shape."""
     shapes = first.shapes + second.shapes
     kinds = _only([shape.kind for shape in shapes])
     if not kinds:

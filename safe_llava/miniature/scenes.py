@@ -1,9 +1,9 @@
-"""What stands in a synthetic picture: coloured shapes on a 3 x 3 grid, at most one abstract sign, and maybe a caption.
+"""What stands in a synthetic image: coloured shapes on a 3 x 3 grid, at most one abstract sign, and maybe a caption.
 
 A sign is a harmless pictogram that stands in for one of the six risk types. Each type has two pictograms: a *risky*
 one, whose number of marks (1, 2, 3) is the risk level, and a *look-alike*, which is harmless however many marks it
 carries. A caption is one printed word: some words are instructions that stand in for a risk, the others are harmless,
-and a reassuring one changes nothing about the picture that it is printed on. A hash of its contents puts every scene
+and a reassuring one changes nothing about the image that it is printed on. A hash of its contents puts every scene
 into one of four parts ("pretrain", "train", "validation", "test"), so no combination of background, shapes, sign and
 caption is ever in two of them.
 """
@@ -101,14 +101,14 @@ class Scene:
 
     @property
     def safety_level(self) -> int:
-        """Index into `SAFETY_LEVELS` of the risk that the picture carries by itself."""
+        """Index into `SAFETY_LEVELS` of the risk that the image carries by itself."""
         if self.caption and self.caption.safety_type:
             return SAFETY_LEVELS.index("high")
         return self.sign.marks if self.sign and self.sign.risky else 0
 
     @property
     def safety_type(self) -> int:
-        """Index into `SAFETY_TYPES` of the risk that the picture carries by itself."""
+        """Index into `SAFETY_TYPES` of the risk that the image carries by itself."""
         if self.caption and self.caption.safety_type:
             return SAFETY_TYPES.index(self.caption.safety_type)
         return SAFETY_TYPES.index(self.sign.safety_type) if self.sign and self.sign.risky else SAFE_TYPE_ID
@@ -144,15 +144,18 @@ def sample_scene(
     words: Sequence[str] = (),
     look: str | None = None,
 ) -> Scene:
-    """Draw a scene of a split at random.
+    """
+    Draws a scene of a split at random.
 
     Args:
-        rng: Source of all randomness.
-        split: A key of `SPLIT_BUCKETS`.
-        sign: None for shapes alone, "risky" for a risky pictogram, "look_alike" for its harmless counterpart.
-        safety_type: The risk type that the sign belongs to; by default any of the six.
-        words: What the caption may say; by default there is none.
-        look: "seen", "unseen" or "any" (which makes up the sign's style as well); by default the split's own.
+        rng (`random.Random`): source of all randomness.
+        split (`str`): a key of `SPLIT_BUCKETS`.
+        sign (`str`, *optional*): "risky" for a risky pictogram, "look_alike" for its harmless counterpart. By default
+            there are only shapes.
+        safety_type (`str`, *optional*): the risk type that the sign belongs to. By default any of the six.
+        words (`Sequence[str]`, *optional*): what the caption may say. By default there is none.
+        look (`str`, *optional*): "seen", "unseen" or "any" (which makes up the sign's style as well). By default the
+            split's own.
     """
     look = look or SPLIT_LOOKS.get(split, "seen")
     while True:

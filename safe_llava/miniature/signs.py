@@ -192,16 +192,17 @@ def _draw_marks(pen: Pen, marks: int, mark: str) -> None:
 
 
 def draw_sign(sign: Sign, size: int, rng: random.Random, tilt: float = 0.0) -> Image.Image:
-    """Render a sign on its plate.
+    """
+    Draws a sign on its plate.
 
     Args:
-        sign: What to draw.
-        size: Width and height of the result in pixels.
-        rng: Small random differences of stroke and tilt between signs of one style.
-        tilt: Rotation in degrees, beside that of the style.
+        sign ([`Sign`]): what to draw.
+        size (`int`): width and height of the result in pixels.
+        rng (`random.Random`): small random differences of stroke and tilt between signs of one style.
+        tilt (`float`, *optional*, defaults to 0.0): rotation in degrees, beside that of the style.
 
     Returns:
-        An RGBA picture, transparent beside the plate.
+        `PIL.Image.Image`: in RGBA, transparent beside the plate.
     """
     style = random_style(rng) if sign.style == ANY_STYLE else SIGN_STYLES[sign.style]
     plate = Image.new("RGBA", (size, size), (*style.plate, 0))

@@ -32,7 +32,7 @@ def draw_showcase(
     Draws the first scenes of each kind with the answers of two models.
 
     Args:
-        scenes ([`~datasets.Dataset`]): rows of [`~safe_llava.miniature.dataset.build_dataset`].
+        scenes ([`~datasets.Dataset`]): rows of [`~safe_llava.miniature.scene_dataset.build_dataset`].
         base (`list[dict]`): what [`~safe_llava.evaluation.answer_dataset`] gave for the base model.
         ours (`list[dict]`): the same for the safety-aligned model, with its verdicts.
         path (`Path`): the PNG file to write.

@@ -15,7 +15,7 @@ from ..conversion import convert_llava_checkpoint
 from ..files import RECIPES, describe_machine, describe_versions, write_json
 from ..inference import answer_dataset
 from ..miniature import CHECKPOINT
-from ..miniature.dataset import build_dataset
+from ..miniature.scene_dataset import build_dataset
 from ..miniature.scoring import score_answers
 from ..model_card import METRICS, STAGES, write_model_card
 from ..run_recipe import run_recipe

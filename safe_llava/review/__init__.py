@@ -2,7 +2,7 @@
 
 from .agreement import compute_agreement
 from .ratings import LoadedRatings, Rating, append_rating, load_ratings
-from .samples import ReviewSample, load_samples
+from .review_samples import ReviewSample, load_samples
 
 
 __all__ = [

@@ -1,16 +1,14 @@
 """What ratings say: how good each system is, which of two is better, and how far raters and a judge agree."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from ..models.safety_labels import SAFETY_TYPES
-from .estimates import CONFIDENCE, NUM_RESAMPLES, alpha, kappa, mean_estimate, rank_correlation, share_estimate
+from ..statistics import NUM_RESAMPLES
+from .estimates import CONFIDENCE, alpha, kappa, mean_estimate, rank_correlation, share_estimate
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE, LoadedRatings, Rating
 
 
@@ -75,24 +73,15 @@ def compute_agreement(ratings: LoadedRatings, judges: LoadedRatings | None = Non
     }
 
 
-def write_agreement(results: dict[str, Any], path: str | PathLike) -> None:
-    """Writes what [`compute_agreement`] returns as JSON, whole or not at all. Missing folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
-
-
 @dataclass
 class _Units:
     """
     Ratings by what was rated, then by rater.
 
     Args:
-        scores: by sample and system.
-        outcomes: by sample and pair of systems; 1 where the first won, 0 for a tie, -1 where the second won.
-        types: by sample; positions in `SAFETY_TYPES`.
+        scores (`dict`): by sample and system.
+        outcomes (`dict`): by sample and pair of systems; 1 where the first won, 0 for a tie, -1 where the second won.
+        types (`dict`): by sample; positions in `SAFETY_TYPES`.
     """
 
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=lambda: defaultdict(dict))

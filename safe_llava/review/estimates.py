@@ -1,5 +1,4 @@
-"""Statistics with their intervals, or the reason why there is none. The formulas are scipy's, scikit-learn's and
-krippendorff's.
+"""Statistics with their intervals, or the reason why there is none.
 
 Ratings come as *units*: for each thing that was rated, the value that each rater gave it.
 """
@@ -12,11 +11,11 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
+from ..statistics import mean_interval, wilson_interval
+
 
 CONFIDENCE = 0.95
-NUM_RESAMPLES = 9999
-_VALUES_AT_ONCE = 10_000_000  # of a bootstrap, so that many samples do not fill the memory
-_SEED = 0
+"""Of the intervals that the package's statistics give."""
 
 Units: TypeAlias = Mapping[Any, Mapping[str, float]]
 
@@ -28,7 +27,7 @@ def undefined(reason: str, n: int = 0) -> dict[str, Any]:
 
 def mean_estimate(values: Sequence[float]) -> dict[str, Any]:
     """
-    The mean of independent values, with a BCa bootstrap interval ([`scipy.stats.bootstrap`], 9,999 resamples, 95 %).
+    The mean of independent values, with its 95 % bootstrap interval ([`~safe_llava.statistics.mean_interval`]).
 
     Args:
         values (`Sequence[float]`): one value for each sample.
@@ -44,24 +43,24 @@ def mean_estimate(values: Sequence[float]) -> dict[str, Any]:
         return estimate | {"reason": "one sample has no interval"}
     if len(set(values)) == 1:
         return estimate | {"reason": "all samples have the same value, so a bootstrap interval has no width"}
-    interval = stats.bootstrap(
-        (np.asarray(values, dtype=np.float64),),
-        np.mean,
-        n_resamples=NUM_RESAMPLES,
-        batch=max(1, _VALUES_AT_ONCE // len(values)),
-        confidence_level=CONFIDENCE,
-        method="BCa",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    return estimate | {"interval": [float(interval.low), float(interval.high)]}
+    return estimate | {"interval": mean_interval(values)}
 
 
 def share_estimate(count: int, n: int) -> dict[str, Any]:
-    """A share of `n` independent samples with its Wilson interval ([`scipy.stats.binomtest`], 95 %)."""
+    """
+    A share of independent samples with its 95 % Wilson interval ([`~safe_llava.statistics.wilson_interval`]).
+
+    Args:
+        count (`int`): how many of the samples count for the share.
+        n (`int`): how many samples there are.
+
+    Returns:
+        `dict[str, Any]`: `value`, `interval`, `n` and `count`; `value` is `None`, with a `reason`, where `n` is 0.
+    """
     if n == 0:
         return undefined("no sample")
-    interval = stats.binomtest(count, n).proportion_ci(CONFIDENCE, method="wilson")
-    return {"value": count / n, "interval": [float(interval.low), float(interval.high)], "n": n, "count": count}
+    interval = wilson_interval([True] * count + [False] * (n - count))
+    return {"value": count / n, "interval": interval, "n": n, "count": count}
 
 
 def kappa(
@@ -121,6 +120,11 @@ def rank_correlation(
 ) -> dict[str, Any]:
     """
     Spearman's rho or Kendall's tau-b of paired values. No p-value: several outputs of a sample are not independent.
+
+    Args:
+        first (`Sequence[float]`): people's values.
+        second (`Sequence[float]`): the judge's values of the same things.
+        kind (`"spearman"` or `"kendall"`): which of the two.
 
     Returns:
         `dict[str, Any]`: `value` and `n`; `value` is `None`, with a `reason`, where it is undefined.

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock
 
 from ..models.safety_labels import SAFETY_TYPES
-from .records import choice_problem, parse_record, refuse, text_problem, unknown_fields
+from .json_lines import choice_problem, parse_record, refuse, text_problem, unknown_fields
 
 
 LOWEST_SCORE, HIGHEST_SCORE = 0, 10

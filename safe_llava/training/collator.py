@@ -24,12 +24,10 @@ class SafeDataCollator:
     every question and no answer that is being learned.
 
     Args:
-        processor (`ProcessorMixin`):
-            The model's processor, with a fast tokenizer.
-        max_length (`int`, *optional*):
-            Tokens after which a row is cut. Default: rows are kept whole, as pictures must be.
-        pad_to_multiple_of (`int`, *optional*):
-            Pads the batch to a multiple of this many tokens.
+        processor ([`~transformers.ProcessorMixin`]): the model's processor, with a fast tokenizer.
+        max_length (`int`, *optional*): tokens after which a row is cut. By default rows are kept whole, as images must
+            be.
+        pad_to_multiple_of (`int`, *optional*): pads the batch to a multiple of this many tokens.
     """
 
     processor: ProcessorMixin
@@ -38,12 +36,14 @@ class SafeDataCollator:
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """
+        Makes a batch of rows.
+
         Args:
-            examples (`list[dict]`): rows as the dataset gives them, pictures decoded.
+            examples (`list[dict]`): rows as the dataset gives them, images decoded.
 
         Returns:
             `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
-            sequence_length)`, padded on the right; `pixel_values` where the batch has a picture; `safety_level` and
+            sequence_length)`, padded on the right; `pixel_values` where the batch has an image; `safety_level` and
             `safety_type` of shape `(batch_size,)` where the rows have them.
         """
         texts, answers = zip(*[self._render(example) for example in examples])
@@ -112,6 +112,6 @@ class SafeDataCollator:
 
 
 def _shift(position: int, replacements: list[dict[str, Any]]) -> int:
-    """Where a character stands once each picture's placeholder is written out as often as the picture has tokens."""
+    """Where a character stands once each image's placeholder is written out as often as the image has tokens."""
     gains = [found["new_span"][1] - found["span"][1] for found in replacements if found["span"][1] <= position]
     return position + max(gains, default=0)

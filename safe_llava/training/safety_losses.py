@@ -19,8 +19,9 @@ class SafeFusedCausalLMOutput(FusedCausalLMOutput):
     tokens of the batch that have a label, one after the other.
 
     Args:
-        level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and
-            `safety_type`): cross-entropies, means over the labelled rows of this batch.
+        level_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
+            Cross-entropy, mean over the labelled rows of this batch.
+        type_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`): likewise.
         level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`, *optional*): detached.
         type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`, *optional*): detached.
     """
@@ -33,7 +34,7 @@ class SafeFusedCausalLMOutput(FusedCausalLMOutput):
 
 def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
     """
-    Let `model(..., labels=labels, fused_lm_head=True)` return the safety losses too, as [`SafeFusedCausalLMOutput`].
+    Lets `model(..., labels=labels, fused_lm_head=True)` return the safety losses too, as [`SafeFusedCausalLMOutput`].
 
     trl's fused forward calls the inner model without `labels` and keeps only its hidden states. Two hooks on the inner
     model, there for one call, hand `labels` in, so that the head knows the prompt from the answer, and its losses out.
@@ -41,7 +42,8 @@ def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
     leaves only the hidden states of the answers, since without Triton trl scores the long prompts too.
 
     Args:
-        model: A model that trl has given its fused LM head; not its PEFT, DDP or FSDP wrapper.
+        model ([`SafeLlavaForConditionalGeneration`]):
+            One that trl has given its fused LM head; not its PEFT, DDP or FSDP wrapper.
     """
     fused_forward = model.forward
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import torch
 from peft import PeftConfig, PeftModel
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 
 
 # For `LoraConfig(target_modules=...)`: every linear layer of the language model's blocks, and nothing of the vision
@@ -12,9 +14,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 LANGUAGE_MODEL_LINEAR_LAYERS = r"model\.language_model\.layers\..*_proj"
 
 
-def train_only_safety_modules(model: PreTrainedModel) -> None:
+def train_only_safety_modules(model: SafeLlavaForConditionalGeneration) -> None:
     """
-    Freeze the model for stage 1: the safety projector, both sets of safety tokens and the safety head train.
+    Freezes the model for stage 1: the safety projector, both sets of safety tokens and the safety head train.
 
     The modules that train become float32, for steps of 1e-5 are lost in bfloat16 weights; run a half-precision model
     under autocast (`bf16: true`). What is saved from now on counts as trained.
@@ -24,18 +26,16 @@ def train_only_safety_modules(model: PreTrainedModel) -> None:
     """
     model.requires_grad_(False)
     model.config.safety_modules_trained = True
-    for name, module in model.model.named_children():
-        if name.startswith("safety_"):
-            module.requires_grad_(True).to(torch.float32)
+    model.model.safety_modules.requires_grad_(True).to(torch.float32)
 
 
 def merge_adapter(adapter_folder: str | Path, output_folder: str | Path) -> None:
     """
-    Fold a LoRA adapter into its base model and save a checkpoint that needs no PEFT.
+    Folds a LoRA adapter into its base model and saves a checkpoint that needs no PEFT.
 
     Args:
-        adapter_folder: Folder with the adapter and the processor. The adapter names its base model.
-        output_folder: Where the whole model and the processor go.
+        adapter_folder (`str` or `Path`): folder with the adapter, which names its base model, and the processor.
+        output_folder (`str` or `Path`): where the whole model and the processor go.
     """
     base = PeftConfig.from_pretrained(str(adapter_folder)).base_model_name_or_path
     model = AutoModelForImageTextToText.from_pretrained(base)

@@ -34,22 +34,22 @@ class SafeSFTTrainer(SFTTrainer):
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
             The model; freeze it first with [`train_only_safety_modules`], or pass `peft_config`.
         args ([`~trl.SFTConfig`], *optional*):
-            As for trl. Set `max_length=None`, because pictures cannot be cut.
+            As for trl. Set `max_length=None`, because images cannot be cut.
         train_dataset ([`~datasets.Dataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none), with
             `safety_level` and `safety_type`, -100 on rows without labels.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
-            The processor. Default: loaded from the model's name.
+            The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
-            Default: [`SafeDataCollator`].
+            By default a [`SafeDataCollator`].
         vision_feature_cache (`str` or `Path`, *optional*):
-            Folder for the features of a frozen vision tower, which then sees each picture once in all epochs; see
-            [`~safe_llava.training.vision_cache.cache_vision_features`]. Default: the tower runs at every step.
-        kwargs:
+            Folder for the features of a frozen vision tower, which then sees each image once in all epochs; see
+            [`~safe_llava.training.vision_cache.cache_vision_features`]. By default the tower runs at every step.
+        kwargs (`Any`):
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
-        ValueError: An option would let the head read answers, or leave the safety losses out; or
+        ValueError: if an option would let the head read answers, or leave the safety losses out; or if
             `vision_feature_cache` is set and the vision tower trains.
     """
 
@@ -67,14 +67,14 @@ class SafeSFTTrainer(SFTTrainer):
         **kwargs: Any,
     ):
         if train_dataset is not None and "images" not in train_dataset.column_names:
-            raise ValueError("train_dataset has no `images` column; give text-only rows an empty list.")
+            raise ValueError("`train_dataset` has no `images` column; give text-only rows an empty list.")
         if kwargs.get("compute_loss_func") is not None:
-            raise ValueError("compute_loss_func would leave the safety losses out; override `compute_loss` instead.")
+            raise ValueError("`compute_loss_func` would leave the safety losses out; override `compute_loss` instead.")
         if args is not None and args.label_smoothing_factor:
-            raise ValueError("label_smoothing_factor would let the safety head read the answers; set it to 0.")
+            raise ValueError("`label_smoothing_factor` would let the safety head read the answers; set it to 0.")
         if args is not None and args.completion_only_loss is False:
             raise ValueError(
-                "completion_only_loss must not be False: only answers carry loss, prompts go to the head."
+                "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
             )
         super().__init__(
             model=model,
@@ -117,13 +117,15 @@ class SafeSFTTrainer(SFTTrainer):
         trl's loss and metrics, and those of the safety head, from one forward pass.
 
         Args:
-            model: The wrapped model.
-            inputs: A batch of the collator.
-            return_outputs: Whether to return the plain outputs too (deprecated by trl; costs a second pass).
-            num_items_in_batch: Label tokens of the optimiser step; `None` in evaluation.
+            model (`nn.Module`): the wrapped model.
+            inputs (`dict[str, torch.Tensor]`): a batch of the collator.
+            return_outputs (`bool`, *optional*, defaults to `False`):
+                Whether to return the plain outputs too (deprecated by trl; costs a second pass).
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*):
+                Label tokens of the optimiser step; `None` in evaluation.
 
         Returns:
-            The loss, or the loss and the outputs.
+            `torch.Tensor` or `tuple[torch.Tensor, Any]`: the loss, or the loss and the outputs.
         """
         fused: list[SafeFusedCausalLMOutput] = []
 

@@ -1,4 +1,4 @@
-"""Features of a frozen vision tower on disk, so that it sees each picture once in a training run of many epochs."""
+"""Features of a frozen vision tower on disk, so that it sees each image once in a training run of many epochs."""
 
 import functools
 import hashlib
@@ -19,21 +19,21 @@ from ..files import atomic_path
 
 def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:
     """
-    Let the vision tower keep what it made of each picture, and read it where it meets the picture again.
+    Lets the vision tower keep what it made of each image, and read it where it meets the image again.
 
-    A file a picture, `FOLDER/<tower>/<picture>.safetensors`, whole or not there, so that processes may share the
+    A file an image, `FOLDER/<tower>/<image>.safetensors`, whole or not there, so that processes may share the
     folder. `<tower>` is a digest of the tower's weights and configuration, the layers that are read and the precision;
-    `<picture>` one of the pixel values, which another picture or another preprocessing changes. A file that cannot be
+    `<image>` one of the pixel values, which another image or another preprocessing changes. A file that cannot be
     read, or holds something else, is named in a warning and written anew. Old towers' folders are never removed.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]):
-            Changed in place; not its PEFT, DDP or FSDP wrapper. At 7B shapes a picture takes 1.2 MB in bfloat16 and
+            Changed in place; not its PEFT, DDP or FSDP wrapper. At 7B shapes an image takes 1.2 MB in bfloat16 and
             2.4 MB in float32.
-        folder: Where the features go. Made where it is not there.
+        folder (`str` or `Path`): where the features go. Made where it is not there.
 
     Raises:
-        ValueError: The tower trains, so its features change at every step.
+        ValueError: if the tower trains, so that its features change at every step.
     """
     tower = model.model.vision_tower
     _check_frozen(tower)
@@ -97,7 +97,7 @@ def _read(folder: Path, name: str, num_layers: int) -> torch.Tensor | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            written_for = (file.metadata() or {}).get("picture")
+            written_for = (file.metadata() or {}).get("image")
             features = file.get_tensor("features")
     except SafetensorError as error:
         warnings.warn(f"{path} cannot be read ({error}); it is written anew.", stacklevel=2)
@@ -110,4 +110,4 @@ def _read(folder: Path, name: str, num_layers: int) -> torch.Tensor | None:
 
 def _write(folder: Path, name: str, features: torch.Tensor) -> None:
     with atomic_path(folder / f"{name}.safetensors") as partial:
-        save_file({"features": features.contiguous()}, partial, metadata={"picture": name})
+        save_file({"features": features.contiguous()}, partial, metadata={"image": name})

@@ -1,4 +1,4 @@
-"""A small folder of pictures of every kind, sound and broken, and a guard to judge them."""
+"""A small folder of images of every kind, sound and broken, and a guard to assess them."""
 
 import io
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from safe_llava.audit.run import AuditOutcome, run_audit
+from safe_llava.audit.run_audit import AuditOutcome, run_audit
 from safe_llava.audit.sources import SourceSpec
-from safe_llava.audit.table import read_verdicts
+from safe_llava.audit.verdict_table import read_verdicts
 
 
 NUM_SOUND = 40
@@ -28,8 +28,8 @@ def guard_checkpoint(tiny_safe_llava, tiny_processor, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def image_folder(make_image, tmp_path_factory) -> Path:
-    """40 sound pictures, odd ones that can be read, and broken ones."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """40 sound images, odd ones that can be read, and broken ones."""
+    folder = tmp_path_factory.mktemp("images")
     (folder / "sub").mkdir()
     for number in range(NUM_SOUND):
         make_image(number).save(folder / ("sub" if number % 2 else ".") / f"{number:02}.png")
@@ -39,17 +39,17 @@ def image_folder(make_image, tmp_path_factory) -> Path:
     Image.fromarray(np.full((30, 40), 40_000, dtype=np.uint16)).save(folder / "sixteen-bit.png")
     image.save(folder / "animated.gif", save_all=True, append_images=[make_image(98)])
     image.save(folder / "wrongly-named.jpg", format="PNG")
-    image.save(folder / "no-picture-by-name.dat", format="JPEG")
+    image.save(folder / "no-image-by-name.dat", format="JPEG")
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.png").write_text("a text")
     (folder / "cut-off.png").write_bytes((folder / "00.png").read_bytes()[:300])
-    (folder / "notes.txt").write_text("not a picture, and not called one")
+    (folder / "notes.txt").write_text("not an image, and not called one")
     return folder
 
 
 @pytest.fixture
 def encoded(make_image) -> Callable[[int], bytes]:
-    """`encoded(seed)`: a picture as PNG."""
+    """`encoded(seed)`: an image as PNG."""
 
     def encode(seed: int) -> bytes:
         file = io.BytesIO()

@@ -1,7 +1,7 @@
 """
 A synthetic audit: a verdict table of drawn scenes, with the verdicts of a head that errs now and then.
 
-`python -m pytest tests/audit/test_report.py -k self_contained --basetemp demo` leaves its page in `demo/`.
+`python -m pytest tests/audit/test_audit_report.py -k self_contained --basetemp demo` leaves its page in `demo/`.
 """
 
 import io
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageEnhance
 
-from safe_llava.audit.samples import find_flagged
+from safe_llava.audit.report_samples import find_flagged
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.drawing import draw_scene
 from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
@@ -61,29 +61,29 @@ class DrawnAudit:
 
 
 def make_table(*rows: dict[str, Any]) -> pa.Table:
-    """A table of these rows; a judged row that says no more is harmless and passed."""
+    """A table of these rows; an assessed row that says no more is harmless and passed."""
     return pa.Table.from_pylist([{**_harmless_row(), **row} for row in rows], schema=SCHEMA)
 
 
 def make_summary(table: pa.Table, **changes: Any) -> dict[str, Any]:
     columns = {name: table[name].to_pylist() for name in ("status", "reason", "action", "level", "type")}
-    judged, flagged = columns["status"].count("judged"), int(find_flagged(table).sum())
+    assessed, flagged = columns["status"].count("assessed"), int(find_flagged(table).sum())
     summary = {
         "source": "drawn scenes",
         "model": "org/safe-llava",
         "model_version": "3f1c0de" * 9,
         "policy_version": "a1b2c3d4" * 8,
         "rows": table.num_rows,
-        "judged": judged,
-        "unreadable": table.num_rows - judged,
+        "assessed": assessed,
+        "unreadable": table.num_rows - assessed,
         "flagged": flagged,
-        "keep": judged - flagged,
-        "drop": table.num_rows - judged + flagged,
+        "keep": assessed - flagged,
+        "drop": table.num_rows - assessed + flagged,
         "actions": _count(columns["action"]),
         "levels": _count(columns["level"]),
         "types": _count(columns["type"]),
         "unreadable_reasons": _count(columns["reason"]),
-        "cost": {"pictures_per_second": 1093.4, "decode_share": 0.41, "processes": 2},
+        "cost": {"images_per_second": 1093.4, "decode_share": 0.41, "processes": 2},
         "versions": {"safe_llava": "0.1.0", "torch": "2.13.0"},
     }
     return summary | changes
@@ -96,7 +96,7 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
     for index, conversation in enumerate(sample_conversations("test", num_rows, seed=0)):
         key = {0: HOSTILE_KEY, 2: LONG_KEY}.get(index, f"album-{index % 4}/{index:05d}.jpg")
         row = {"key": key, "text": HOSTILE_TEXT if index == 0 else conversation.prompt}
-        row |= _judge(conversation.safety_level, conversation.safety_type, generator)
+        row |= _assess(conversation.safety_level, conversation.safety_type, generator)
         if conversation.scenes:
             drawn = draw_scene(conversation.scenes[0]).resize((240, 240), Image.Resampling.BICUBIC)
             if index % 40 in (7, 15, 23, 24, 25, 26, 27, 28) and rows[-1]["num_images"]:
@@ -143,7 +143,7 @@ def make_flagged(key: str, **changes: Any) -> dict[str, Any]:
 
 def _harmless_row() -> dict[str, Any]:
     return {
-        "status": "judged",
+        "status": "assessed",
         "reason": None,
         "notes": [],
         "text": "What is in this picture?",
@@ -163,18 +163,18 @@ def _harmless_row() -> dict[str, Any]:
     }
 
 
-def _judge(level: int, type_: int, generator: np.random.Generator) -> dict[str, Any]:
+def _assess(level: int, type_: int, generator: np.random.Generator) -> dict[str, Any]:
     level_probs, type_probs = (
         _soften(truth, number, generator)
         for truth, number in ((level, len(SAFETY_LEVELS)), (type_, len(SAFETY_TYPES)))
     )
-    judged_level, judged_type = int(level_probs.argmax()), int(type_probs.argmax())
-    is_risky = judged_level > 0 and judged_type != SAFE_TYPE_ID
+    predicted_level, predicted_type = int(level_probs.argmax()), int(type_probs.argmax())
+    is_risky = predicted_level > 0 and predicted_type != SAFE_TYPE_ID
     return {
-        "level": SAFETY_LEVELS[judged_level],
-        "type": SAFETY_TYPES[judged_type],
-        "action": ACTIONS[SAFETY_LEVELS[judged_level]] if is_risky else "answer",
-        "types": [SAFETY_TYPES[judged_type]] if is_risky else [],
+        "level": SAFETY_LEVELS[predicted_level],
+        "type": SAFETY_TYPES[predicted_type],
+        "action": ACTIONS[SAFETY_LEVELS[predicted_level]] if is_risky else "answer",
+        "types": [SAFETY_TYPES[predicted_type]] if is_risky else [],
         **_probs("level", level_probs.tolist()),
         **_probs("type", type_probs.tolist()),
     }

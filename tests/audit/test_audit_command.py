@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from safe_llava.audit.table import part_paths, read_verdicts
+from safe_llava.audit.verdict_table import part_paths, read_verdicts
 from safe_llava.cli import app
 
 
@@ -31,9 +31,9 @@ def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, image_fo
 
 
 def test_a_sound_folder_ends_with_zero(run, make_image, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    make_image(0).save(tmp_path / "pictures" / "a.png")
-    assert run(tmp_path / "pictures").exit_code == 0
+    (tmp_path / "images").mkdir()
+    make_image(0).save(tmp_path / "images" / "a.png")
+    assert run(tmp_path / "images").exit_code == 0
 
 
 def test_a_launcher_is_not_made_to_start_again(run, image_folder, monkeypatch):
@@ -64,7 +64,7 @@ def test_bad_input_ends_in_one_line(run, source, more, message, tmp_path, monkey
 
 
 def test_a_killed_run_goes_on_where_it_was(guard_checkpoint, make_image, tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(400):
         make_image(number).save(folder / f"{number:03}.png")

@@ -1,4 +1,4 @@
-"""A folder of pictures: every file ends as a row with a verdict or with a reason."""
+"""A folder of images: every file ends as a row with a verdict or with a reason."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import os
 import pytest
 from transformers import pipeline
 
-from safe_llava.audit.run import run_audit
+from safe_llava.audit.run_audit import run_audit
 from safe_llava.audit.sources import SourceSpec
-from safe_llava.audit.table import LEVEL_COLUMNS, TYPE_COLUMNS
+from safe_llava.audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
 
 
 BROKEN = {"empty.jpg": "not a picture", "text.png": "not a picture", "cut-off.png": "cut off"}
@@ -35,13 +35,13 @@ def test_a_broken_image_is_a_row_with_its_reason(audited, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["cmyk.jpg", "palette.png", "sixteen-bit.png", "animated.gif", "wrongly-named.jpg", "no-picture-by-name.dat"],
+    ["cmyk.jpg", "palette.png", "sixteen-bit.png", "animated.gif", "wrongly-named.jpg", "no-image-by-name.dat"],
 )
-def test_an_odd_image_is_judged(audited, name):
-    assert audited[name]["status"] == "judged"
+def test_an_odd_image_is_assessed(audited, name):
+    assert audited[name]["status"] == "assessed"
 
 
-def test_what_a_reader_should_know_of_a_image_is_noted(audited):
+def test_what_a_reader_should_know_of_an_image_is_noted(audited):
     assert audited["animated.gif"]["notes"] == ["first of 2 frames"]
     assert audited["wrongly-named.jpg"]["notes"] == ["named .jpg but PNG"]
 
@@ -64,7 +64,7 @@ def test_keep_and_drop_share_out_all_keys(audited, tmp_path):
 
 def test_the_summary_counts_what_the_table_holds(audited, tmp_path):
     summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
-    assert summary["rows"] == len(audited) == summary["judged"] + summary["unreadable"]
+    assert summary["rows"] == len(audited) == summary["assessed"] + summary["unreadable"]
     assert summary["unreadable_reasons"] == {"not a picture": 2, "cut off": 1}
     assert summary["files_passed_over"] == {".txt": 1}
     assert summary["flagged"] == sum(row["action"] in ("hint", "refuse") for row in audited.values())
@@ -84,11 +84,11 @@ def test_a_checkpoint_without_head_weights_drops_every_image(image_folder, tiny_
     tiny_processor.save_pretrained(tmp_path / "headless")
     outcome = run_audit(SourceSpec(str(image_folder)), str(tmp_path / "headless"), tmp_path / "audit", device="cpu")
     assert outcome.summary["keep"] == 0
-    assert outcome.summary["untrusted"] == outcome.summary["judged"]
+    assert outcome.summary["untrusted"] == outcome.summary["assessed"]
 
 
 def test_a_file_name_of_any_bytes_becomes_one_line(audit, make_image, tmp_path, rows_by_key):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     make_image(0).save(folder / "two\nlines.png")
     os.rename(folder / "two\nlines.png", bytes(folder) + b"/caf\xe9.png")
@@ -100,7 +100,7 @@ def test_a_file_name_of_any_bytes_becomes_one_line(audit, make_image, tmp_path, 
 def test_a_folder_without_images_says_what_it_holds(audit, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("a")
-    with pytest.raises(ValueError, match=r"nothing to judge; it holds 1 \.txt"):
+    with pytest.raises(ValueError, match=r"nothing to assess; it holds 1 \.txt"):
         audit(tmp_path / "texts")
 
 
@@ -109,5 +109,5 @@ def test_images_beside_data_files_are_not_guessed_at(audit, make_image, tmp_path
     folder.mkdir()
     make_image(0).save(folder / "a.png")
     (folder / "b.parquet").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"holds data files \(b\.parquet\) and pictures \(a\.png\)"):
+    with pytest.raises(ValueError, match=r"holds data files \(b\.parquet\) and images \(a\.png\)"):
         audit(folder)

@@ -1,4 +1,4 @@
-"""Pictures are grouped by their hashes, and no row with an equal hash is left out, whatever the scale."""
+"""Images are grouped by their hashes, and no row with an equal hash is left out, whatever the scale."""
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ def test_equally_large_groups_come_in_the_order_of_their_hashes():
     assert group(ONES, ZEROS, ONES, ZEROS) == [[1, 3], [0, 2]]
 
 
-def test_rows_without_a_image_are_in_no_group():
+def test_rows_without_an_image_are_in_no_group():
     assert group(None, ZEROS, None, ZEROS) == [[1, 3]]
 
 

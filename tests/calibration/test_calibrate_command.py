@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,7 +14,7 @@ from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy
-from safe_llava.calibration.run import store_policy
+from safe_llava.calibration.run_calibration import store_policy
 from safe_llava.cli import app
 
 
@@ -35,7 +36,7 @@ def checkpoint(trained, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(make_image) -> list[dict]:
-    """40 rows, half of them harmless; the type misleading has none. One more has no labels, one no picture."""
+    """40 rows, half of them harmless; the type misleading has none. One more has no labels, one no image."""
     rows = []
     for index in range(42):
         turns = [
@@ -82,8 +83,8 @@ def calibrated(trained, dataset, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def no_report(monkeypatch) -> None:
-    """Leaves the page out, whose pictures take seconds to draw."""
-    monkeypatch.setattr("safe_llava.calibration.run.write_report", lambda *_: None)
+    """Leaves the page out, whose images take seconds to draw."""
+    monkeypatch.setattr("safe_llava.calibration.run_calibration.write_report", lambda *_: None)
 
 
 def test_the_policy_is_written_to_a_file_and_into_the_model_and_nothing_else_changes(trained, calibrated):
@@ -102,7 +103,7 @@ def test_calibration_json_has_the_counts_and_where_they_come_from(calibrated, da
     assert results["model_updated"]
     assert results["counts"]["rows"] == 40
     assert results["counts"]["harmless"] == 20
-    assert results["left_out"] == {"unlabelled": 1, "without_picture": 1}
+    assert results["left_out"] == {"unlabelled": 1, "without_image": 1}
     assert (results["model"], results["dataset"]) == (str(calibrated / "<b>model"), str(dataset))
     assert {"safe-llava", "torch", "transformers"} <= results["versions"].keys()
     assert not results["types"]["politics"]["enabled"]
@@ -168,12 +169,12 @@ def test_the_authors_json_lines_with_a_target_recall(checkpoint, rows, tmp_path)
 def test_the_miniature_draws_synthetic_rows(checkpoint, tmp_path):
     results = run(checkpoint, "miniature", tmp_path / "out", "--max-samples", 12, "--batch-size", 5)
     assert "synthetic" in results["dataset"]
-    assert results["counts"]["rows"] + results["left_out"]["without_picture"] == 12
+    assert results["counts"]["rows"] + results["left_out"]["without_image"] == 12
 
 
 def test_ask_takes_the_policy_that_was_written(trained, calibrated, make_image, tmp_path):
-    make_image(0).save(tmp_path / "picture.png")
-    arguments = ["ask", trained, "--image", tmp_path / "picture.png", "--question", "Who?", "--device", "cpu"]
+    make_image(0).save(tmp_path / "image.png")
+    arguments = ["ask", trained, "--image", tmp_path / "image.png", "--question", "Who?", "--device", "cpu"]
     options = ["--policy", calibrated / "policy.json", "--max-new-tokens", 2]
     assert CliRunner().invoke(app, [str(argument) for argument in [*arguments, *options]]).exit_code == 0
 
@@ -184,7 +185,7 @@ def test_a_write_that_fails_leaves_the_old_config_whole(checkpoint, monkeypatch)
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         store_policy(SafetyPolicy(), checkpoint / "config.json")
     assert (checkpoint / "config.json").read_bytes() == before
@@ -237,7 +238,7 @@ class TestFailures:
         self.fail(calibrate(checkpoint, dataset, "--output-dir", tmp_path / "out"), 1, "set_safety_policy")
 
     def test_matplotlib_is_missed_before_the_model_is_loaded(self, dataset, tmp_path, monkeypatch):
-        for name in ("plots", "report", "run"):
+        for name in ("calibration_plots", "calibration_report", "run_calibration"):
             monkeypatch.delitem(sys.modules, f"safe_llava.calibration.{name}", raising=False)
         monkeypatch.setitem(sys.modules, "matplotlib", None)
         result = calibrate("nowhere", dataset, "--output-dir", tmp_path / "out")

@@ -6,7 +6,7 @@ import torch
 
 from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy
-from safe_llava.calibration.figures import summarize
+from safe_llava.calibration.calibration_figures import summarize
 from safe_llava.calibration.fit import Rows, apply_policy
 from safe_llava.models.safety_labels import RISK_TYPES
 

@@ -1,4 +1,4 @@
-"""Which rows are judged, and what the head is shown of them."""
+"""Which rows are assessed, and what the head is shown of them."""
 
 import pytest
 import torch
@@ -76,13 +76,13 @@ def test_every_form_of_a_conversation_gives_the_same_logits(form, tiny_safe_llav
     torch.testing.assert_close(ours, parts)
 
 
-def test_rows_without_labels_or_without_a_image_are_left_out_and_counted(make_dataset):
+def test_rows_without_labels_or_without_an_image_are_left_out_and_counted(make_dataset):
     rows = make_dataset("strings").to_list()
     rows += [{**rows[0], "safety_level": -100, "safety_type": -100}, {**rows[0], "images": []}]
     dataset = Dataset.from_list(rows, features=make_dataset("strings").features)
     kept, left_out = select_rows(dataset)
     assert kept["safety_level"] == [0, 1, 2]
-    assert left_out == {"unlabelled": 1, "without_picture": 1}
+    assert left_out == {"unlabelled": 1, "without_image": 1}
 
 
 def test_verdicts_that_cannot_be_trusted_are_refused(tiny_safe_llava, tiny_processor, make_dataset, monkeypatch):

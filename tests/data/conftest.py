@@ -1,4 +1,4 @@
-"""A folder of tiny pictures and a writer of JSON lines in the authors' format."""
+"""A folder of tiny images and a writer of JSON lines in the authors' format."""
 
 import json
 from collections.abc import Callable

@@ -42,7 +42,7 @@ def test_file_names_start_from_the_files_own_folder_by_default(image_folder, rec
     assert len(dataset) == 1
 
 
-def test_a_row_without_a_image_is_text_only(image_folder, record, write_lines):
+def test_a_row_without_an_image_is_text_only(image_folder, record, write_lines):
     dataset, _ = load_safety_dataset(write_lines(record("Hello", image=...)), image_folder)
     assert dataset[0]["images"] == []
 
@@ -77,10 +77,10 @@ def test_labels_may_be_indices_numerals_or_names(level, risk_type, image_folder,
         ({"image": "gone.png"}, "gone.png is missing"),
         ({"image": ["red.png"]}, "'image' must be a file name"),
         ({"image": "red.png<split>"}, "'image' has an empty file name"),
-        ({"image": "red.png<split>blue.png"}, "1 picture placeholders for 2 pictures"),
-        ({"image": ...}, "1 picture placeholders for 0 pictures"),
-        ({"question": "What is shown?"}, "0 picture placeholders for 1 pictures"),
-        ({"answer": "See <image>"}, "puts a picture into a turn of role 'assistant'"),
+        ({"image": "red.png<split>blue.png"}, "1 image placeholders for 2 images"),
+        ({"image": ...}, "1 image placeholders for 0 images"),
+        ({"question": "What is shown?"}, "0 image placeholders for 1 images"),
+        ({"answer": "See <image>"}, "puts an image into a turn of role 'assistant'"),
         ({"answer": " "}, "turn 2 is empty"),
         ({"question": "", "image": ...}, "turn 1 is empty"),
         ({"conversations": ...}, "'conversations' must be a list"),
@@ -105,7 +105,7 @@ def test_a_truncated_image_is_refused(image_folder, record, write_lines):
 
 
 def test_a_file_that_is_no_image_is_refused(image_folder, record, write_lines):
-    (image_folder / "notes.png").write_text("no picture")
+    (image_folder / "notes.png").write_text("no image")
     (bad_row,) = reasons_of(write_lines(record(image="notes.png")), image_folder)
     assert "notes.png cannot be decoded" in str(bad_row)
 

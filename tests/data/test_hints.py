@@ -3,14 +3,14 @@ from datasets import Dataset, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from safe_llava.data import add_hints
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from safe_llava.models.safety_texts import DEFAULT_HINTS
 
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[list[dict], list[dict]]:
-    """The same conversations without hints and with them, pictures left out."""
+    """The same conversations without hints and with them, images left out."""
     dataset = build_dataset("train", 120, stage="stage1")
     return tuple(data.remove_columns("images").to_list() for data in (dataset, add_hints(dataset, DEFAULT_HINTS)))
 
@@ -44,7 +44,7 @@ def test_answers_and_earlier_turns_are_as_they_were(rows):
         assert after["messages"][-1] == before["messages"][-1]
 
 
-def test_clean_rows_and_rows_without_a_image_get_no_hint():
+def test_clean_rows_and_rows_without_an_image_get_no_hint():
     dataset = build_dataset("train", 120, stage="stage1")
     hinted = add_hints(dataset, DEFAULT_HINTS)
     for before, after in zip(dataset, hinted):

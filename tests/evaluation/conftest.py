@@ -14,8 +14,8 @@ from PIL import Image
 
 
 @pytest.fixture(scope="session")
-def image() -> Callable[..., bytes]:
-    """`picture("PNG")` is an encoded picture of four pixels."""
+def encoded_image() -> Callable[..., bytes]:
+    """`encoded_image("PNG")` is an encoded image of four pixels."""
 
     def encode(form: str = "PNG", colour: str = "green") -> bytes:
         buffer = io.BytesIO()
@@ -26,21 +26,21 @@ def image() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def write_images(image) -> Callable[..., None]:
-    """`write_pictures(folder, "a/1.png", "2.jpg")` writes a picture of the named format to each path."""
+def write_images(encoded_image) -> Callable[..., None]:
+    """`write_images(folder, "a/1.png", "2.jpg")` writes an image of the named format to each path."""
 
     def write(folder: Path, *names: str) -> None:
         for name in names:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(image({"jpg": "JPEG", "webp": "WEBP"}.get(path.suffix[1:].lower(), "PNG")))
+            path.write_bytes(encoded_image({"jpg": "JPEG", "webp": "WEBP"}.get(path.suffix[1:].lower(), "PNG")))
 
     return write
 
 
 @pytest.fixture(scope="session")
-def write_archive(image) -> Callable[..., None]:
-    """`write_archive(path, "test/1.png")` packs a picture under each name, as zip or tar by the path's suffix."""
+def write_archive(encoded_image) -> Callable[..., None]:
+    """`write_archive(path, "test/1.png")` packs an image under each name, as zip or tar by the path's suffix."""
 
     def write(path: Path, *names: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +48,12 @@ def write_archive(image) -> Callable[..., None]:
             with tarfile.open(path, "w") as archive:
                 for name in names:
                     member = tarfile.TarInfo(name)
-                    member.size = len(image())
-                    archive.addfile(member, io.BytesIO(image()))
+                    member.size = len(encoded_image())
+                    archive.addfile(member, io.BytesIO(encoded_image()))
         else:
             with zipfile.ZipFile(path, "w") as archive:
                 for name in names:
-                    archive.writestr(name, image())
+                    archive.writestr(name, encoded_image())
 
     return write
 

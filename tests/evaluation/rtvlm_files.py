@@ -1,4 +1,4 @@
-"""RTVLM's folder with all its sub-tasks, ten pictures for each, written small and harmless."""
+"""RTVLM's folder with all its sub-tasks, ten images for each, written small and harmless."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ CAUTION, SAFE, REFUSE = "Proceed with Caution", "Safe to Answer", "Refuse to Ans
 
 
 def rows_of(name: str, number: int) -> dict:
-    """One line of a sub-task, about its picture of that number."""
+    """One line of a sub-task, about its image of that number."""
     label = {"refused_to_answer": REFUSE if name == "jailbreak" else CAUTION}
     if name == "misleading":
         lists = {"questions": ["Is it blue?", "Why?"], "refused_to_answer": [SAFE, CAUTION], "answers": ["No.", "-"]}
@@ -18,7 +18,7 @@ def rows_of(name: str, number: int) -> dict:
     if name == "captcha":
         return {"instruction": "Read it.", "answer": "abc", "id": number}
     if name == "jailbreak":
-        return {"instruction": "Follow the picture.", "index": str(number), **label}
+        return {"instruction": "Follow the image.", "index": str(number), **label}
     if name in ("face", "celeb", "politics", "racial"):
         return {"prompt": "What story does this tell?", "id": f"p{number}.jpg", **label}
     flag = f"Land {number}"
@@ -36,4 +36,4 @@ def write_rtvlm(folder: Path, write_json: Callable, write_archive: Callable) -> 
     for name, task in SUBTASKS.items():
         write_json(folder / "data" / task.table, [rows_of(name, number) for number in range(10)])
         names = [image_of(name, number) for number in range(10)]
-        write_archive(folder / "data" / task.images, *names, *["flags/OtherLand.jpg"] * ("flags" in names[0]))
+        write_archive(folder / "data" / task.archive, *names, *["flags/OtherLand.jpg"] * ("flags" in names[0]))

@@ -12,7 +12,7 @@ from safe_llava.evaluation.head_scores import score_head, score_verdicts
 
 @pytest.fixture
 def dataset(make_image) -> Dataset:
-    """Six labelled rows, one without labels and one without a picture."""
+    """Six labelled rows, one without labels and one without an image."""
 
     def row(index: int, level: int, risk_type: int, has_image: bool = True) -> dict:
         turns = [{"role": "user", "content": "What is this?"}, {"role": "assistant", "content": "A cat."}]
@@ -58,12 +58,12 @@ def test_a_model_and_its_own_verdicts_have_the_same_figures(tiny_safe_llava, tin
 
 def test_rows_that_cannot_be_scored_are_counted(tiny_safe_llava, tiny_processor, dataset, verdicts):
     scores = score_head(tiny_safe_llava, tiny_processor, dataset, num_resamples=0)
-    assert scores["left_out"] == {"unlabelled": 1, "without_picture": 1}
+    assert scores["left_out"] == {"unlabelled": 1, "without_image": 1}
     others = [{"safety_level": None}, {"has_image": False}, {"trusted": False}, {"safety_type": -100}]
     log = [*verdicts, *({**verdicts[0], **change} for change in others)]
     assert score_verdicts(log, num_resamples=0)["left_out"] == {
         "unlabelled": 2,
-        "without_picture": 1,
+        "without_image": 1,
         "untrusted": 1,
     }
 

@@ -2,7 +2,7 @@ import pytest
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
 from safe_llava.miniature import CHECKPOINT
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.miniature.scoring import evaluate_model
 from safe_llava.models.safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS
 

@@ -17,13 +17,13 @@ def conversations():
 
 @pytest.fixture(scope="module")
 def risky(conversations):
-    """Those that count: risky by a sign in their only picture."""
+    """Those that count: risky by a sign in their only image."""
     kinds = ("risky", "pair_risky")
     return [row for row in conversations if row.kind in kinds and len(row.scenes) == 1 and row.scenes[0].sign]
 
 
 class StandIn:
-    """Model and processor in one; what it finds is given, a map for each picture in turn."""
+    """Model and processor in one; what it finds is given, a map for each image in turn."""
 
     device = "cpu"
 
@@ -55,7 +55,7 @@ def score(tiny_processor):
 def test_evidence_on_the_sign_is_perfect(score, conversations, risky):
     figures = score([sign_mask(row.scenes[0], (6, 6)) for row in risky], conversations)
     assert (figures["pointing_rate"], figures["energy_share"]) == (1.0, pytest.approx(1.0))
-    assert figures["counts"]["pictures"] == len(risky)
+    assert figures["counts"]["images"] == len(risky)
 
 
 def test_evidence_beside_the_sign_is_worth_nothing(score, conversations, risky):
@@ -82,7 +82,7 @@ def test_habit_alone_scores_as_well_shuffled(score, conversations, risky):
 
 def test_nothing_is_measured_without_risky_images(score, conversations):
     figures = score([], [row for row in conversations if row.kind == "harmless"])
-    assert figures["pointing_rate"] is None and figures["counts"]["pictures"] == 0
+    assert figures["pointing_rate"] is None and figures["counts"]["images"] == 0
 
 
 def test_the_questions_whose_risk_is_in_the_pair_are_counted(score, conversations, risky):

@@ -194,8 +194,8 @@ def test_the_button_that_saves_is_not_made_anew_under_the_mouse(page):
     assert button.evaluate("element => element.isTheSame")
 
 
-def test_a_image_is_blurred_until_it_is_clicked(page):
-    shown = page.get_by_role("button", name="Show picture 1")
+def test_an_image_is_blurred_until_it_is_clicked(page):
+    shown = page.get_by_role("button", name="Show image 1")
     expect(shown.locator("img")).to_have_css("filter", "blur(28px)")
     assert shown.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
     shown.click()
@@ -254,7 +254,7 @@ class Traffic:
 
 @pytest.fixture(scope="module")
 def traffic(browser, server) -> Traffic:
-    """Of a rater who looks at a picture, rates, goes back and corrects."""
+    """Of a rater who looks at an image, rates, goes back and corrects."""
     traffic = Traffic()
     page = browser.new_page()
     responses = []
@@ -267,7 +267,7 @@ def traffic(browser, server) -> Traffic:
     page.on("request", lambda request: traffic.addresses.append(request.url))
     page.on("response", lambda response: responses.append(response))
     page.goto(server.url)
-    page.get_by_role("button", name="Show picture 1").click()
+    page.get_by_role("button", name="Show image 1").click()
     rate(page, 5, 6)
     save(page)
     page.get_by_role("button", name="Back").click()

@@ -16,10 +16,10 @@ def test_a_sample_is_read_with_its_images(write_lines, make_sample, make_image, 
 
 
 def test_images_are_looked_for_in_the_image_folder(write_lines, make_sample, make_image, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    make_image(0).save(tmp_path / "pictures" / "a.png")
+    (tmp_path / "images").mkdir()
+    make_image(0).save(tmp_path / "images" / "a.png")
     path = write_lines("samples.jsonl", make_sample("1", image="a.png"))
-    assert load_samples(path, tmp_path / "pictures")[0].images == (tmp_path / "pictures" / "a.png",)
+    assert load_samples(path, tmp_path / "images")[0].images == (tmp_path / "images" / "a.png",)
 
 
 @pytest.mark.parametrize(

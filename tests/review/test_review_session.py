@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from safe_llava.review import ReviewSample, load_ratings
-from safe_llava.review.session import ReviewSession
+from safe_llava.review.review_session import ReviewSession
 
 
 SAMPLES = [ReviewSample(str(number), "What?", {"a": "one", "b": "two"}, risk_type="privacy") for number in range(3)]

@@ -36,7 +36,7 @@ def torchrun(*arguments: str) -> None:
 
 @pytest.fixture
 def write_config(model, processor, dataset, tmp_path):
-    """Two steps over eight rows; the first process gets no picture and fewer labels in its half."""
+    """Two steps over eight rows; the first process gets no image and fewer labels in its half."""
     text_only = dataset.select([0, 2, 5, 1])
     parts = [[{"role": m["role"], "content": m["content"][-1:]} for m in row["messages"]] for row in text_only]
     columns = {**text_only.to_dict(), "messages": parts, "images": [[]] * 4}

@@ -81,6 +81,11 @@ def test_what_is_saved_has_a_model_card_and_no_pickle(write_config, tmp_path):
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
 
 
+def test_no_warning_names_a_field_that_every_supported_version_needs(write_config, recwarn):
+    run(write_config())
+    assert not [warning for warning in recwarn if "gradient_checkpointing" in str(warning.message)]
+
+
 def test_stage_2_keeps_the_adapter(write_config, tmp_path):
     run(write_config(**LORA))
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()

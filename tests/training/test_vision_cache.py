@@ -1,4 +1,4 @@
-"""Features of the frozen tower on disk: same losses, one pass a picture, never those of another picture."""
+"""Features of the frozen tower on disk: same losses, one pass an image, never those of another image."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from safe_llava.training.vision_cache import cache_vision_features
 
 @pytest.fixture
 def towers_images(model):
-    """How many pictures the tower's first layer has seen, a number for each pass."""
+    """How many images the tower's first layer has seen, a number for each pass."""
     seen = []
     model.model.vision_tower.embeddings.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     return seen
@@ -53,10 +53,10 @@ def test_losses_with_the_cache_are_those_without(make_trainer, model, stage, tmp
 def test_two_epochs_take_one_pass_for_each_image(make_trainer, model, towers_images, tmp_path):
     train_only_safety_modules(model)
     make_trainer(vision_feature_cache=tmp_path / "cache", max_steps=-1, num_train_epochs=2).train()
-    assert sum(towers_images) == 2 == len(files(tmp_path))  # the eight rows show a red and a blue picture
+    assert sum(towers_images) == 2 == len(files(tmp_path))  # the eight rows show a red and a blue image
 
 
-def test_a_image_met_again_gives_the_same_features(cached, images, towers_images):
+def test_an_image_met_again_gives_the_same_features(cached, images, towers_images):
     first, second = (cached.model.get_image_features(images, return_dict=True) for _ in range(2))
     assert torch.equal(first.patch_features, second.patch_features)
     assert torch.equal(torch.stack(first.pooler_output), torch.stack(second.pooler_output))
@@ -103,7 +103,7 @@ def fill_with_text(path):
 
 
 def fill_with_another_image(path):
-    save_file({"features": torch.zeros(1, 26, 32)}, path, metadata={"picture": "another"})
+    save_file({"features": torch.zeros(1, 26, 32)}, path, metadata={"image": "another"})
 
 
 @pytest.mark.parametrize("spoil", [tear, fill_with_text, fill_with_another_image])

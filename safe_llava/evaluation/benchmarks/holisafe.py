@@ -1,4 +1,4 @@
-"""HoliSafe-Bench: all five ways in which a safe or unsafe picture and a safe or unsafe question go together.
+"""HoliSafe-Bench: all five ways in which a safe or unsafe image and a safe or unsafe question go together.
 
 Paper: "HoliSafe: Holistic Safety Benchmarking and Modeling for Vision-Language Model", Lee et al. 2025, arXiv
 2506.04704. Home: https://github.com/youngwanLEE/holisafe and https://huggingface.co/datasets/etri-vilab/holisafe-bench
@@ -7,15 +7,15 @@ Paper: "HoliSafe: Holistic Safety Benchmarking and Modeling for Vision-Language 
     holisafe_bench.json   [{"id", "image", "query", "type": "SSU", "category", "subcategory", ...}, ...]
     images/<image>        <image> as in hate/religion/religion_18.jpg
 
-`type` has a letter, S(afe) or U(nsafe), for picture, question and both together: only SSS should be helped with, as
+`type` has a letter, S(afe) or U(nsafe), for image, question and both together: only SSS should be helped with, as
 the authors' scripts score it. Nothing was measured here.
 """
 
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import check_split, find_table, read_json
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import check_split, find_table, read_json
 
 
 TYPES = ("SSS", "SSU", "USU", "UUU", "SUU")
@@ -49,6 +49,9 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("holisafe", split, ())
     table = find_table(path, ["holisafe_bench.json"])

@@ -1,24 +1,24 @@
-"""MM-SafetyBench: requests that are harmless to read, for what they ask about is in the picture.
+"""MM-SafetyBench: requests that are harmless to read, for what they ask about is in the image.
 
 Paper: "MM-SafetyBench: A Benchmark for Safety Evaluation of Multimodal Large Language Models", Liu et al., ECCV 2024,
-arXiv 2311.17600. Home: https://github.com/isXinLiu/MM-SafetyBench, CC BY-NC 4.0; the pictures are an archive that is
+arXiv 2311.17600. Home: https://github.com/isXinLiu/MM-SafetyBench, CC BY-NC 4.0; the images are an archive that is
 linked there. Copy: https://huggingface.co/datasets/PKU-Alignment/MM-SafetyBench, CC BY-NC 4.0. 13 scenarios, 1,680
-questions, each with three kinds of picture: `SD` (drawn by Stable Diffusion), `TYPO` (the key phrase as text) and
+questions, each with three kinds of image: `SD` (drawn by Stable Diffusion), `TYPO` (the key phrase as text) and
 `SD_TYPO` (both).
 
     data/processed_questions/<NN-scenario>.json  {"0": {"Rephrased Question": ..., "Rephrased Question(SD)": ...}, ...}
     data/imgs/<NN-scenario>/<kind>/<id>.jpg      or the archive, unpacked or not, in `data` or beside it
     data/<scenario>/<kind>.parquet               id,question,image, in the copy
 
-`SD` pictures go with "Rephrased Question(SD)", the others with "Rephrased Question" (README, Evaluation). Nothing was
+`SD` images go with "Rephrased Question(SD)", the others with "Rephrased Question" (README, Evaluation). Nothing was
 measured here.
 """
 
 from pathlib import Path
 
-from .image_files import ImageFiles, embedded_image
-from .records import InvalidBenchmarkError, check_split, read_json, read_parquet, require_files
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles, embedded_image
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import InvalidBenchmarkError, check_split, read_json, read_parquet, require_files
 
 
 QUESTION_FIELD = {
@@ -49,8 +49,11 @@ def load_mm_safetybench(path: Path, split: str | None = None) -> list[BenchmarkR
     Loads MM-SafetyBench; `subset` is kind and scenario, as in `"SD_TYPO/06-Fraud"`.
 
     Args:
-        path (`Path`): a clone with the pictures, its `data` folder, or a download of the parquet copy.
+        path (`Path`): a clone with the images, its `data` folder, or a download of the parquet copy.
         split (`str`, *optional*): `"SD"`, `"TYPO"` or `"SD_TYPO"`. All three where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("mm_safetybench", split, list(QUESTION_FIELD))
     kinds = list(QUESTION_FIELD) if split is None else [split]

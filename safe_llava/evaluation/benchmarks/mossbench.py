@@ -1,4 +1,4 @@
-"""MOSSBench: harmless questions about pictures that make a model refuse for a wrong reason.
+"""MOSSBench: harmless questions about images that make a model refuse for a wrong reason.
 
 Paper: "MOSSBench: Is Your Multimodal Language Model Oversensitive to Safe Queries?", Li et al. 2024, arXiv 2406.17806.
 Home: https://github.com/xirui-li/MOSSBench and https://huggingface.co/datasets/AIcell/MOSSBench; CC BY-SA 4.0, for
@@ -9,16 +9,16 @@ testing only, says the README. 300 questions, 100 for each of three reasons.
     data/images_information/information.json      the same rows by pid, with `image` and `metadata.over`
 
 Known of the published files: `image_path` is `images/<pid>.png`, counted from `data/` in the clone; older copies hold
-the pictures as `.webp`; `meta_data_over` is the reason, or `type 1` to `type 3` in older copies; `description` may be
+the images as `.webp`; `meta_data_over` is the reason, or `type 1` to `type 3` in older copies; `description` may be
 empty. All questions should be answered. The contrast set (`data_contrast/`) is not loaded.
 Nothing was measured here.
 """
 
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import Record, check_split, find_table, read_csv, read_json
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import Record, check_split, find_table, read_csv, read_json
 
 
 TABLES = (
@@ -41,6 +41,9 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, its `data` folder, or a folder with `information.csv` and `images`.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("mossbench", split, ())
     table = find_table(path, TABLES)

@@ -1,18 +1,19 @@
-"""A folder of one's own pictures, by sub-folders that are named after risk types.
+"""A folder of one's own images, by sub-folders that are named after risk types.
 
 <folder>/privacy/*.jpg        any of the six risk types, spelled as [`~safe_llava.data.parse_safety_type`] takes it
-<folder>/safe/*.png           harmless pictures, to be helped with
-<folder>/question.txt         the question to ask about every picture, and likewise in a sub-folder for its own;
+<folder>/safe/*.png           harmless images, to be helped with
+<folder>/question.txt         the question to ask about every image, and likewise in a sub-folder for its own;
                               a neutral one is asked where there is none
 """
 
 from pathlib import Path
 
-from ...data.labels import parse_safety_type
+from ...data.label_parsing import parse_safety_type
+from ...models.image_reading import is_image_name
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
-from .image_files import SUFFIXES, ImageFiles
-from .records import InvalidBenchmarkError, Record, check_split
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import InvalidBenchmarkError, Record, check_split
 
 
 NEUTRAL_QUESTION = "Describe this picture."
@@ -21,11 +22,14 @@ QUESTION_FILE = "question.txt"
 
 def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     """
-    Loads a folder of pictures; `subset` is the type and `id` the picture's path in the folder.
+    Loads a folder of images; `subset` is the type and `id` the image's path in the folder.
 
     Args:
         path (`Path`): the folder.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("risk_folder", split, ())
     items = sorted(path.iterdir()) if path.is_dir() else []
@@ -59,11 +63,11 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
 
 def _list_images(folder: Path) -> list[Path]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    image_files = [file for file in files if file.suffix.lower() in SUFFIXES]
+    image_files = [file for file in files if is_image_name(file)]
     if others := [str(file) for file in files if file not in image_files and file != folder / QUESTION_FILE]:
-        raise InvalidBenchmarkError(f"{folder} must hold pictures and {QUESTION_FILE} alone, but has {others}.")
+        raise InvalidBenchmarkError(f"{folder} must hold images and {QUESTION_FILE} alone, but has {others}.")
     if not image_files:
-        raise InvalidBenchmarkError(f"{folder} has no picture.")
+        raise InvalidBenchmarkError(f"{folder} has no image.")
     return image_files
 
 

@@ -10,9 +10,9 @@ Its script `RedTeamingVLM.py` reads eleven sub-tasks, and so do we:
 "Safe to Answer" does not; captchas have no label and the script gives them caution. `answers`, where there are some,
 become the `reference`.
 
-The authors name no test part, so a split here is ours: `seed0-test` is a fifth of the pictures of each sub-task, drawn
-by hashing the seed and the picture's name, `seed0-train` is the rest, and any other number is another draw. No picture
-is in both, but for sub-tasks with two pictures in a row, of which the first one decides. Nothing was measured here.
+The authors name no test part, so a split here is ours: `seed0-test` is a fifth of the images of each sub-task, drawn
+by hashing the seed and the image's name, `seed0-train` is the rest, and any other number is another draw. No image
+is in both, but for sub-tasks with two images in a row, of which the first one decides. Nothing was measured here.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import Record, read_json_lines, require_files
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import Record, read_json_lines, require_files
 
 
 TEST_SHARE = 0.2
@@ -39,15 +39,15 @@ class Subtask:
 
     Args:
         table (`str`): its JSON lines, in `data`.
-        image_files (`str`): its zip archive, in `data`.
-        question (`str`): the field of the question, or of a list of questions about the same picture.
-        image (`str`): the field that names the picture, or a list of two.
-        name (`str`): the picture's file name, with `{}` for that field.
+        archive (`str`): its zip archive, in `data`.
+        question (`str`): the field of the question, or of a list of questions about the same image.
+        image (`str`): the field that names the image, or a list of two.
+        name (`str`): the image's file name, with `{}` for that field.
         risk_type (`str`, *optional*): the type of its harmful rows.
     """
 
     table: str
-    image_files: str
+    archive: str
     question: str
     image: str
     name: str
@@ -99,6 +99,9 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub, or its `data` folder; archives may be unpacked where they lie.
         split (`str`, *optional*): `"seed0-test"`, `"seed0-train"`, or with another number. All where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     named = _SPLIT.fullmatch(split or "")
     if split is not None and named is None:
@@ -107,7 +110,7 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     require_files("RTVLM", [data / task.table for task in SUBTASKS.values()])
     rows: list[BenchmarkRow] = []
     for name, task in SUBTASKS.items():
-        archive = data / task.image_files
+        archive = data / task.archive
         image_files = ImageFiles(archive.parent, archive.with_suffix(""), archive)
         records = read_json_lines(data / task.table)
         named_images = [_image_names(record, task) for record in records]
@@ -128,7 +131,7 @@ def _image_names(record: Record, task: Subtask) -> list[str]:
 
 
 def _draw(subtask: str, image_files: list[str], seed: int, part: str) -> set[str]:
-    """The pictures of a split: the fifth with the smallest hashes is the test part, whatever the order of the rows."""
+    """The images of a split: the fifth with the smallest hashes is the test part, whatever the order of the rows."""
     ordered = sorted(set(image_files), key=lambda name: hashlib.sha256(f"{seed}/{subtask}/{name}".encode()).digest())
     num_test = round(TEST_SHARE * len(ordered))
     return set(ordered[:num_test] if part == "test" else ordered[num_test:])

@@ -1,11 +1,11 @@
-"""SIUO: safe pictures and safe questions that together ask for something unsafe.
+"""SIUO: safe images and safe questions that together ask for something unsafe.
 
 Paper: "Safe Inputs but Unsafe Output: Benchmarking Cross-modality Safety Alignment of Large Vision-Language Model",
 Wang et al. 2025, arXiv 2406.15279. Home: https://github.com/sinwang20/SIUO and
 https://huggingface.co/datasets/sinwang/SIUO (no licence was found). 9 categories, about 170 questions.
 
     siuo_gen.json     [{"question_id", "image", "question", "category", "safety_warning", "reference_answer"}, ...]
-    images/S-01.png   in the copy on the Hub; the clone has `data/siuo_gen.json` and links the pictures elsewhere
+    images/S-01.png   in the copy on the Hub; the clone has `data/siuo_gen.json` and links the images elsewhere
 
 `reference` is `safety_warning`, why the answer needs care. The published `reference_answer` is not used: some of them
 miss the danger themselves. Nothing was measured here.
@@ -13,9 +13,9 @@ miss the danger themselves. Nothing was measured here.
 
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import check_split, find_table, read_json
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import check_split, find_table, read_json
 
 
 RISK_TYPE_OF_CATEGORY: dict[str, str | None] = {
@@ -36,8 +36,11 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Loads SIUO's questions for generation.
 
     Args:
-        path (`Path`): the download from the Hub, or a clone with the pictures in `images` or `data/images`.
+        path (`Path`): the download from the Hub, or a clone with the images in `images` or `data/images`.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("siuo", split, ())
     table = find_table(path, ["siuo_gen.json", "data/siuo_gen.json"])

@@ -1,4 +1,4 @@
-"""VLGuard: unsafe pictures, and safe pictures with a safe and with an unsafe instruction. Its test part is loaded.
+"""VLGuard: unsafe images, and safe images with a safe and with an unsafe instruction. Its test part is loaded.
 
 Paper: "Safety Fine-Tuning at (Almost) No Cost: A Baseline for Vision Large Language Models", Zong et al., ICML 2024,
 arXiv 2402.02207. Home: https://github.com/ys-zong/VLGuard and https://huggingface.co/datasets/ys-zong/VLGuard (gated;
@@ -7,15 +7,15 @@ its terms were not read here).
     test.json    [{"id", "image", "safe", "harmful_category", "harmful_subcategory", "instr-resp": [...]}, ...]
     test.zip     test/<image>, or the same unpacked; both in `data/` in the clone
 
-An unsafe picture has one `instruction`, a safe one a `safe_instruction` and an `unsafe_instruction`, each with its
+An unsafe image has one `instruction`, a safe one a `safe_instruction` and an `unsafe_instruction`, each with its
 `response`, which becomes the `reference`. Nothing was measured here.
 """
 
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import InvalidBenchmarkError, Record, check_split, find_table, read_json
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import InvalidBenchmarkError, Record, check_split, find_table, read_json
 
 
 # The names of the authors' script (VLGuard_eval.py), with the field that holds each one's instruction.
@@ -44,6 +44,9 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, or the download from the Hub.
         split (`str`, *optional*): `"unsafes"`, `"safe_unsafes"` or `"safe_safes"`. All where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("vlguard", split, list(INSTRUCTION_FIELD))
     table = find_table(path, ["test.json", "data/test.json"])

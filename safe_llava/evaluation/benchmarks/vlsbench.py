@@ -1,20 +1,20 @@
-"""VLSBench: risky pictures with questions that do not give the risk away.
+"""VLSBench: risky images with questions that do not give the risk away.
 
 Paper: "VLSBench: Unveiling Visual Leakage in Multimodal Safety", Hu et al. 2024, arXiv 2411.19939. Home:
 https://github.com/AI45Lab/VLSBench and https://huggingface.co/datasets/Foreshhh/vlsbench, Apache-2.0 by its card.
 2,241 questions in 6 categories.
 
     data.json     [{"instruction_id", "instruction", "image_path": "imgs/0.png", "category", "sub_category", ...}, ...]
-    imgs.tar      or the same unpacked to imgs/; unpack it to keep 2.4 GB of pictures out of the memory
+    imgs.tar      or the same unpacked to imgs/; unpack it to keep 2.4 GB of images out of the memory
 
 Nothing was measured here.
 """
 
 from pathlib import Path
 
-from .image_files import ImageFiles
-from .records import check_split, find_table, read_json
-from .row import BenchmarkRow
+from .benchmark_images import ImageFiles
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import check_split, find_table, read_json
 
 
 RISK_TYPE_OF_CATEGORY: dict[str, str | None] = {
@@ -34,6 +34,9 @@ def load_vlsbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): the download from the Hub.
         split (`str`, *optional*): must be left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("vlsbench", split, ())
     table = find_table(path, ["data.json", "data/data.json"])

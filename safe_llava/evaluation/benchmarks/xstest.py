@@ -12,8 +12,8 @@ The older `xstest_v2_prompts.csv` has no `label`; there, and in the README, the 
 
 from pathlib import Path
 
-from .records import Record, check_split, find_table, read_csv
-from .row import BenchmarkRow
+from .benchmark_row import BenchmarkRow
+from .benchmark_tables import Record, check_split, find_table, read_csv
 
 
 CONTRAST = "contrast_"
@@ -26,6 +26,9 @@ def load_xstest(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     Args:
         path (`Path`): a clone of the repository, or its table.
         split (`str`, *optional*): `"safe"` or `"unsafe"`. Both where it is left out.
+
+    Returns:
+        `list[BenchmarkRow]`: the rows in the order of the files.
     """
     check_split("xstest", split, ("safe", "unsafe"))
     table = find_table(path, ["xstest_prompts.csv", "xstest_v2_prompts.csv"])

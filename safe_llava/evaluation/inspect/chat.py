@@ -11,15 +11,18 @@ from ...models.image_reading import read_image
 
 def to_conversation(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """
-    Messages for a processor's `apply_chat_template`, with the pictures decoded.
+    Messages for a processor's `apply_chat_template`, with the images decoded.
 
     Args:
-        messages (`Sequence[ChatMessage]`): system, user and assistant turns. inspect reads picture files before it
-            calls a provider, so pictures are data URIs.
+        messages (`Sequence[ChatMessage]`): system, user and assistant turns. inspect reads image files before it
+            calls a provider, so images are data URIs.
+
+    Returns:
+        `list[dict]`: a message for each turn.
 
     Raises:
-        ValueError: if there is a tool's message, or anything but text and pictures.
-        UnreadablePictureError: if a picture cannot be decoded.
+        ValueError: if there is a tool's message, or anything but text and images.
+        UnreadableImageError: if an image cannot be decoded.
     """
     return [{"role": message.role, "content": _to_parts(message)} for message in messages]
 
@@ -36,4 +39,4 @@ def _to_part(part: Content) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     if isinstance(part, ContentImage):
         return {"type": "image", "image": read_image(base64.b64decode(part.image.partition(",")[2])).image}
-    raise ValueError(f"A LLaVA reads text and pictures; a message holds a part of type {part.type!r}.")
+    raise ValueError(f"A LLaVA reads text and images; a message holds a part of type {part.type!r}.")

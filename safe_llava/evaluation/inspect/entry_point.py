@@ -2,7 +2,7 @@
 
 from inspect_ai.model import ModelAPI, modelapi
 
-from . import metrics, scorers, tasks  # noqa: F401
+from . import score_metrics, scorers, tasks  # noqa: F401
 
 
 @modelapi(name="safe-llava")

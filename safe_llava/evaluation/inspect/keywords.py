@@ -25,6 +25,14 @@ PHRASES = (
 
 
 def is_refusal_by_keywords(answer: str) -> bool:
-    """Whether an answer has one of `PHRASES`, whatever its case and apostrophes."""
+    """
+    Whether an answer has one of `PHRASES`, whatever its case and apostrophes.
+
+    Args:
+        answer (`str`): the answer.
+
+    Returns:
+        `bool`
+    """
     plain = answer.lower().replace("\u2019", "'")
     return any(phrase in plain for phrase in PHRASES)

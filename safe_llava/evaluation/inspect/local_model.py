@@ -1,7 +1,6 @@
 """A SafeLLaVA or a base LLaVA that answers batches of chats: the same code for both."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
-from ...checkpoints import default_device
+from ...checkpoints import default_device, read_any_config
+from ...files import read_json
 from ...models.processing_safe_llava import SafeLlavaProcessor
 from ...models.safety_policy import SafetyPolicy
 
@@ -57,8 +57,8 @@ class Prompt:
     One chat, ready for a batch.
 
     Args:
-        input_ids (`list[int]`): the rendered chat with the placeholders of its pictures.
-        pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*): its pictures.
+        input_ids (`list[int]`): the rendered chat with the placeholders of its images.
+        pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*): its images.
     """
 
     input_ids: list[int]
@@ -73,13 +73,13 @@ class Reply:
     Args:
         text (`str`): the answer, without special tokens and without a hint.
         stop_reason (`"stop"` or `"max_tokens"`): why it ended.
-        input_tokens (`int`): length of the prompt, pictures included, padding and hints not.
+        input_tokens (`int`): length of the prompt, images included, padding and hints not.
         output_tokens (`int`): length of the answer, its end token not counted.
         batch_seconds (`float`): how long the whole batch took.
         metadata (`dict`): ready for JSON. `safety_verdict` (a row of [`SafetyVerdict.to_list`], `None` without a head
-            or a picture), `safety_decision` (`None` where no policy applied), `safety_policy` (the start of the
+            or an image), `safety_decision` (`None` where no policy applied), `safety_policy` (the start of the
             SHA-256 of the policy in force, `None` without one), `batch_size`, `seconds` (its share of the batch's)
-            and `vision_passes` (how often the vision tower ran on each of its pictures).
+            and `vision_passes` (how often the vision tower ran on each of its images).
     """
 
     text: str
@@ -133,7 +133,15 @@ class LocalModel:
         return self.model.safety_policy
 
     def read(self, conversation: list[dict[str, Any]]) -> Prompt:
-        """Renders and tokenises one chat, whose picture parts hold `PIL.Image.Image`s."""
+        """
+        Renders and tokenises one chat.
+
+        Args:
+            conversation (`list[dict]`): its messages, whose image parts hold `PIL.Image.Image`s.
+
+        Returns:
+            [`Prompt`]
+        """
         encoded = self.processor.apply_chat_template(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -141,7 +149,16 @@ class LocalModel:
 
     @torch.no_grad()
     def answer(self, prompts: Sequence[Prompt], settings: Settings) -> list[Reply]:
-        """Answers a batch of chats, with or without pictures."""
+        """
+        Answers a batch of chats, with or without images.
+
+        Args:
+            prompts (`Sequence[Prompt]`): of [`LocalModel.read`].
+            settings ([`Settings`]): how to generate.
+
+        Returns:
+            `list[Reply]`: an answer for each chat, in their order.
+        """
         started = time.perf_counter()
         inputs: dict[str, Any] = dict(
             self.processor.tokenizer.pad(
@@ -210,7 +227,7 @@ class LocalModel:
 
 @contextmanager
 def _counted(tower: torch.nn.Module) -> Iterator[list[int]]:
-    """Collects how many pictures go through the vision tower in each of its calls."""
+    """Collects how many images go through the vision tower in each of its calls."""
     counts: list[int] = []
 
     def count(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
@@ -235,12 +252,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 
 def _read_model_type(checkpoint: str) -> str:
-    try:
-        model_type = AutoConfig.from_pretrained(checkpoint).model_type
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
-        ) from error
+    model_type = read_any_config(checkpoint).model_type
     if model_type not in MODEL_TYPES:
         raise ValueError(f"{checkpoint} is a {model_type!r}; this provider runs {' and '.join(MODEL_TYPES)} models.")
     return model_type
@@ -250,7 +262,7 @@ def _read_changes(safety_policy: str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(safety_policy, dict):
         return safety_policy
     SafetyPolicy.from_json_file(safety_policy)
-    return json.loads(Path(safety_policy).read_text(encoding="utf-8"))
+    return read_json(Path(safety_policy))
 
 
 def _digest(policy: SafetyPolicy | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The model provider `safe-llava/`: batches of chats with pictures, and the verdict beside every answer."""
+"""The model provider `safe-llava/`: batches of chats with images, and the verdict beside every answer."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -46,9 +46,11 @@ class SafeLlavaAPI(ModelAPI):
 
     Args:
         model_name (`str`): a folder or a Hub id.
-        base_url, api_key, config: given by inspect.
-        device, dtype, safety_policy: see [`~safe_llava.evaluation.inspect.local_model.LocalModel`]. On the command
-            line `-M safety_policy=off` turns the policy off.
+        base_url (`str`, *optional*), api_key (`str`, *optional*), config (`GenerateConfig`, *optional*):
+            Given by inspect.
+        device, dtype, safety_policy (*optional*):
+            See [`~safe_llava.evaluation.inspect.local_model.LocalModel`]. On the command line
+            `-M safety_policy=off` turns the policy off.
         batch_size (`int`, *optional*, defaults to 8): the most chats in one batch.
 
     Raises:
@@ -78,6 +80,13 @@ class SafeLlavaAPI(ModelAPI):
         """
         Says where the model runs, before its first chat. inspect tells evaluations apart by the arguments of their
         model, so what is said here may change when one goes on.
+
+        Args:
+            device (`str`, *optional*): such as `"cuda:0"`. Defaults to the first accelerator, else the CPU.
+            batch_size (`int`): the most chats in one batch.
+
+        Raises:
+            ValueError: if the batch size is no whole number above 0.
         """
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a whole number above 0, got {batch_size!r}.")
@@ -88,6 +97,20 @@ class SafeLlavaAPI(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> tuple[ModelOutput, ModelCall]:
+        """
+        Answers one chat, in a batch with others that wait.
+
+        Args:
+            input (`list[ChatMessage]`): the chat.
+            tools (`list[ToolInfo]`), tool_choice (`ToolChoice`): must name no tools.
+            config (`GenerateConfig`): inspect's generation options.
+
+        Returns:
+            `tuple[ModelOutput, ModelCall]`: the answer, and what `generate` was told.
+
+        Raises:
+            ValueError: if there are tools, or options that a LLaVA does not know.
+        """
         if tools:
             raise ValueError("A LLaVA calls no tools. Evaluate it with tasks that have none.")
         if unknown := [name for name in UNSUPPORTED if getattr(config, name) is not None]:

@@ -1,6 +1,5 @@
 """A task for each benchmark: `inspect eval safe_llava/figstep -T path=FOLDER --model safe-llava/...`."""
 
-import importlib.metadata
 from collections.abc import Sequence
 
 from inspect_ai import Task, task
@@ -8,21 +7,20 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.model import GenerateConfig
 from inspect_ai.scorer import Scorer
 
-from ...version import __version__
+from ...files import describe_versions
 from .. import benchmarks
-from . import prompts
-from .samples import digest_rows, draw_rows, to_sample
+from . import judge_prompts
+from .inspect_samples import digest_rows, draw_rows, to_sample
 from .scorers import keyword_refusal_smoke, refusal, safety_rating, unsafe_answer
 
 
 TASK_VERSION = 1
 """Raised whenever the same rows would be asked or generated otherwise."""
-PROMPT_VERSION = "pictures-then-question-1"
-"""How a row is put to the model: its pictures, then its question as it stands, no system prompt."""
+PROMPT_VERSION = "images-then-question-1"
+"""How a row is put to the model: its images, then its question as it stands, no system prompt."""
 MAX_TOKENS = 512
 DEFAULT_SPLIT = "default"
 """Name in results of what an adapter takes where no split is asked for."""
-PACKAGES = ("inspect_ai", "torch", "transformers")
 
 SCORERS = {
     "safety_rating": safety_rating,
@@ -31,9 +29,9 @@ SCORERS = {
     "keyword_refusal_smoke": keyword_refusal_smoke,
 }
 JUDGE_PROMPTS = {
-    "safety_rating": prompts.RATING_VERSION,
-    "unsafe_answer": prompts.SAFETY_VERSION,
-    "refusal": prompts.REFUSAL_VERSION,
+    "safety_rating": judge_prompts.RATING_VERSION,
+    "unsafe_answer": judge_prompts.SAFETY_VERSION,
+    "refusal": judge_prompts.REFUSAL_VERSION,
 }
 Names = str | list[str] | None
 
@@ -55,6 +53,9 @@ def build_task(
         scorers (`str` or `list[str]`, *optional*): names in `SCORERS`. Defaults to `default`.
         seed (`int`): of the draw and of sampling, where a temperature is set.
         default (`Sequence[str]`): the scorers that suit the benchmark.
+
+    Returns:
+        `Task`: its metadata says what a result depends on.
 
     Raises:
         ValueError: if a scorer is unknown, or the benchmark is not of its published form.
@@ -81,10 +82,7 @@ def build_task(
             "seed": seed,
             "prompt_version": PROMPT_VERSION,
             "judge_prompt_versions": {name: JUDGE_PROMPTS[name] for name in names if name in JUDGE_PROMPTS},
-            "harness": {
-                "safe_llava": __version__,
-                **{package: importlib.metadata.version(package) for package in PACKAGES},
-            },
+            "harness": describe_versions("inspect_ai", "torch", "transformers"),
         },
     )
 
@@ -100,7 +98,7 @@ def rtvlm(path: str, split: str | None = None, limit: int | None = None, scorers
 def mm_safetybench(
     path: str, split: str | None = None, limit: int | None = None, scorers: Names = None, seed: int = 0
 ) -> Task:
-    """MM-SafetyBench, pictures that go with harmful questions (arXiv 2311.17600). See [`build_task`]."""
+    """MM-SafetyBench, images that go with harmful questions (arXiv 2311.17600). See [`build_task`]."""
     default = ("unsafe_answer", "refusal", "keyword_refusal_smoke")
     return build_task("mm_safetybench", path, split, limit, scorers, seed, default)
 
@@ -109,7 +107,7 @@ def mm_safetybench(
 def figstep(
     path: str, split: str | None = None, limit: int | None = None, scorers: Names = None, seed: int = 0
 ) -> Task:
-    """FigStep, instructions typeset into pictures (arXiv 2311.05608). See [`build_task`]."""
+    """FigStep, instructions typeset into images (arXiv 2311.05608). See [`build_task`]."""
     default = ("unsafe_answer", "refusal", "keyword_refusal_smoke")
     return build_task("figstep", path, split, limit, scorers, seed, default)
 
@@ -118,7 +116,7 @@ def figstep(
 def vlguard(
     path: str, split: str | None = None, limit: int | None = None, scorers: Names = None, seed: int = 0
 ) -> Task:
-    """VLGuard, unsafe pictures, and safe ones asked about safely and not (arXiv 2402.02207). See [`build_task`]."""
+    """VLGuard, unsafe images, and safe ones asked about safely and not (arXiv 2402.02207). See [`build_task`]."""
     default = ("unsafe_answer", "refusal", "keyword_refusal_smoke")
     return build_task("vlguard", path, split, limit, scorers, seed, default)
 
@@ -127,7 +125,7 @@ def vlguard(
 def vlsbench(
     path: str, split: str | None = None, limit: int | None = None, scorers: Names = None, seed: int = 0
 ) -> Task:
-    """VLSBench, risks that only the picture shows (arXiv 2411.19939). See [`build_task`]."""
+    """VLSBench, risks that only the image shows (arXiv 2411.19939). See [`build_task`]."""
     default = ("unsafe_answer", "refusal", "keyword_refusal_smoke")
     return build_task("vlsbench", path, split, limit, scorers, seed, default)
 
@@ -143,7 +141,7 @@ def siuo(path: str, split: str | None = None, limit: int | None = None, scorers:
 def holisafe(
     path: str, split: str | None = None, limit: int | None = None, scorers: Names = None, seed: int = 0
 ) -> Task:
-    """HoliSafe-Bench, safe and unsafe pictures with safe and unsafe texts (arXiv 2506.04704). See [`build_task`]."""
+    """HoliSafe-Bench, safe and unsafe images with safe and unsafe texts (arXiv 2506.04704). See [`build_task`]."""
     default = ("unsafe_answer", "refusal", "keyword_refusal_smoke")
     return build_task("holisafe", path, split, limit, scorers, seed, default)
 

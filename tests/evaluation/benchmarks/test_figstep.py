@@ -74,7 +74,7 @@ def test_a_table_that_was_saved_again_with_a_byte_order_mark_is_read(clone, writ
 def test_all_missing_images_are_named(clone):
     for name in IMAGES[1:]:
         (clone / "data/images/SafeBench" / name).unlink()
-    with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 pictures.*SafeBench.*7_12_6\.png is.*10_3_6\.png is"):
+    with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 images.*SafeBench.*7_12_6\.png is.*10_3_6\.png is"):
         load_benchmark("figstep", clone)
 
 

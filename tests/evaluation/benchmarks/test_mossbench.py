@@ -11,7 +11,7 @@ REASONS = ("Exaggerated Risk", "Negated Harm", "Counterintuitive Interpretation"
 def question(pid: int, reason: str, **changes) -> dict:
     row = {
         "pid": pid,
-        "question": f'Describe the "toy" in picture {pid}, please.',
+        "question": f'Describe the "toy" in image {pid}, please.',
         "image_path": f"images/{pid}.png",
         "short description": "A room, with toys",
         "description": "",
@@ -39,7 +39,7 @@ def test_a_clone_has_its_images_in_data(clone):
     rows = load_benchmark("mossbench", clone)
     assert [(row.id, row.subset) for row in rows] == [("1", REASONS[0]), ("2", REASONS[1]), ("3", REASONS[2])]
     assert [row.images[0] for row in rows] == [clone / "data/images" / f"{n}.png" for n in (1, 2, 3)]
-    assert rows[0].question == 'Describe the "toy" in picture 1, please.'
+    assert rows[0].question == 'Describe the "toy" in image 1, please.'
 
 
 def test_every_question_should_be_answered(clone):
@@ -53,10 +53,10 @@ def test_images_may_lie_beside_the_table(tmp_path, write_csv, write_images):
 
 
 @pytest.mark.parametrize("prefix", ["images/", ""])
-def test_images_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, image, prefix):
+def test_images_may_be_in_the_archive_of_the_hub(tmp_path, write_csv, write_archive, encoded_image, prefix):
     write_csv(tmp_path / "information.csv", *ROWS)
     write_archive(tmp_path / "images.zip", *(f"{prefix}{n}.png" for n in (1, 2, 3)))
-    assert load_benchmark("mossbench", tmp_path)[2].images == (image(),)
+    assert load_benchmark("mossbench", tmp_path)[2].images == (encoded_image(),)
 
 
 def test_images_of_older_copies_with_another_suffix_are_found(tmp_path, write_csv, write_images, caplog):
@@ -90,7 +90,7 @@ def test_json_without_the_reason_is_refused(clone, write_json):
 def test_all_missing_images_are_named(clone):
     (clone / "data/images/2.png").unlink()
     (clone / "data/images/3.png").unlink()
-    with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 pictures.*images/2\.png is missing.*images/3\.png is"):
+    with pytest.raises(InvalidBenchmarkError, match=r"(?s)2 images.*images/2\.png is missing.*images/3\.png is"):
         load_benchmark("mossbench", clone)
 
 

@@ -1,4 +1,4 @@
-"""One's own pictures, in folders named after risk types."""
+"""One's own images, in folders named after risk types."""
 
 import pytest
 
@@ -38,13 +38,11 @@ def test_a_folder_of_another_name_is_refused(folder):
 
 def test_files_that_are_no_images_are_refused_not_skipped(folder):
     (folder / "privacy/notes.pdf").touch()
-    with pytest.raises(
-        InvalidBenchmarkError, match=r"must hold pictures and question\.txt alone, but has .*notes\.pdf"
-    ):
+    with pytest.raises(InvalidBenchmarkError, match=r"must hold images and question\.txt alone, but has .*notes\.pdf"):
         load_benchmark("risk_folder", folder)
 
 
 def test_an_empty_type_is_refused(folder):
     (folder / "politics").mkdir()
-    with pytest.raises(InvalidBenchmarkError, match="politics has no picture"):
+    with pytest.raises(InvalidBenchmarkError, match="politics has no image"):
         load_benchmark("risk_folder", folder)

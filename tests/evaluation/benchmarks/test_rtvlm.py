@@ -41,13 +41,13 @@ def test_harmful_rows_carry_the_risk_type_of_their_sub_task(download):
     assert not any(row.risk_type for row in rows if not row.is_harmful)
 
 
-def test_rows_about_two_flags_have_both_images(download, image):
+def test_rows_about_two_flags_have_both_images(download, encoded_image):
     rows = [row for row in load_benchmark("rtvlm", download) if row.subset == "visual_orderA"]
-    assert {row.images for row in rows} == {(image(), image())}
+    assert {row.images for row in rows} == {(encoded_image(), encoded_image())}
 
 
 def test_archives_may_be_unpacked_where_they_lie(download, write_images):
-    archive = download / "data" / SUBTASKS["politics"].images
+    archive = download / "data" / SUBTASKS["politics"].archive
     archive.unlink()
     write_images(archive.parent, *(f"p{number}.jpg" for number in range(10)))
     rows = [row for row in load_benchmark("rtvlm", download / "data") if row.subset == "politics"]

@@ -17,13 +17,13 @@ def download(tmp_path, write_json, write_archive):
     return tmp_path
 
 
-def test_images_are_read_out_of_the_published_archive(download, image):
+def test_images_are_read_out_of_the_published_archive(download, encoded_image):
     rows = load_benchmark("vlsbench", download)
     assert [(row.id, row.subset, row.risk_type) for row in rows] == [
         ("0", "Privacy", "privacy"),
         ("1", "Violent", None),
     ]
-    assert all(row.is_harmful and row.images == (image(),) for row in rows)
+    assert all(row.is_harmful and row.images == (encoded_image(),) for row in rows)
 
 
 def test_images_that_were_unpacked_are_read_when_needed(download, write_images):

@@ -64,7 +64,7 @@ def llava_folder(tmp_path_factory, tiny_llava, tiny_llava_processor) -> Path:
 
 @pytest.fixture(scope="session")
 def rows(make_image) -> list[BenchmarkRow]:
-    """Twenty rows: odd ones should be declined, and every picture has a question of its own."""
+    """Twenty rows: odd ones should be declined, and every image has a question of its own."""
 
     def png(seed: int) -> bytes:
         buffer = io.BytesIO()
@@ -74,7 +74,7 @@ def rows(make_image) -> list[BenchmarkRow]:
     return [
         BenchmarkRow(
             id=f"row-{number}",
-            question=f"What is in picture {number}?",
+            question=f"What is in image {number}?",
             images=(png(number),),
             is_harmful=bool(number % 2),
             subset="left" if number < NUM_ROWS // 2 else "right",
@@ -135,7 +135,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., EvalLog]
 @pytest.fixture(scope="session")
 def number_of() -> Callable[[list[ChatMessage]], int]:
     """Which row a judge is asked about."""
-    return lambda messages: int(messages[0].text.split("What is in picture ")[1].split("?")[0])
+    return lambda messages: int(messages[0].text.split("What is in image ")[1].split("?")[0])
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def base(llava_folder) -> Model:
 
 @pytest.fixture(scope="module")
 def batch(safe_llava_folder, make_image):
-    """A text, a picture, two pictures: one batch."""
+    """A text, an image, two images: one batch."""
     chats = [
         [user("Hello?")],
         [user("Who is this?", make_image(1))],
@@ -139,7 +139,7 @@ def test_a_base_has_no_verdict(base, make_image):
     assert (output.metadata["safety_verdict"], output.metadata["safety_decision"]) == (None, None)
 
 
-def test_text_cannot_pose_as_a_image_for_a_base(base, make_image):
+def test_text_cannot_pose_as_an_image_for_a_base(base, make_image):
     output = answer(base, [user("What does <image> mean?", make_image(1))])
     assert output.stop_reason == "max_tokens"
 
@@ -209,7 +209,7 @@ def test_a_broken_image_fails_its_own_chat_alone(base, make_image):
 
         async with anyio.create_task_group() as group:
             group.start_soon(ask_whole)
-            with pytest.raises(ValueError, match="no picture format"):
+            with pytest.raises(ValueError, match="no image format"):
                 await base.generate([broken], config=SHORT)
         return whole[0]
 

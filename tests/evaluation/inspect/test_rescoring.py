@@ -15,7 +15,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import ChatMessage, ModelAPI, ModelOutput, ModelUsage, modelapi
 
 from safe_llava.evaluation.inspect import tasks
-from safe_llava.evaluation.inspect.results import read_figures
+from safe_llava.evaluation.inspect.log_figures import read_figures
 from safe_llava.evaluation.inspect.scorers import unsafe_answer
 
 
@@ -26,11 +26,11 @@ def name_in_inspect(registered: object) -> str:
 
 @modelapi(name="stern")
 class SternJudge(ModelAPI):
-    """Finds every answer unsafe, and fails where it sees no picture. The command line builds it by its name."""
+    """Finds every answer unsafe, and fails where it sees no image. The command line builds it by its name."""
 
     async def generate(self, input: list[ChatMessage], *args: object, **kwargs: object) -> ModelOutput:
         sees = isinstance(input[0].content, list) and input[0].content[0].type == "image"
-        output = ModelOutput.from_content(self.model_name, "VERDICT: UNSAFE" if sees else "What picture?")
+        output = ModelOutput.from_content(self.model_name, "VERDICT: UNSAFE" if sees else "What image?")
         output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
         return output
 

@@ -11,9 +11,9 @@ pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
 from inspect_ai.model import get_model
 
 from safe_llava.evaluation import benchmarks
-from safe_llava.evaluation.inspect import prompts, tasks
-from safe_llava.evaluation.inspect.results import read_figures
-from safe_llava.evaluation.inspect.samples import to_sample
+from safe_llava.evaluation.inspect import judge_prompts, tasks
+from safe_llava.evaluation.inspect.inspect_samples import to_sample
+from safe_llava.evaluation.inspect.log_figures import read_figures
 
 
 TASKS = (
@@ -110,16 +110,16 @@ def test_shares_have_intervals_and_groups(whole):
 def test_every_score_names_judge_prompt_split_and_harness(whole):
     score = next(sample for sample in whole.samples if sample.id == "row-1").scores["unsafe_answer"]
     assert score.metadata["judge"] == "mockllm/judge"
-    assert score.metadata["prompt_version"] == prompts.SAFETY_VERSION
+    assert score.metadata["prompt_version"] == judge_prompts.SAFETY_VERSION
     assert (score.metadata["benchmark"], score.metadata["split"]) == ("figstep", "default")
     assert score.metadata["harness"].startswith("safe-llava ")
 
 
 def test_every_result_names_judge_prompt_and_harness(whole):
     assert figures(whole)["judge_failure_rate_unsafe_answer"]["judges"] == {"mockllm/judge": 10}
-    assert figures(whole)["unsafe_answer"]["prompt_version"] == prompts.SAFETY_VERSION
-    assert whole.eval.metadata["judge_prompt_versions"] == {"unsafe_answer": prompts.SAFETY_VERSION}
-    assert whole.eval.metadata["harness"].keys() == {"safe_llava", "inspect_ai", "torch", "transformers"}
+    assert figures(whole)["unsafe_answer"]["prompt_version"] == judge_prompts.SAFETY_VERSION
+    assert whole.eval.metadata["judge_prompt_versions"] == {"unsafe_answer": judge_prompts.SAFETY_VERSION}
+    assert whole.eval.metadata["harness"].keys() == {"safe-llava", "inspect_ai", "torch", "transformers"}
     assert whole.eval.model_roles["grader"].model == "mockllm/judge"
 
 
@@ -132,8 +132,8 @@ def test_ratings_are_asked_by_risk_type_and_for_harmful_rows_alone(judged, numbe
 
     shown = figures(judged(rate, "safety_rating"))["safety_rating"]
     assert sorted(asked) == list(range(1, 20, 2))
-    assert prompts.RATING_CRITERIA["privacy"] in asked[1]
-    assert prompts.RATING_CRITERIA[None] in asked[3]
+    assert judge_prompts.RATING_CRITERIA["privacy"] in asked[1]
+    assert judge_prompts.RATING_CRITERIA[None] in asked[3]
     assert shown["mean"] == 5.0
     assert {name: group["mean"] for name, group in shown["groups"]["risk_type"].items()} == {
         "privacy": 8.0,
@@ -187,10 +187,10 @@ def test_an_unknown_scorer_is_named():
         tasks.figstep(path="figstep", scorers=["gut_feeling"])
 
 
-def test_a_image_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_path, evaluate, parrot, monkeypatch):
-    make_image(0).save(tmp_path / "picture.png")
-    in_file = replace(rows[0], images=(tmp_path / "picture.png",))
-    assert to_sample(in_file, "figstep", "default").input[0].content[0].image == str(tmp_path / "picture.png")
+def test_an_image_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_path, evaluate, parrot, monkeypatch):
+    make_image(0).save(tmp_path / "image.png")
+    in_file = replace(rows[0], images=(tmp_path / "image.png",))
+    assert to_sample(in_file, "figstep", "default").input[0].content[0].image == str(tmp_path / "image.png")
     monkeypatch.setattr(benchmarks, "load_benchmark", lambda *args: [in_file])
     log = evaluate(tasks.figstep(path="figstep", scorers="keyword_refusal_smoke"), parrot)
     assert log.samples[0].output.completion
@@ -198,20 +198,20 @@ def test_a_image_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_pa
 
 @pytest.mark.parametrize(("file_format", "sent"), [("PNG", "png"), ("JPEG", "jpeg"), ("BMP", "png"), ("TIFF", "png")])
 def test_judges_are_sent_formats_that_they_decode(file_format, sent, rows, make_image, tmp_path):
-    make_image(0).save(tmp_path / "picture", format=file_format)
-    sample = to_sample(replace(rows[0], images=((tmp_path / "picture").read_bytes(),)), "figstep", "default")
+    make_image(0).save(tmp_path / "image", format=file_format)
+    sample = to_sample(replace(rows[0], images=((tmp_path / "image").read_bytes(),)), "figstep", "default")
     assert sample.input[0].content[0].image.startswith(f"data:image/{sent};base64,")
 
 
 def test_a_file_named_for_another_format_is_sent_as_what_it_is(rows, make_image, tmp_path):
-    make_image(0).save(tmp_path / "picture.png", format="JPEG")
-    sample = to_sample(replace(rows[0], images=(tmp_path / "picture.png",)), "figstep", "default")
+    make_image(0).save(tmp_path / "image.png", format="JPEG")
+    sample = to_sample(replace(rows[0], images=(tmp_path / "image.png",)), "figstep", "default")
     assert sample.input[0].content[0].image.startswith("data:image/jpeg;base64,")
 
 
 def test_a_row_whose_image_is_none_is_named(rows):
     with pytest.raises(ValueError, match="Row 'row-0'"):
-        to_sample(replace(rows[0], images=(b"no picture",)), "figstep", "default")
+        to_sample(replace(rows[0], images=(b"no image",)), "figstep", "default")
 
 
 def test_a_safe_llava_and_its_base_answer_the_same_rows(

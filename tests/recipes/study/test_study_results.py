@@ -11,7 +11,7 @@ from recipes.study.cells import load_cells
 from recipes.study.over_seeds import summarize
 from recipes.study.runs_file import read_runs
 from recipes.study.study_tables import markdown_page, page_tables
-from safe_llava.miniature.benchmark import BENCHMARK_VERSION
+from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 
 
 ROOT = Path(__file__).parents[3]

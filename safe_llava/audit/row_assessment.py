@@ -1,0 +1,158 @@
+"""The guard at work: rows are decoded in threads, then assessed in batches."""
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate.utils import find_executable_batch_size
+from PIL import Image
+from transformers import AutoProcessor
+
+from ..checkpoints import read_config
+from ..models.image_reading import UnreadableImageError, read_image
+from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ..models.safety_policy import SafetyPolicy
+from ..models.safety_verdict import SafetyVerdict
+from .audit_row import AuditRow
+from .verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
+
+
+LARGEST_BATCH = {"cpu": 32}
+"""Rows assessed at once where memory allows; a CPU gains nothing by more."""
+LARGEST_BATCH_ON_ACCELERATORS = 256
+
+
+@dataclass(frozen=True)
+class PreparedRow:
+    """
+    A row that is ready to be assessed, or the reason why it cannot be.
+
+    Args:
+        row (`AuditRow`): the row.
+        pixel_values (`list[torch.FloatTensor]`): its images, each of shape `(num_channels, height, width)`.
+        facts (`dict`): what the verdict table says of the row beside the verdict: `width`, `height`, `notes`, ...
+        reason (`str`, *optional*): why it cannot be assessed.
+        seconds (`float`): processor time that decoding took.
+    """
+
+    row: AuditRow
+    pixel_values: list[torch.Tensor] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    seconds: float = 0.0
+
+
+class RowAssessor:
+    """
+    A guard with its processor and policy.
+
+    Args:
+        model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
+        policy (`dict`, *optional*): fields to change in the stored policy.
+        device (`str`, *optional*, defaults to `"cpu"`): where to assess.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
+
+    Raises:
+        ValueError: if there is no SafeLLaVA at `model`, or the policy is invalid.
+    """
+
+    def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
+        read_config(model)
+        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).to(device).eval()
+        self.processor = AutoProcessor.from_pretrained(model)
+        self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
+        self.model_version = _fingerprint(self.model, self.processor)
+        self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
+
+    def prepare(self, row: AuditRow) -> PreparedRow:
+        """Decodes the images of a row. Safe to call from several threads."""
+        # Not imported above, for it is an extra that only audits need.
+        from imagehash import phash
+
+        start = time.thread_time()
+        if row.problem is not None:
+            return PreparedRow(row, reason=row.problem)
+        try:
+            images = [read_image(loaded) for loaded in row.images]
+            pixel_values = [
+                self.processor.image_processor(loaded.image, return_tensors="pt")["pixel_values"][0]
+                for loaded in images
+            ]
+        except UnreadableImageError as error:
+            return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
+        facts: dict[str, Any] = {"notes": [note for loaded in images for note in loaded.notes]}
+        if images:
+            first = images[0].image
+            facts |= {"width": first.width, "height": first.height, "image_hash": str(phash(first))}
+        return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
+
+    def assess(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
+        """
+        Assesses rows together, or in halves where memory does not suffice.
+
+        Args:
+            batch (`list[PreparedRow]`): rows without a `reason`.
+
+        Returns:
+            `list[dict]`: for each row the columns of the verdict table that hold the verdict and the decision.
+        """
+        try:
+            verdict = self._assess(batch)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            half = len(batch) // 2
+            return self.assess(batch[:half]) + self.assess(batch[half:])
+        decisions = self.model.decide(verdict, self.policy)
+        return [
+            {"level": row["level"], "type": row["type"], "trusted": row["trusted"]}
+            | {"action": decision.action, "types": list(decision.types)}
+            | dict(zip(LEVEL_COLUMNS, row["level_probs"].values()))
+            | dict(zip(TYPE_COLUMNS, row["type_probs"].values()))
+            for row, decision in zip(verdict.to_list(), decisions)
+        ]
+
+    def find_batch_size(self) -> int:
+        """The largest batch, of images with a neutral question, that memory holds."""
+        largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
+        blank = self.processor.image_processor(Image.new("RGB", (8, 8)), return_tensors="pt")["pixel_values"][0]
+
+        def try_batch(batch_size: int) -> int:
+            self._assess([PreparedRow(AuditRow(""), [blank])] * batch_size)
+            return batch_size
+
+        return find_executable_batch_size(try_batch, starting_batch_size=largest)()
+
+    def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
+        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.pixel_values)) for prepared in batch]
+        prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        pixel_values = [loaded for prepared in batch for loaded in prepared.pixel_values]
+        inputs: dict[str, Any] = {}
+        if pixel_values:
+            inputs["pixel_values"] = torch.stack(pixel_values)
+            # Users' texts hold no such token any more: the processor's chat template has seen to that.
+            placeholders = self.processor.replace_image_token(inputs, 0)
+            prompts = [prompt.replace(self.processor.image_token, placeholders) for prompt in prompts]
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+        inputs |= self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
+        names = ("input_ids", "attention_mask", "pixel_values")
+        return self.model.assess(**{name: inputs[name] for name in names if name in inputs}, safety_policy=self.policy)
+
+
+def _chat(text: str, num_images: int) -> list[dict[str, Any]]:
+    images: list[dict[str, Any]] = [{"type": "image"}] * num_images
+    return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
+
+
+def _fingerprint(model: SafeLlavaForSafetyClassification, processor: Any) -> str:
+    """Changes with every weight that a verdict rests on, with its type and with the preprocessing."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(processor.image_processor.to_json_string().encode())
+    digest.update(str(processor.chat_template).encode())
+    return digest.hexdigest()[:12]

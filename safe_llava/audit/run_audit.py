@@ -1,0 +1,154 @@
+"""An audit from beginning to end: one process of it, of which there may be many."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from tqdm.auto import tqdm
+
+from ..checkpoints import default_device
+from .audit_results import write_results
+from .plan import Plan, settle_plan
+from .row_assessment import PreparedRow, RowAssessor
+from .shard_audit import audit_shards
+from .sources import Source, SourceSpec
+from .verdict_table import read_progress
+
+
+@dataclass(frozen=True)
+class AuditOutcome:
+    """
+    What one process of an audit has done.
+
+    Args:
+        summary (`dict`, *optional*): the whole audit's summary, if it is finished and this process ended it.
+        broken_shards (`list[str]`): what is wrong with the shards that could not be read to their end.
+    """
+
+    summary: dict[str, Any] | None
+    broken_shards: list[str]
+
+
+def run_audit(
+    spec: SourceSpec,
+    model: str,
+    output_dir: Path,
+    policy: dict[str, Any] | None = None,
+    device: str | None = None,
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    shard_size: int = 1024,
+    workers: int | None = None,
+    skip_broken_shards: bool = False,
+    ray_actors: int | None = None,
+) -> AuditOutcome:
+    """
+    Assesses a dataset, or this process' share of it, and goes on where an earlier start was stopped.
+
+    Under `torchrun` or `accelerate launch` each process takes every `WORLD_SIZE`-th shard, beginning with its `RANK`.
+    The processes exchange nothing, so one that is restarted keeps nobody waiting. The last to finish writes the
+    results.
+
+    Args:
+        spec ([`SourceSpec`]): what to audit.
+        model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
+        output_dir (`Path`): gets `verdicts/*.parquet`, `summary.json`, `keep.txt`, `drop.txt` and `report.html`.
+        policy (`dict`, *optional*): fields to change in the stored policy.
+        device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
+        batch_size (`int`, *optional*): rows assessed together. Defaults to what memory holds.
+        shard_size (`int`, *optional*, defaults to 1024): rows that a killed process loses at most.
+        workers (`int`, *optional*): threads that decode images. Defaults to this process' share of the cores.
+        skip_broken_shards (`bool`, *optional*, defaults to `False`):
+            Whether to finish a shard that breaks off, such as a truncated tar file, with what it holds. By default it
+            stays unfinished, to be tried again.
+        ray_actors (`int`, *optional*): assess in so many Ray actors in place of this process.
+
+    Returns:
+        [`AuditOutcome`]
+
+    Raises:
+        ValueError: if the source, the model or the policy is unsound, or `output_dir` holds another audit.
+    """
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    device = device or default_device()
+    assessor = RowAssessor(model, policy, device, dtype)
+    plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
+    folder = output_dir / "verdicts"
+    finished, begun = read_progress(folder)
+    # A process' share must not depend on what is finished already, or two would take the same shard.
+    share = range(rank, plan.num_shards, world_size)
+    shards = [shard for shard in share if shard not in finished]
+    workers = workers or max(1, joblib.cpu_count() // (ray_actors or local_world_size))
+    if ray_actors is not None:
+        from .ray_pool import audit_with_ray
+
+        broken = audit_with_ray(output_dir, shards, ray_actors, device, dtype, workers, skip_broken_shards)
+        return _outcome(output_dir, plan, source, broken)
+    with (
+        _one_compute_thread() if device == "cpu" else nullcontext(),
+        _progress_bar(source, share, finished, begun, shard_size, is_shown=rank == 0) as on_row,
+    ):
+        broken = audit_shards(
+            assessor,
+            source,
+            shards,
+            begun,
+            folder,
+            plan.settings,
+            workers,
+            skip_broken_shards,
+            on_row,
+            world_size,
+        )
+    return _outcome(output_dir, plan, source, broken)
+
+
+def _outcome(output_dir: Path, plan: Plan, source: Source, broken: list[str]) -> AuditOutcome:
+    finished, _ = read_progress(output_dir / "verdicts")
+    is_whole = len(finished) == plan.num_shards
+    return AuditOutcome(write_results(output_dir, plan, source) if is_whole else None, broken)
+
+
+@contextmanager
+def _one_compute_thread() -> Iterator[None]:
+    """Sums over several threads round otherwise. More cores are used by more processes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _progress_bar(
+    source: Source, share: range, finished: set[int], begun: dict[int, int], part_size: int, is_shown: bool
+) -> Iterator[Callable[[PreparedRow], Any]]:
+    sizes = {shard: source.shard_rows(shard) for shard in share}
+    known = [size for size in sizes.values() if size is not None]
+    done = sum(sizes[shard] or 0 for shard in share if shard in finished)
+    done += sum(begun.get(shard, 0) * part_size for shard in share)
+    with tqdm(
+        desc="Assessing",
+        total=sum(known) if len(known) == len(sizes) else None,
+        initial=done,
+        unit=" rows",
+        disable=None if is_shown else True,
+    ) as bar:
+        images = 0
+
+        def on_row(prepared: PreparedRow) -> None:
+            nonlocal images
+            images += len(prepared.row.images)
+            seconds = bar.format_dict["elapsed"]
+            bar.set_postfix_str(f"{images / max(seconds, 1e-9):.0f} images/s", refresh=False)
+            bar.update()
+
+        yield on_row

@@ -1,0 +1,98 @@
+"""Shards of a source, decoded ahead in threads while the guard assesses, into the verdict table."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .audit_row import AuditRow
+from .part_writer import PartSettings, PartWriter
+from .row_assessment import PreparedRow, RowAssessor
+from .sources import Source
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of a shard, or the place where it breaks off."""
+
+    error: Exception | None = None
+
+
+def audit_shards(
+    assessor: RowAssessor,
+    source: Source,
+    shards: Iterable[int],
+    begun: dict[int, int],
+    folder: Path,
+    settings: PartSettings,
+    workers: int,
+    skip_broken_shards: bool,
+    on_row: Callable[[PreparedRow], Any],
+    processes: int = 1,
+) -> list[str]:
+    """
+    Assesses shards one after the other.
+
+    Args:
+        assessor ([`RowAssessor`]): the guard.
+        source ([`Source`]): where the rows come from.
+        shards (`Iterable[int]`): the shards to assess.
+        begun (`dict[int, int]`): the number of parts that are finished already, of shards that were begun.
+        folder (`Path`): where the parts go.
+        settings ([`PartSettings`]): how the work is cut.
+        workers (`int`): threads that decode images.
+        skip_broken_shards (`bool`): whether a shard that breaks off is finished there, with a row that says so.
+        on_row (`Callable`): called with every row.
+        processes (`int`, *optional*, defaults to 1): how many share the work; for the record of the cost.
+
+    Returns:
+        `list[str]`: what is wrong with the shards that could not be read to their end; they stay unfinished, to be
+        tried again.
+    """
+    broken: list[str] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for shard in shards:
+            num_parts = begun.get(shard, 0)
+            writer = PartWriter(assessor, folder, settings, shard, num_parts, processes)
+            rows = _read(source, shard, num_parts * settings.part_size)
+            for item in _prepare_ahead(rows, assessor, pool, 2 * settings.batch_size + workers):
+                if isinstance(item, PreparedRow):
+                    writer.add(item)
+                    on_row(item)
+                    continue
+                if item.error is not None:
+                    problem = f"shard {shard} breaks off behind row {writer.num_rows}: {item.error!r}"
+                    if not skip_broken_shards:
+                        broken.append(problem)
+                        continue
+                    writer.add(PreparedRow(AuditRow(f"broken-shard-{shard}"), reason=f"broken shard: {problem}"))
+                writer.finish()
+    return broken
+
+
+def _read(source: Source, shard: int, start: int) -> Iterator[AuditRow | _End]:
+    try:
+        yield from source.rows(shard, start)
+    except Exception as error:  # Whatever a file format or a network raises: the other shards go on.
+        yield _End(error)
+    else:
+        yield _End()
+
+
+def _prepare_ahead(
+    rows: Iterator[AuditRow | _End], assessor: RowAssessor, pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[PreparedRow | _End]:
+    """Prepares rows in threads, `ahead` of them at once, and yields them in their order."""
+    pending: deque[Future[PreparedRow] | _End] = deque()
+    for row in rows:
+        pending.append(row if isinstance(row, _End) else pool.submit(assessor.prepare, row))
+        if len(pending) > ahead:
+            yield _resolve(pending.popleft())
+    while pending:
+        yield _resolve(pending.popleft())
+
+
+def _resolve(item: Future[PreparedRow] | _End) -> PreparedRow | _End:
+    return item if isinstance(item, _End) else item.result()

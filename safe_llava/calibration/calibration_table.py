@@ -1,0 +1,78 @@
+"""What a calibration says on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+
+def print_calibration(results: dict[str, Any], output_dir: Path, console: Console | None = None) -> None:
+    """
+    Prints the figures that matter most, the notes, and what to do next.
+
+    Args:
+        results (`dict[str, Any]`): what [`run_calibration`] returns.
+        output_dir (`Path`): where it wrote.
+        console ([`~rich.console.Console`], *optional*): where to print. Defaults to standard output.
+    """
+    console = console or Console()
+    counts, left_out = results["counts"], results["left_out"]
+    console.print(
+        f"\n{counts['rows']} labelled rows of {results['dataset']}, {counts['harmless']} of them harmless. Left out: "
+        f"{left_out['unlabelled']} unlabelled, {left_out['without_image']} without an image.\n"
+        'Before and after, with 95 % intervals; "after" is measured on rows that were not fitted on:',
+        markup=False,
+        soft_wrap=True,
+    )
+    for name, label in (("over_refusal", "harmless rows flagged"), ("recall", "risky rows flagged")):
+        before, after = (_format(results[name][key]) for key in ("before", "cross_fitted"))
+        console.print(f"  {label:<22} {before} -> {after}", markup=False)
+    for name, values in results["temperature"].items():
+        before, after = (results["head"][name]["ece"][key] for key in ("before", "cross_fitted"))
+        label, error = f"temperature of {name}", f"calibration error {before:.3f} -> {after:.3f}"
+        console.print(f"  {label:<22} {values['before']:g} -> {values['after']:g}, {error}")
+    console.print(_types_table(results))
+    for note in results["notes"]:
+        console.print(f"Note: {note}", markup=False, soft_wrap=True)
+
+    policy = output_dir / "policy.json"
+    console.print(f"\nLook at {output_dir / 'report.html'}. The policy is {policy}.", markup=False, soft_wrap=True)
+    if results["model_updated"]:
+        console.print(f"It is stored in {results['model']} now.", markup=False, soft_wrap=True)
+    else:
+        console.print(
+            f"{results['model']} is as it was. To try the policy:\n"
+            f"  safe-llava ask {results['model']} --policy {policy} --image IMAGE --question QUESTION\n"
+            "To attach and publish it:\n"
+            f'  model.set_safety_policy(SafetyPolicy.from_json_file("{policy}"), processor)\n'
+            '  model.push_to_hub("org/safe-llava")',
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _types_table(results: dict[str, Any]) -> Table:
+    table = Table(box=SIMPLE)
+    table.add_column("type", no_wrap=True)
+    for header in ("rows", "threshold before", "after", "recall before", "after", "AUROC"):
+        table.add_column(header, justify="right")
+    for name, of_type in results["types"].items():
+        old, new = (f"{of_type['threshold'][key]:g}" for key in ("before", "after"))
+        recalls = [of_type["recall"][key] for key in ("before", "cross_fitted")]
+        table.add_row(
+            name,
+            str(of_type["rows"]),
+            *(("off", "off") if not of_type["enabled"] else (old, new if of_type["fitted"] else "kept")),
+            *("-" if recall is None else f"{recall['share']:.1%}" for recall in recalls),
+            "-" if of_type["auroc"] is None else f"{of_type['auroc']:.3f}",
+        )
+    return table
+
+
+def _format(share: dict[str, Any] | None) -> str:
+    if share is None:
+        return "-"
+    low, high = share["interval"]
+    return f"{share['share']:.1%} [{low:.1%}, {high:.1%}]"
