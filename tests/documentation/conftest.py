@@ -9,7 +9,7 @@ from transformers import AutoModelForImageTextToText
 import safe_llava  # noqa: F401 (registers the model)
 from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.miniature import CHECKPOINT
-from safe_llava.miniature.dataset import build_dataset
+from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 
 
