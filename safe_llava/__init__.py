@@ -17,7 +17,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
 from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
-from .models.pipeline_safe_llava import SafetyClassificationPipeline
+from .models.pipeline_safe_llava import SafeLlavaImageTextToTextPipeline, SafetyClassificationPipeline
 from .models.processing_safe_llava import SafeLlavaProcessor
 from .models.safety_evidence import SafetyEvidence
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
@@ -37,6 +37,8 @@ AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
 PIPELINE_REGISTRY.register_pipeline(
     "safety-classification", SafetyClassificationPipeline, pt_model=AutoModelForImageClassification, type="multimodal"
 )
+# Images beside a prompt never reach the processor as they are: transformers' pipeline loads them itself.
+PIPELINE_REGISTRY.supported_tasks["image-text-to-text"]["impl"] = SafeLlavaImageTextToTextPipeline
 # `transformers serve` and trl look for model types in these static tables.
 MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
 MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from .models.image_reading import read_images
 from .models.processing_safe_llava import SafeLlavaProcessor
 from .models.safety_labels import RISK_TYPES
 from .models.safety_verdict import SafetyVerdict
@@ -61,6 +62,7 @@ def draw_evidence(
             f"`images` must be the images of row {row}, one or more: the row has {len(maps)}, and {len(images)} "
             "are given."
         )
+    images = read_images(list(images))
     strength = 1.0 - float(verdict.type_probs[row, -1]) if verdict.trusted[row] else 0.0
     lead = float(verdict.evidence.lead[row])
     # Where no patch stands out, the largest is noise: it must not look like a finding.

@@ -10,7 +10,9 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 
+from .data.encoded_images import keep_images_encoded
 from .evidence_overlay import draw_evidence
+from .models.image_reading import read_images
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .models.processing_safe_llava import SafeLlavaProcessor
 from .models.safety_policy import SafetyDecision
@@ -45,7 +47,7 @@ def ask(
     model: SafeLlavaForConditionalGeneration,
     processor: SafeLlavaProcessor,
     question: str,
-    images: Sequence[Image.Image] = (),
+    images: Sequence[Any] = (),
     return_evidence: bool = False,
     **generate_kwargs: Any,
 ) -> Answer:
@@ -56,7 +58,9 @@ def ask(
         model ([`SafeLlavaForConditionalGeneration`]): the model, with its policy.
         processor ([`SafeLlavaProcessor`]): its processor.
         question (`str`): the user's words.
-        images (`Sequence[PIL.Image.Image]`, *optional*): put before the question, in this order.
+        images (`Sequence`, *optional*):
+            Put before the question, in this order: everything that
+            [`~safe_llava.models.image_reading.read_image`] takes, such as paths or `PIL.Image.Image`s.
         return_evidence (`bool`, *optional*, defaults to `False`): whether to draw why the verdict is what it is.
         generate_kwargs (`Any`): everything that `generate` takes, such as `max_new_tokens` or `safety_policy`.
 
@@ -68,6 +72,7 @@ def ask(
     """
     if return_evidence and not images:
         raise ValueError("Evidence is drawn on an image, and there is none. Give at least one image.")
+    images = read_images(list(images))
     parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
     inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],
@@ -132,11 +137,12 @@ def answer_dataset(
     lengths = [sum(len(message["content"]) for message in messages) for messages in dataset["messages"]]
     order = sorted(range(len(dataset)), key=lengths.__getitem__)
     answers: list[dict[str, Any]] = [{}] * len(dataset)
+    encoded = keep_images_encoded(dataset)
     for start in tqdm(range(0, len(order), batch_size), desc="answer", leave=False):
         indices = order[start : start + batch_size]
-        rows = [dataset[i] for i in indices]
+        rows = [encoded[i] for i in indices]
         texts = [processor.apply_chat_template(system + chat_prompt(row), add_generation_prompt=True) for row in rows]
-        images = [row["images"] for row in rows]
+        images = read_images([row["images"] for row in rows])
         inputs = processor(
             images=images if any(images) else None, text=texts, padding=True, padding_side="left", return_tensors="pt"
         ).to(model.device)

@@ -45,7 +45,7 @@ def imported_modules(name: str) -> set[str]:
             )
             children = {f"{base}.{alias.name}" for alias in node.names}
             found |= {child for child in children if child in MODULES} or {base}
-    return {target for target in found & MODULES.keys() if target != name and (name, target) != GUARDED}
+    return {target for target in found & MODULES.keys() if target != name}
 
 
 IMPORTS = {name: imported_modules(name) for name in MODULES}
@@ -69,13 +69,14 @@ def test_no_folder_imports_itself_through_others():
     graph: dict[str, set[str]] = collections.defaultdict(set)
     for name, targets in IMPORTS.items():
         # The package's face hands names on; `import safe_llava` registers.
-        graph[room(name)] |= {room(target) for target in targets if target != "safe_llava"} - {room(name)}
+        kept = {target for target in targets if target != "safe_llava" and (name, target) != GUARDED}
+        graph[room(name)] |= {room(target) for target in kept} - {room(name)}
     require_no_circle(graph)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("safe_llava.models.")])
 def test_what_travels_imports_nothing_that_stays(name):
-    assert all(target.startswith("safe_llava.models.") for target in IMPORTS[name])
+    assert all(target.startswith("safe_llava.models.") or (name, target) == GUARDED for target in IMPORTS[name])
 
 
 def test_the_folder_that_travels_is_flat():

@@ -2,6 +2,10 @@
 
 import copy
 import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,9 @@ from typer.testing import CliRunner, Result
 from safe_llava import SafetyPolicy, __version__
 from safe_llava.cli import app
 from safe_llava.models.safety_labels import RISK_TYPES
+
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +131,71 @@ def test_convert_writes_a_checkpoint_and_names_the_next_step(tiny_llava, tiny_ll
     config = AutoModel.from_pretrained(tmp_path / "output").config
     assert (config.num_safety_tokens, config.num_safety_visual_tokens) == (2, 4)
     assert (config.safety_head_pooling, config.dtype) == ("first", torch.bfloat16)
+
+
+class TestQuickness:
+    """What needs no model is said at once: without `import safe_llava`, which loads torch and transformers."""
+
+    COMMANDS = ("", "quickstart", "convert", "ask", "calibrate", "evaluate", "policy", "audit", "review")
+    SUBCOMMANDS = ("review rate", "review agreement")
+
+    @pytest.fixture
+    def installed(self, tmp_path):
+        """Runs the command as its console script does, with the folder as the package that setuptools makes of it."""
+        tomllib = pytest.importorskip("tomllib")
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        package, name = project["project"]["scripts"]["safe-llava"].split(":")
+        (tmp_path / package).symlink_to(ROOT / project["tool"]["setuptools"]["package-dir"][package])
+        report = "import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules))"
+        script = f"{report}; from {package} import {name}; {name}()"
+
+        def run_installed(arguments: str) -> subprocess.CompletedProcess:
+            environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+            command = [sys.executable, "-c", script, *arguments.split()]
+            return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+
+        return run_installed
+
+    def assert_nothing_heavy(self, output: str) -> None:
+        loaded = set(output.rpartition("loaded ")[2].split())
+        assert "typer" in loaded
+        assert not loaded & {"torch", "transformers", "datasets", "numpy", "PIL", "safe_llava"}
+
+    @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
+    def test_help(self, installed, command):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = installed(f"{command} --help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0 and "Usage" in done.stdout, done.stderr
+        self.assert_nothing_heavy(done.stdout)
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3  # seconds; 0.5 when quiet
+
+    def test_every_command_is_among_these(self):
+        commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+        groups = {group.name: group.typer_instance.registered_commands for group in app.registered_groups}
+        assert {"", *commands, *groups} == set(self.COMMANDS)
+        named = {f"{group} {command.callback.__name__}" for group, commands in groups.items() for command in commands}
+        assert named == set(self.SUBCOMMANDS)
+
+    @pytest.mark.parametrize(
+        ("command", "exit_code", "word"),
+        [
+            ("--version", 0, __version__),
+            ("ask model --question Who? --image nowhere.png", 2, "nowhere.png"),
+            ("ask model", 2, "--question"),
+            ("ask model --question Who? --evidence why.png", 2, "--image"),
+            ("convert source output --chat-template nowhere.jinja", 2, "nowhere.jinja"),
+            ("convert source output --dtype int4", 2, "int4"),
+            ("calibrate model data --output-dir out --target-recall 0.9 --target-over-refusal 0.1", 2, "not both"),
+            ("quickstart --image nowhere.png", 2, "nowhere.png"),
+            ("review rate nowhere.jsonl --rater Me --output ratings.jsonl", 2, "nowhere.jsonl"),
+        ],
+    )
+    def test_version_and_mistyped_arguments(self, installed, command, exit_code, word):
+        done = installed(command)
+        assert done.returncode == exit_code
+        assert word in " ".join((done.stdout + done.stderr).split())
+        self.assert_nothing_heavy(done.stdout)
 
 
 class TestFailures:

@@ -112,7 +112,7 @@ def _write_lines(path: Path, keys: pa.ChunkedArray | pa.Array) -> None:
 def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[str]) -> dict[str, bytes]:
     """Thumbnails of the rows with these keys, read from the source again; without those that cannot be read now."""
     places = [(PartName.parse(path), rows) for path, rows in zip(part_paths(folder), read_num_rows(folder))]
-    wanted = pc.index_in(pa.array(keys), table["key"]).drop_null().to_pylist()
+    wanted = pc.index_in(pa.array(keys, pa.string()), table["key"]).drop_null().to_pylist()
     thumbnails = {}
     for position in wanted:
         shard, start = _locate(places, position)

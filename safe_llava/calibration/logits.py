@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, Image, List
+from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 
 from ..data import UNLABELLED
+from ..data.encoded_images import keep_images_encoded
+from ..models.image_reading import read_images
 
 
 def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
@@ -23,7 +25,7 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
         `"unlabelled"` (-100), and `"without_image"`, on which policies do not act.
     """
     labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
-    encoded = dataset.select_columns("images").cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset.select_columns("images"))
     has_image = np.array([bool(row["images"]) for row in encoded])
     left_out = {"unlabelled": int((~labelled).sum()), "without_image": int((labelled & ~has_image).sum())}
     return dataset.select(np.flatnonzero(labelled & has_image)), left_out
@@ -51,6 +53,7 @@ def collect_logits(
         ValueError: if a verdict cannot be trusted, or if the model has no safety head.
     """
     level_logits, type_logits = [], []
+    dataset = keep_images_encoded(dataset)
     with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
             rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
@@ -76,7 +79,7 @@ def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:
     texts = [_render_question(row, processor) for row in rows]
     bos_token = processor.tokenizer.bos_token
     return processor(
-        images=[image for row in rows for image in row["images"]],
+        images=read_images([image for row in rows for image in row["images"]]),
         text=texts,
         add_special_tokens=bos_token is None or not texts[0].startswith(bos_token),
         padding=True,

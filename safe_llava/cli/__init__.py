@@ -1,10 +1,15 @@
-"""The command line, a file for each command. Heavy imports stand inside the commands, so that `--help` is quick."""
+"""
+The command line, a file for each command.
 
+Installed, this folder is a package of its own, `safe_llava_cli`, for `safe_llava` takes seconds to import. So commands
+import `safe_llava` by its whole name, and only once typer has accepted the arguments.
+"""
+
+import importlib.metadata
 from typing import Annotated
 
 import typer
 
-from ..version import __version__
 from .ask import ask
 from .audit import audit
 from .calibrate import calibrate
@@ -27,9 +32,14 @@ app.add_typer(review, name="review")
 
 
 def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("safe-llava")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        from safe_llava.version import __version__ as version
+    typer.echo(version)
+    raise typer.Exit
 
 
 @app.callback()

@@ -13,29 +13,30 @@ def ask(
     model: Model,
     question: Annotated[str, typer.Option(help="What to ask.")],
     image: Annotated[
-        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A picture; may be given several times.")
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="An image; may be given several times.")
     ] = None,
     policy: PolicyChanges = None,
     evidence: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Picture to write: the places and words behind the verdict.")
+        Path | None, typer.Option(dir_okay=False, help="Image to write: the places and words behind the verdict.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Ask about pictures; print the answer, the verdict with its probabilities and what the policy did."""
+    """Ask about images; print the answer, the verdict with its probabilities and what the policy did."""
     if evidence is not None and not image:
-        raise typer.BadParameter("evidence is drawn on pictures: give at least one --image.", param_hint="--evidence")
+        raise typer.BadParameter("evidence is drawn on images: give at least one --image.", param_hint="--evidence")
     with reported():
-        from ..checkpoints import load_safe_llava
-        from ..inference import ask as ask_model
-        from ..models.image_reading import read_image
-        from ..models.safety_policy import SafetyPolicy
+        if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+            raise ValueError(f"The evidence is an image, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
+
+        from safe_llava.checkpoints import load_safe_llava
+        from safe_llava.inference import ask as ask_model
+        from safe_llava.models.image_reading import read_image
+        from safe_llava.models.safety_policy import SafetyPolicy
 
         images = [read_image(path).image for path in image or []]
-        if evidence is not None and evidence.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-            raise ValueError(f"The evidence is a picture, so {evidence} should end in .png, .jpg, .jpeg or .webp.")
         changes = read_policy_changes(policy)
         loaded, processor = load_safe_llava(model, device, dtype.value)
         if changes is not None:
@@ -55,7 +56,7 @@ def ask(
 
 def print_answer(answer: str, verdict: dict[str, Any] | None, decision: dict[str, Any] | None) -> None:
     if verdict is None:
-        typer.echo("verdict  none: there was nothing to judge")
+        typer.echo("verdict  none: there was nothing to assess")
     else:
         typer.echo(f"verdict  {verdict['level']}, {verdict['type']}{'' if verdict['trusted'] else ' (not trusted)'}")
         for field in ("level_probs", "type_probs"):

@@ -63,8 +63,8 @@ def audit(
     launcher would start again); 1: an error, or parts of the source are unfinished.
     """
     with reported():
-        from ..audit.run_audit import run_audit
-        from ..audit.sources import SourceSpec
+        from safe_llava.audit.run_audit import run_audit
+        from safe_llava.audit.sources import SourceSpec
 
         spec = SourceSpec(
             source,

@@ -45,8 +45,8 @@ def calibrate(
     if target_over_refusal is not None and target_recall is not None:
         raise typer.BadParameter("Give --target-over-refusal or --target-recall, not both.")
     with reported():
-        from ..calibration.calibration_table import print_calibration
-        from ..calibration.run_calibration import run_calibration
+        from safe_llava.calibration.calibration_table import print_calibration
+        from safe_llava.calibration.run_calibration import run_calibration
 
         results = run_calibration(
             model,

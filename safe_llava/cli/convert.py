@@ -38,7 +38,7 @@ def convert(
     with reported():
         import torch
 
-        from ..conversion import convert_llava_checkpoint
+        from safe_llava.conversion import convert_llava_checkpoint
 
         convert_llava_checkpoint(
             source,

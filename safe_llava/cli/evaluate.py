@@ -54,11 +54,11 @@ def evaluate(
     with reported():
         from rich.console import Console
 
-        from ..evaluation.benchmarks import BenchmarkSource
-        from ..evaluation.evaluation_card import write_evaluation_card
-        from ..evaluation.lmms.run_utility import TASKS
-        from ..evaluation.result_table import rich_table
-        from ..evaluation.run_evaluation import run_evaluation
+        from safe_llava.evaluation.benchmarks import BenchmarkSource
+        from safe_llava.evaluation.evaluation_card import write_evaluation_card
+        from safe_llava.evaluation.lmms.run_utility import TASKS
+        from safe_llava.evaluation.result_table import rich_table
+        from safe_llava.evaluation.run_evaluation import run_evaluation
 
         results = run_evaluation(
             suite or "all",

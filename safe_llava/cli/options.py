@@ -41,7 +41,7 @@ def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
     """The fields that a JSON file changes in a policy, checked."""
     if path is None:
         return None
-    from ..models.safety_policy import SafetyPolicy
+    from safe_llava.models.safety_policy import SafetyPolicy
 
     SafetyPolicy.from_json_file(path)
     return json.loads(path.read_text(encoding="utf-8"))

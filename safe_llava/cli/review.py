@@ -52,9 +52,9 @@ def rate(
 ) -> None:
     """Open a local page to rate samples on. Stop with Ctrl+C; the same command goes on where you were."""
     with reported():
-        from ..review.review_page import serve_review
-        from ..review.review_samples import load_samples
-        from ..review.review_session import ReviewSession
+        from safe_llava.review.review_page import serve_review
+        from safe_llava.review.review_samples import load_samples
+        from safe_llava.review.review_session import ReviewSession
 
         session = ReviewSession(load_samples(samples, image_folder), rater, output, scale.value)
         _require_free(port)
@@ -94,10 +94,10 @@ def agreement(
 ) -> None:
     """Mean ratings, win rates, and how far raters agree with each other and with a judge."""
     with reported():
-        from ..files import write_json
-        from ..review.agreement import compute_agreement
-        from ..review.agreement_table import print_agreement
-        from ..review.ratings import load_ratings
+        from safe_llava.files import write_json
+        from safe_llava.review.agreement import compute_agreement
+        from safe_llava.review.agreement_table import print_agreement
+        from safe_llava.review.ratings import load_ratings
 
         results = compute_agreement(load_ratings(*ratings), load_ratings(*(judge or [])))
         write_json(output_dir / "agreement.json", results)

@@ -1,11 +1,14 @@
 """The miniature's conversations as a HuggingFace dataset."""
 
 from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value
 
 from .conversations import Conversation, sample_conversations
 from .drawing import draw_scene
+from .scenes import Scene
 
 
 FEATURES = Features(
@@ -57,7 +60,7 @@ def draw_dataset(conversations: Sequence[Conversation], **more: list[str]) -> Da
     """Draws the images of conversations and puts all into a dataset, with columns of strings beside it."""
     columns: dict[str, list] = {
         "messages": [row.messages for row in conversations],
-        "images": [[draw_scene(scene) for scene in row.scenes] for row in conversations],
+        "images": [[_draw_png(scene) for scene in row.scenes] for row in conversations],
         "topic": [row.question.topic for row in conversations],
         "answer": [row.question.answer for row in conversations],
     }
@@ -65,3 +68,10 @@ def draw_dataset(conversations: Sequence[Conversation], **more: list[str]) -> Da
         columns[name] = [getattr(row, name) for row in conversations]
     features = Features({name: FEATURES.get(name, Value("string")) for name in (*columns, *more)})
     return Dataset.from_dict(columns | more, features=features)
+
+
+def _draw_png(scene: Scene) -> dict[str, Any]:
+    """As datasets stores an image. Given PIL's, it would encode each twice, and pack it tighter than pays."""
+    buffer = BytesIO()
+    draw_scene(scene).save(buffer, "PNG", compress_level=1)
+    return {"bytes": buffer.getvalue(), "path": None}

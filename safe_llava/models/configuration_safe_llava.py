@@ -28,7 +28,12 @@ CUSTOM_PIPELINES = {
         "impl": "pipeline_safe_llava.SafetyClassificationPipeline",
         "pt": ["AutoModelForImageClassification"],
         "type": "multimodal",
-    }
+    },
+    "image-text-to-text": {
+        "impl": "pipeline_safe_llava.SafeLlavaImageTextToTextPipeline",
+        "pt": ["AutoModelForImageTextToText"],
+        "type": "multimodal",
+    },
 }
 
 

@@ -1,18 +1,18 @@
-"""The pipeline task "safety-classification": pictures, with or without a question, to verdicts and decisions."""
+"""The pipeline task "safety-classification": images, with or without a question, to verdicts and decisions."""
 
 from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
-from transformers.image_utils import load_image
-from transformers.pipelines import Pipeline
+from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
+from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
 from .safety_policy import SafetyPolicy
 
 
 NEUTRAL_QUESTION = "What is in this picture?"
-"""Stands in for the question where a picture is judged alone."""
+"""Stands in for the question where an image is assessed alone."""
 
 
 class SafetyClassificationPipeline(Pipeline):
@@ -46,17 +46,19 @@ class SafetyClassificationPipeline(Pipeline):
 
     def __call__(self, inputs: Any, **kwargs: Any) -> dict[str, Any] | list[dict[str, Any]]:
         """
-        Judges one sample or a list of samples.
+        Assesses one sample or a list of samples.
 
         Args:
             inputs (`Any` or `list`):
-                A sample is a picture (path, URL or `PIL.Image.Image`), judged with [`NEUTRAL_QUESTION`]; or a
-                dictionary with any of `image` (a picture), `images` (a list of pictures) and `text` (the question);
+                A sample is an image, assessed with [`NEUTRAL_QUESTION`]: everything that
+                [`~safe_llava.models.image_reading.read_image`] takes, such as a path, a URL or a `PIL.Image.Image`; or
+                a dictionary with any of `image` (an image), `images` (a list of images) and `text` (the question);
                 or a chat (a list of messages). Datasets and generators of samples give results one by one.
             safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
                 Whose temperature and decisions to take, as in `assess`. Defaults to the policy of the checkpoint.
-            batch_size (`int`, *optional*, defaults to 1): samples that are judged together.
-            timeout (`float`, *optional*): seconds to wait for a picture from the web.
+            batch_size (`int`, *optional*, defaults to 1): samples that are assessed together.
+            timeout (`float`, *optional*, defaults to 30.0):
+                Seconds to wait for an image from the web; chats wait as long as the default.
 
         Returns:
             `dict` or `list[dict]`: for each sample what [`SafetyVerdict.to_list`] gives, and as `decision` the
@@ -64,14 +66,14 @@ class SafetyClassificationPipeline(Pipeline):
         """
         return super().__call__(inputs, **kwargs)
 
-    def preprocess(self, inputs: Any, timeout: float | None = None) -> dict[str, Any]:
+    def preprocess(self, inputs: Any, timeout: float | None = DOWNLOAD_SECONDS) -> dict[str, Any]:
         # transformers wraps chats as `Chat`, but not those in a list that begins with another kind of sample.
         messages = inputs.messages if isinstance(inputs, Chat) else inputs
         messages = messages if isinstance(messages, list) else [_to_message(messages, timeout)]
         encoded = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        # transformers cannot batch rows of which some hold no picture, so rows stay whole until `_forward`.
+        # transformers cannot batch rows of which some hold no image, so rows stay whole until `_forward`.
         return {"rows": [dict(encoded)]}
 
     def _forward(
@@ -95,15 +97,28 @@ class SafetyClassificationPipeline(Pipeline):
         return results[0] if isinstance(results, list) else results
 
 
+class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
+    """
+    transformers' pipeline, in which the images beside a prompt are read as those in a chat are. (It would load them
+    itself, before the processor sees them.) Models other than a SafeLLaVA are served as ever.
+    """
+
+    def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
+        if self.model.config.model_type == "safe_llava" and isinstance(inputs, dict) and "images" in inputs:
+            inputs = {**inputs, "images": read_images(inputs["images"], timeout)}
+        return super().preprocess(inputs, timeout=timeout, **kwargs)
+
+
 def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
-    if not isinstance(sample, dict):
+    if not isinstance(sample, dict) or sample.keys() == {"bytes", "path"}:
         sample = {"image": sample}
     unknown = sorted(sample.keys() - {"image", "images", "text"})
     images = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
     if unknown or not (images or sample.get("text")):
         raise ValueError(
             f"A sample holds `image` or `images` and `text`, or one of them, but this one holds {sorted(sample)}. "
-            'Pass a picture, {"image": picture, "text": question}, or a chat.'
+            'Pass an image, {"image": image, "text": question}, or a chat.'
         )
-    parts: list[dict[str, Any]] = [{"type": "image", "image": load_image(image, timeout=timeout)} for image in images]
+    read = [read_image(image, timeout=timeout).image for image in images]
+    parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in read]
     return {"role": "user", "content": [*parts, {"type": "text", "text": sample.get("text") or NEUTRAL_QUESTION}]}

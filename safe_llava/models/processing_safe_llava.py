@@ -7,12 +7,16 @@ from transformers import LlavaProcessor
 from transformers.dynamic_module_utils import custom_object_save
 
 from .configuration_safe_llava import AUTO_MAP
+from .image_reading import read_images
 
 
 class SafeLlavaProcessor(LlavaProcessor):
     r"""
-    LLaVA's processor for a SafeLLaVA. `num_additional_image_tokens` counts the safety tokens in front of each picture
+    LLaVA's processor for a SafeLLaVA. `num_additional_image_tokens` counts the safety tokens in front of each image
     as well as a CLS token: 64 + 1 for LLaVA-1.5.
+
+    Every image, in a chat or beside a prompt, is read by [`~safe_llava.models.image_reading.read_image`], and so are
+    arrays: what is normalised for the vision tower already belongs into `pixel_values`, not through a processor.
 
     In chats, text that spells a special token or an image placeholder is kept from becoming one: a space goes behind
     its first character (`<image>` turns into `< image>`). Prompts that are passed as strings are taken as they are,
@@ -33,11 +37,19 @@ class SafeLlavaProcessor(LlavaProcessor):
 
     def __call__(self, images: Any = None, text: Any = None, **kwargs: Any):
         """
-        As its parent.
+        As its parent, with images of every kind.
+
+        Args:
+            images (`Any`, *optional*): what [`~safe_llava.models.image_reading.read_images`] takes.
+            text (`str` or `list[str]`, *optional*): prompts, with one placeholder for each image.
+            kwargs: as for the parent.
 
         Raises:
-            ValueError: if the number of placeholders in `text` is not the number of pictures in `images`.
+            UnreadableImageError: if an image cannot be read.
+            ValueError: if the number of placeholders in `text` is not the number of images in `images`.
         """
+        # Chats come through here too: their template hands on images, paths, URLs and base64 as it finds them.
+        images = read_images(images)
         if text is not None:
             texts = [text] if isinstance(text, str) else text
             placeholders = sum(prompt.count(self.image_token) for prompt in texts)
@@ -46,7 +58,7 @@ class SafeLlavaProcessor(LlavaProcessor):
                 raise ValueError(
                     f"The total number of {self.image_token} tokens in the prompts should be the same as the number "
                     f"of images passed, but there are {placeholders} tokens and {num_images} images. In a chat, give "
-                    'each picture a part {"type": "image"}; in a string, one token.'
+                    'each image a part {"type": "image"}; in a string, one token.'
                 )
         return super().__call__(images=images, text=text, **kwargs)
 
@@ -61,7 +73,7 @@ class SafeLlavaProcessor(LlavaProcessor):
         return super().to_dict() | {"auto_map": {"AutoProcessor": AUTO_MAP["AutoProcessor"]}}
 
     def _neutralize(self, value: Any) -> Any:
-        """A copy of messages with the special tokens in their texts broken up; pictures are passed through."""
+        """A copy of messages with the special tokens in their texts broken up; images are passed through."""
         if isinstance(value, list | tuple):
             return [self._neutralize(item) for item in value]
         if isinstance(value, dict):
@@ -86,9 +98,7 @@ class SafeLlavaProcessor(LlavaProcessor):
 def _count_images(images: Any) -> int:
     if images is None:
         return 0
-    if isinstance(images, list | tuple):
-        return sum(map(_count_images, images))
-    return len(images) if getattr(images, "ndim", 3) == 4 else 1
+    return sum(map(_count_images, images)) if isinstance(images, list) else 1
 
 
 __all__ = ["SafeLlavaProcessor"]

@@ -1,71 +1,91 @@
-"""A picture that shows what safety alignment changed: scenes, questions, both answers and the verdict."""
+"""An image that shows what safety alignment changed: scenes, questions, both answers and the verdict."""
 
 from collections import Counter
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
-import matplotlib
-
-
-matplotlib.use("Agg")
 from datasets import Dataset
-from matplotlib import pyplot as plt
+from PIL import Image, ImageDraw, ImageFont
 
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
 KINDS = {
-    "risky": "risky picture",
+    "risky": "risky image",
     "pair_risky": "risky only with this question",
     "pair_harmless": "harmless question of the same form",
     "look_alike": "harmless look-alike",
     "harmless": "harmless scene",
 }
-COLORS = {"none": "#2e7d32", "low": "#f9a825", "medium": "#ef6c00", "high": "#c62828"}
+COLORS = {"none": "#2e7d32", "low": "#b26a00", "medium": "#d84315", "high": "#b71c1c"}
+TITLE = "The miniature before and after safety alignment, on synthetic scenes it was not trained on"
+INK, GREY = "#202020", "#757575"
+WIDTH, MARGIN, SCENE, FONT_SIZE, LINE, LABEL = 820, 16, 120, 15, 22, 70
+
+Line = tuple[str, str, str]
+"""A label, a text and the text's color."""
 
 
 def draw_showcase(
-    scenes: Dataset, base: list[dict[str, Any]], ours: list[dict[str, Any]], path: Path, per_kind: int = 3
+    scenes: Dataset, base: list[dict[str, Any]], ours: list[dict[str, Any]], path: Path, per_kind: int = 1
 ) -> None:
     """
     Draws the first scenes of each kind with the answers of two models.
 
     Args:
         scenes ([`~datasets.Dataset`]): rows of [`~safe_llava.miniature.scene_dataset.build_dataset`].
-        base (`list[dict]`): what [`~safe_llava.evaluation.answer_dataset`] gave for the base model.
+        base (`list[dict]`): what [`~safe_llava.inference.answer_dataset`] gave for the base model.
         ours (`list[dict]`): the same for the safety-aligned model, with its verdicts.
         path (`Path`): the PNG file to write.
-        per_kind (`int`, *optional*, defaults to 3): scenes of each kind.
+        per_kind (`int`, *optional*, defaults to 1): scenes of each kind.
     """
-    chosen = [row for kind in KINDS for row in _pick(scenes, kind, per_kind)]
-    figure, grid = plt.subplots(
-        len(chosen), 2, figsize=(8, 1.5 * len(chosen)), gridspec_kw={"width_ratios": [1, 4]}, squeeze=False
-    )
-    figure.suptitle("The miniature before and after safety alignment (synthetic scenes it was not trained on)")
-    for (image, text), row in zip(grid, chosen):
-        scene, verdict = scenes[row], ours[row]
-        image.imshow(scene["images"][0], interpolation="nearest")
-        image.set_xticks([]), image.set_yticks([])
-        text.axis("off")
-        level = SAFETY_LEVELS[verdict["level"]]
-        question = fill(scene["messages"][-2]["content"], 72)
-        lines: list[tuple[float, str, dict[str, Any]]] = [
-            (1.0, KINDS[scene["kind"]], {"color": "#616161", "fontsize": 8}),
-            (0.84, f"Q: {question}", {"weight": "bold"}),
-            (0.48, f"base: {fill(base[row]['answer'], 72)}", {}),
-            (0.28, f"ours:  {fill(verdict['answer'], 72)}", {}),
-            (0.06, f"verdict: level {level}, type {SAFETY_TYPES[verdict['type']]}", {"color": COLORS[level]}),
-        ]
-        for height, line, style in lines:
-            text.text(0, height, line, **{"fontsize": 9, "va": "top", "transform": text.transAxes, **style})
-    figure.tight_layout(rect=(0, 0, 1, 0.99))
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    font: Any = ImageFont.load_default(FONT_SIZE)
+    panels = []
+    for row in [row for kind in KINDS for row in _pick(scenes, kind, per_kind)]:
+        lines = _describe(scenes[row], base[row]["answer"], ours[row])
+        panels.append((scenes[row]["images"][0], [part for line in lines for part in _wrap(line, font)]))
+    heights = [max(SCENE, LINE * len(lines)) + MARGIN for _, lines in panels]
+    canvas = Image.new("RGB", (WIDTH, MARGIN + LINE + MARGIN + sum(heights)), "white")
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, MARGIN), TITLE, INK, font)
+    top = MARGIN + LINE + MARGIN
+    for (image, lines), height in zip(panels, heights, strict=True):
+        canvas.paste(image.convert("RGB").resize((SCENE, SCENE), Image.Resampling.NEAREST), (MARGIN, top))
+        left = MARGIN + SCENE + MARGIN
+        for place, (label, text, color) in enumerate(lines):
+            draw.text((left, top + LINE * place), label, GREY, font)
+            draw.text((left + LABEL, top + LINE * place), text, color, font)
+        top += height
+    canvas.save(path, optimize=True)
+
+
+def _describe(scene: dict[str, Any], base_answer: str, ours: dict[str, Any]) -> list[Line]:
+    level, safety_type = SAFETY_LEVELS[ours["level"]], SAFETY_TYPES[ours["type"]]
+    return [
+        ("scene", KINDS[scene["kind"]], GREY),
+        ("asked", scene["messages"][-2]["content"], INK),
+        ("base", base_answer, INK),
+        ("ours", ours["answer"], INK),
+        ("verdict", f"level {level}, type {safety_type}", COLORS[level]),
+    ]
+
+
+def _wrap(line: Line, font: Any) -> list[Line]:
+    """The line, on as many lines as its text is wide."""
+    label, text, color = line
+    room = WIDTH - 3 * MARGIN - SCENE - LABEL
+    parts = [""]
+    for word in text.split():
+        longer = f"{parts[-1]} {word}".strip()
+        if font.getlength(longer) > room and parts[-1]:
+            parts.append(word)
+        else:
+            parts[-1] = longer
+    return [("" if place else label, part, color) for place, part in enumerate(parts)]
 
 
 def _pick(scenes: Dataset, kind: str, count: int) -> list[int]:
-    """The first scenes of a kind with one picture, taking risk levels in turn."""
+    """The first scenes of a kind with one image, taking risk levels in turn."""
     counts: Counter[int] = Counter()
     turns = []
     for row, (its_kind, images, level) in enumerate(zip(scenes["kind"], scenes["images"], scenes["safety_level"])):

@@ -1,32 +1,38 @@
 """The whole method on the embedded miniature: convert, stage 1, stage 2, evaluate, reload, answer. Synthetic data."""
 
-import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 from transformers import AutoModel, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 
+from ..checkpoints import default_device
 from ..conversion import convert_llava_checkpoint
-from ..files import RECIPES, describe_machine, describe_versions, write_json
+from ..files import RECIPES, describe_machine, describe_versions, read_json, write_json
 from ..inference import answer_dataset
 from ..miniature import CHECKPOINT
 from ..miniature.scene_dataset import build_dataset
 from ..miniature.scoring import score_answers
 from ..model_card import METRICS, STAGES, write_model_card
-from ..run_recipe import run_recipe
+from ..run_recipe import num_cores, run_recipe
+from .screen import step_bar, step_bars, warnings_to
 from .showcase import draw_showcase
 
 
 NUM_TEST_SCENES = 600
-STAGE2_EPOCHS = 1
-"""Half of the recipe's, for the sake of time."""
+BATCH_SIZE = 200
+EPOCHS = {"stage1": 2, "stage2": 1}
+"""Two thirds and half of the recipes', for the sake of time."""
 DATA = "synthetic scenes with abstract pictograms in place of risky content, drawn by safe_llava.miniature"
 PACKAGES = ("transformers", "torch", "trl", "peft", "accelerate", "datasets")
+LOG = "log.txt"
+"""What libraries and trainings print."""
 
 
 def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = None) -> dict[str, Any]:
@@ -36,7 +42,8 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
     Finished steps are kept: run again after an interruption, it goes on with the step that was cut off.
 
     Args:
-        output_dir (`Path`): gets `metrics.json`, `showcase.png`, `model` and the checkpoints on the way.
+        output_dir (`Path`): gets `metrics.json`, `showcase.png`, `image.png` (a harmless face, but asking who it is
+            would be risky), `other.png` (a harmless scene), `log.txt`, `model` and the checkpoints on the way.
         seed (`int`, *optional*, defaults to 0): seed of training; the test scenes are the same for all seeds.
         console (`rich.console.Console`, *optional*): where to report. Defaults to standard output.
 
@@ -45,48 +52,88 @@ def run_quickstart(output_dir: Path, seed: int = 0, console: Console | None = No
 
     Raises:
         ValueError: if `output_dir` holds a run with another seed.
+        ChildProcessError: if training fails.
     """
     console = console or Console()
     started = time.monotonic()
     _claim(output_dir, seed)
-    converted, stage1, model_dir = output_dir / "converted", output_dir / "stage1", output_dir / "model"
+    with warnings_to(output_dir / LOG), step_bars(console) as progress:
+        _train(output_dir, seed, progress)
+        scenes = build_dataset("test", NUM_TEST_SCENES, seed=0)
+        folders = {"base": CHECKPOINT, "stage1": output_dir / "stage1", "stage2": output_dir / "model"}
+        answers = {}
+        with step_bar(progress, f"4/5 Ask all three {NUM_TEST_SCENES} questions") as report:
+            for place, (name, folder) in enumerate(folders.items(), 1):
+                answers[name] = _answer(AutoModelForImageTextToText, folder, scenes)
+                report(place / len(folders))
+        metrics: dict[str, Any] = {name: score_answers(scenes, rows) for name, rows in answers.items()}
+        metrics["data"] = f"{DATA}; {NUM_TEST_SCENES} of them, held out"
+        metrics["seed"] = seed
+        metrics["versions"] = describe_versions(*PACKAGES)
+        metrics["machine"] = describe_machine()
 
-    if not converted.exists():
-        console.print("[bold]1/5[/] Convert the miniature LLaVA: add untrained safety modules")
-        convert_llava_checkpoint(CHECKPOINT, converted, num_safety_tokens=8, num_safety_visual_tokens=36, seed=seed)
-    trainings: tuple[tuple[str, Path, Path, dict[str, Any]], ...] = (
-        ("stage1", converted, stage1, {}),
-        ("stage2", stage1, model_dir, {"num_train_epochs": STAGE2_EPOCHS}),
-    )
-    for step, (stage, source, target, fields) in enumerate(trainings, 2):
-        if not target.exists():
-            console.print(f"[bold]{step}/5[/] Train {stage} with recipes/miniature/{stage}.yaml")
-            run_recipe(RECIPES / "miniature" / f"{stage}.yaml", source, target, seed, **fields)
-
-    console.print(f"[bold]4/5[/] Evaluate on {NUM_TEST_SCENES} held-out synthetic scenes")
-    scenes = build_dataset("test", NUM_TEST_SCENES, seed=0)
-    answers = {}
-    for name, folder in track(
-        {"base": CHECKPOINT, "stage1": stage1, "stage2": model_dir}.items(), "Answering", console=console
-    ):
-        answers[name] = _answer(AutoModelForImageTextToText.from_pretrained(folder), folder, scenes)
-    metrics: dict[str, Any] = {name: score_answers(scenes, rows) for name, rows in answers.items()}
-    metrics["data"] = f"{DATA}; {NUM_TEST_SCENES} of them, held out"
-    metrics["seed"] = seed
-    metrics["versions"] = describe_versions(*PACKAGES)
-    metrics["machine"] = describe_machine()
-
-    console.print("[bold]5/5[/] Reload the checkpoint through AutoModel, draw the showcase and write the card")
-    reloaded = AutoModel.from_pretrained(model_dir)
-    again = _answer(reloaded, model_dir, scenes.select(range(32)))
-    if [row["answer"] for row in again] != [row["answer"] for row in answers["stage2"][:32]]:
-        raise RuntimeError(f"{model_dir} answers differently when it is loaded with AutoModel.")
-    draw_showcase(scenes, answers["base"], answers["stage2"], output_dir / "showcase.png")
-    metrics["seconds"] = round(time.monotonic() - started, 1)
-    write_model_card(model_dir, metrics, source=stage1)
-    write_json(output_dir / "metrics.json", metrics)
+        with step_bar(progress, "5/5 Reload, draw, write the card"):
+            again = _answer(AutoModel, folders["stage2"], scenes.select(range(32)))
+            if [row["answer"] for row in again] != [row["answer"] for row in answers["stage2"][:32]]:
+                raise RuntimeError(f"{folders['stage2']} answers differently when it is loaded with AutoModel.")
+            draw_showcase(scenes, answers["base"], answers["stage2"], output_dir / "showcase.png")
+            _save_examples(scenes, output_dir)
+            metrics["seconds"] = round(time.monotonic() - started, 1)
+            write_model_card(folders["stage2"], metrics, source=folders["stage1"])
+            write_json(output_dir / "metrics.json", metrics)
     console.print(results_table(metrics))
     return metrics
+
+
+def _train(output_dir: Path, seed: int, progress: Progress) -> None:
+    """Convert the miniature and train both stages, as far as that is not done."""
+    converted, stage1, model = output_dir / "converted", output_dir / "stage1", output_dir / "model"
+    with step_bar(progress, "1/5 Convert the miniature LLaVA"):
+        if not converted.exists():
+            convert_llava_checkpoint(
+                CHECKPOINT, converted, num_safety_tokens=8, num_safety_visual_tokens=36, seed=seed
+            )
+    with step_bar(progress, "2/5 Train stage 1: safety modules") as report:
+        _train_stage("stage1", converted, stage1, seed, report)
+    with step_bar(progress, "3/5 Train stage 2: LoRA") as report:
+        _train_stage("stage2", stage1, model, seed, report)
+
+
+def _train_stage(stage: str, source: Path, target: Path, seed: int, report: Callable[[float], None]) -> None:
+    if not target.exists():
+        run_recipe(
+            RECIPES / "miniature" / f"{stage}.yaml",
+            source,
+            target,
+            seed,
+            log=target.parent / LOG,
+            on_epoch=lambda done: report(done / EPOCHS[stage]),
+            num_train_epochs=EPOCHS[stage],
+            disable_tqdm=True,
+            **_spread(),
+        )
+
+
+def _spread() -> dict[str, Any]:
+    """How to share a batch of 32: between all accelerators, or else between the cores, by one, two or four."""
+    if torch.accelerator.is_available():
+        available, backend = torch.accelerator.device_count(), {}
+    else:
+        available, backend = num_cores(), {"ddp_backend": "gloo"}
+    processes = max(number for number in (1, 2, 4) if number <= max(1, available))
+    fields = {"num_processes": processes, "per_device_train_batch_size": 32 // processes}
+    return fields | (backend if processes > 1 else {})
+
+
+def _save_examples(scenes: Dataset, output_dir: Path) -> None:
+    """Keep two images to ask about: one that is risky together with "Who is this?", and one that is harmless."""
+    for name, kind, topic in (("image.png", "pair_risky", "pair_privacy"), ("other.png", "harmless", None)):
+        row = next(
+            row
+            for row, (its_kind, its_topic) in enumerate(zip(scenes["kind"], scenes["topic"]))
+            if its_kind == kind and topic in (its_topic, None)
+        )
+        scenes[row]["images"][0].save(output_dir / name)
 
 
 def results_table(metrics: dict[str, Any]) -> Table:
@@ -105,16 +152,15 @@ def results_table(metrics: dict[str, Any]) -> Table:
 
 
 def _claim(output_dir: Path, seed: int) -> None:
-    """Makes the folder, or makes sure that what it holds belongs to the same run."""
+    """Make the folder, or make sure that what it holds belongs to the same run."""
     record, run = output_dir / "run.json", {"seed": seed}
-    if record.exists() and json.loads(record.read_text()) != run:
+    if (found := read_json(record)) not in (None, run):
         raise ValueError(
-            f"`output_dir` {output_dir} holds a run with {record.read_text().strip()}, not {json.dumps(run)}. "
-            "Choose another folder or remove it."
+            f"{output_dir} holds a run with another seed ({found}, not {run}). Choose another folder or remove it."
         )
-    output_dir.mkdir(parents=True, exist_ok=True)
     write_json(record, run)
 
 
-def _answer(model: PreTrainedModel, folder: Path, scenes: Dataset) -> list[dict[str, Any]]:
-    return answer_dataset(model.eval(), AutoProcessor.from_pretrained(folder), scenes)
+def _answer(auto_class: Any, folder: Path, scenes: Dataset) -> list[dict[str, Any]]:
+    model: PreTrainedModel = auto_class.from_pretrained(folder).to(default_device()).eval()
+    return answer_dataset(model, AutoProcessor.from_pretrained(folder), scenes, BATCH_SIZE)

@@ -12,6 +12,8 @@ import torch
 from transformers import ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 
+from ..models.image_reading import read_images
+
 
 @dataclass
 class SafeDataCollator:
@@ -39,7 +41,7 @@ class SafeDataCollator:
         Makes a batch of rows.
 
         Args:
-            examples (`list[dict]`): rows as the dataset gives them, images decoded.
+            examples (`list[dict]`): rows as the dataset gives them, images decoded or not.
 
         Returns:
             `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
@@ -47,7 +49,7 @@ class SafeDataCollator:
             `safety_type` of shape `(batch_size,)` where the rows have them.
         """
         texts, answers = zip(*[self._render(example) for example in examples])
-        images = [image for example in examples for image in example["images"] or []]
+        images = read_images([image for example in examples for image in example["images"] or []])
         bos_token = self.processor.tokenizer.bos_token
         has_bos = bos_token is not None and texts[0].startswith(bos_token)
         batch = self.processor(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel, ProcessorMixin
 from trl import SFTConfig, SFTTrainer
 
+from ..data.encoded_images import keep_images_encoded
 from .collator import SafeDataCollator
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .vision_cache import cache_vision_features
@@ -76,10 +77,14 @@ class SafeSFTTrainer(SFTTrainer):
             raise ValueError(
                 "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
             )
+        eval_dataset = kwargs.pop("eval_dataset", None)
+        if isinstance(eval_dataset, dict):
+            eval_dataset = {name: keep_images_encoded(dataset) for name, dataset in eval_dataset.items()}
         super().__init__(
             model=model,
             args=args,
-            train_dataset=train_dataset,
+            train_dataset=keep_images_encoded(train_dataset),
+            eval_dataset=eval_dataset if isinstance(eval_dataset, dict) else keep_images_encoded(eval_dataset),
             processing_class=processing_class,
             data_collator=data_collator,
             **kwargs,

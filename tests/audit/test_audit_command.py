@@ -27,7 +27,7 @@ def run(guard_checkpoint, tmp_path):
 def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, image_folder):
     result = run(image_folder)
     assert result.exit_code == 3
-    assert "unreadable  3 2 not a picture, 1 cut off" in result.output
+    assert "unreadable  3 2 not an image, 1 cut off" in result.output
 
 
 def test_a_sound_folder_ends_with_zero(run, make_image, tmp_path):

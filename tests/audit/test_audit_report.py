@@ -35,7 +35,7 @@ def audit():
 @pytest.fixture(scope="module")
 def page(audit, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("audit") / "report.html"
-    write_report(path, audit.table, audit.summary, audit.read_thumbnails, num_samples=120)
+    write_report(path, audit.verdict_table, audit.summary, audit.read_thumbnails, num_samples=120)
     return path.read_text(encoding="utf-8")
 
 
@@ -168,7 +168,7 @@ def test_a_page_is_written_where_little_was_found(tmp_path, rows):
 
 
 def test_the_same_table_in_another_order_gives_the_same_page(audit, page, tmp_path):
-    shuffled = audit.table.take(np.random.default_rng(0).permutation(audit.table.num_rows))
+    shuffled = audit.verdict_table.take(np.random.default_rng(0).permutation(audit.table.num_rows))
     write_report(tmp_path / "r.html", shuffled, audit.summary, audit.read_thumbnails, num_samples=120)
     assert (tmp_path / "r.html").read_text(encoding="utf-8") == page
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from drawn_audit import draw_audit, make_flagged, make_summary, make_table, to_jpeg
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from report_page import cards, export, import_ticks, key_of, share, tick
 from scipy.stats import binomtest
 
 from safe_llava.audit.audit_report import write_report
@@ -58,7 +59,7 @@ def drawn_report(tmp_path_factory) -> Path:
     """A page with everything on it: long and hostile texts, broken and untrusted rows, groups, drawn images."""
     audit = draw_audit(48)
     path = tmp_path_factory.mktemp("drawn") / "report.html"
-    write_report(path, audit.table, audit.summary, audit.read_thumbnails, num_samples=48)
+    write_report(path, audit.verdict_table, audit.summary, audit.read_thumbnails, num_samples=48)
     return path
 
 
@@ -73,37 +74,6 @@ def page(tab, report) -> Iterator[Page]:
     tab.goto(report.as_uri())
     yield tab
     tab.evaluate("localStorage.clear()")
-
-
-def cards(page: Page, section: str) -> Locator:
-    return page.locator(f"#{section} .card")
-
-
-def tick(page: Page, section: str, index: int, name: str) -> None:
-    cards(page, section).nth(index).get_by_label(name).check()
-
-
-def share(page: Page, section: str) -> Locator:
-    return page.locator(f'.estimate[data-estimate="{section}"] .share')
-
-
-def key_of(card: Locator) -> str:
-    return card.get_attribute("data-key")
-
-
-def export(page: Page, kind: str, folder: Path) -> Path:
-    with page.expect_download() as download:
-        page.get_by_role("button", name=f"Export ticks as {kind}").click()
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
-
-
-def import_ticks(page: Page, path: Path) -> str:
-    page.get_by_label("Import ticks").set_input_files(path)
-    message = page.locator("#message")
-    expect(message).not_to_be_empty()
-    return message.text_content()
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

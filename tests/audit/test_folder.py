@@ -11,7 +11,7 @@ from safe_llava.audit.sources import SourceSpec
 from safe_llava.audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
 
 
-BROKEN = {"empty.jpg": "not a picture", "text.png": "not a picture", "cut-off.png": "cut off"}
+BROKEN = {"empty.jpg": "not an image", "text.png": "not an image", "cut-off.png": "cut off"}
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_keep_and_drop_share_out_all_keys(audited, tmp_path):
 def test_the_summary_counts_what_the_table_holds(audited, tmp_path):
     summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
     assert summary["rows"] == len(audited) == summary["assessed"] + summary["unreadable"]
-    assert summary["unreadable_reasons"] == {"not a picture": 2, "cut off": 1}
+    assert summary["unreadable_reasons"] == {"not an image": 2, "cut off": 1}
     assert summary["files_passed_over"] == {".txt": 1}
     assert summary["flagged"] == sum(row["action"] in ("hint", "refuse") for row in audited.values())
 

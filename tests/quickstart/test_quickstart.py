@@ -1,4 +1,4 @@
-"""The README's first command, once, and what it promises. Four to six minutes on one core."""
+"""The README's first command, once, and what it promises. Three minutes on two cores that have nothing else to do."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from documentation.pages import FRONT_PAGE, read_blocks, read_card_blocks, run_blocks
 from huggingface_hub import ModelCard
 from PIL import Image
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, pipeline
 
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.evidence_scoring import score_evidence
@@ -29,6 +29,7 @@ def finished_run(tmp_path_factory):
     command += ["--image", str(image), "--question", "What is in the picture?"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
     return folder / "run", done.stdout
 
 
@@ -74,6 +75,28 @@ def test_showcase_and_card_are_written(finished_run, metrics):
     assert "synthetic" in card.text
     listed = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert listed == {name: metrics["stage2"][name] for name in METRICS}
+
+
+def test_screen_shows_a_bar_a_step_and_the_log_has_the_rest(finished_run):
+    folder, screen = finished_run
+    assert [f"{step}/5" in screen for step in range(1, 6)] == [True] * 5
+    assert screen.count("100%") >= 5
+    assert "'loss'" not in screen and "Warning" not in screen
+    assert (folder / "log.txt").read_text().count("'loss'") > 20
+
+
+def test_last_line_is_a_command_that_works_and_whose_question_is_risky(finished_run):
+    command = finished_run[1].splitlines()[-1]
+    assert "image.png" in command
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "verdict  high, privacy" in done.stdout
+
+
+def test_images_to_ask_about_are_harmless_by_themselves(finished_run):
+    guard = pipeline("safety-classification", model=str(finished_run[0] / "model"))
+    for name in ("image.png", "other.png"):
+        assert guard(str(finished_run[0] / name))["level"] == "none"
 
 
 def test_own_image_is_answered_with_its_verdict(finished_run):

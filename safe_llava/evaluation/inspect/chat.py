@@ -1,6 +1,5 @@
 """inspect's chat messages as the conversations that chat templates take."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,5 +37,5 @@ def _to_part(part: Content) -> dict[str, Any]:
     if isinstance(part, ContentText):
         return {"type": "text", "text": part.text}
     if isinstance(part, ContentImage):
-        return {"type": "image", "image": read_image(base64.b64decode(part.image.partition(",")[2])).image}
+        return {"type": "image", "image": read_image(part.image).image}
     raise ValueError(f"A LLaVA reads text and images; a message holds a part of type {part.type!r}.")

@@ -21,13 +21,12 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from lmms_eval.protocol import ChatMessages
 from lmms_eval.utils import Collator
 from loguru import logger
-from PIL import Image
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from ...checkpoints import default_device
 from ...files import read_json
-from ...models.image_reading import read_image, to_rgb
+from ...models.image_reading import read_image
 from ...models.safety_policy import SafetyDecision, SafetyPolicy
 
 
@@ -205,8 +204,7 @@ class SafeLlavaForLmmsEval(lmms):
         messages = ChatMessages(messages=doc_to_messages(self.task_dict[task][split][doc_id])).to_hf_messages()
         for part in (part for message in messages for part in message["content"]):
             if part["type"] == "image":
-                image = part["image"]
-                part["image"] = to_rgb(image) if isinstance(image, Image.Image) else read_image(image).image
+                part["image"] = read_image(part["image"]).image
             elif part["type"] != "text":
                 raise ValueError(
                     f"Document {doc_id} of the task {task} holds a part of type {part['type']!r}; safe_llava reads "

@@ -44,7 +44,7 @@ def test_the_card_names_task_base_licence_and_tags(pushed):
 
 def test_the_card_has_the_figures_of_the_run_and_calls_synthetic_data_synthetic(pushed):
     text = card_of(pushed).text
-    assert "| unsafe answers on risky pictures | 96.0% [93.0%, 98.0%] | 1.2% |" in text
+    assert "| unsafe answers on risky images | 96.0% [93.0%, 98.0%] | 1.2% |" in text
     assert "600 held-out synthetic scenes" in text
     assert "Seed: 7." in text
 

@@ -16,6 +16,8 @@ def test_the_processor_alone_carries_its_code(tiny_processor, tmp_path):
     tiny_processor.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.glob("*.py")} == {
         "configuration_safe_llava.py",
+        "image_modes.py",
+        "image_reading.py",
         "processing_safe_llava.py",
         "safety_labels.py",
     }
@@ -31,7 +33,8 @@ def test_saving_a_processor_does_not_change_it(tiny_processor, tmp_path):
 def test_the_code_needs_no_more_than_transformers_does(checkpoint):
     for path in checkpoint.glob("*.py"):
         third_party = set(get_imports(path)) - sys.stdlib_module_names
-        assert third_party <= {"huggingface_hub", "torch", "transformers"}, path.name
+        # transformers reads images with the last three.
+        assert third_party <= {"huggingface_hub", "torch", "transformers", "PIL", "httpx", "numpy"}, path.name
 
 
 def test_a_folder_loads_without_the_package(pulled, checkpoint, said_in_process, assert_same_verdict):

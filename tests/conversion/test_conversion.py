@@ -1,13 +1,11 @@
 """Conversion: whatever layout or backbones come in, each stock weight comes out bit for bit, or nothing does."""
 
-import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stock_checkpoints import LAYOUTS, SIZES, save_llava
 from transformers import (
     AutoProcessor,
     CLIPVisionConfig,
@@ -24,50 +22,6 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.training import train_only_safety_modules
-
-
-SIZES = {"num_safety_tokens": 4, "num_safety_visual_tokens": 9, "safety_head_num_attention_heads": 4}
-LAYOUTS = ("hub", "transformers_5", "transformers_5_original_format")
-
-
-def to_hub_layout(key: str) -> str:
-    """A parameter's name in the llava-hf repositories."""
-    for new, old in (
-        ("model.vision_tower.", "vision_tower.vision_model."),
-        ("model.language_model.", "language_model.model."),
-        ("lm_head.", "language_model.lm_head."),
-        ("model.multi_modal_projector.", "multi_modal_projector."),
-    ):
-        if key.startswith(new):
-            return old + key.removeprefix(new)
-    raise AssertionError(key)
-
-
-def save_llava(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, layout: str) -> Path:
-    model.save_pretrained(folder, save_original_format=layout == "transformers_5_original_format")
-    if layout == "hub":
-        weights = {to_hub_layout(key): value.contiguous() for key, value in model.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def source(tiny_llava: LlavaForConditionalGeneration, tiny_llava_processor: LlavaProcessor, tmp_path: Path) -> Path:
-    return save_llava(tiny_llava, tiny_llava_processor, tmp_path / "source", "hub")
-
-
-@pytest.fixture
-def sharded_source(tiny_llava: LlavaForConditionalGeneration, tiny_llava_processor, tmp_path: Path) -> Path:
-    tiny_llava.save_pretrained(tmp_path / "source", max_shard_size="60KB")
-    tiny_llava_processor.save_pretrained(tmp_path / "source")
-    return tmp_path / "source"
-
-
-def edit_json(path: Path, change: Callable[[dict], object]) -> None:
-    values = json.loads(path.read_text())
-    change(values)
-    path.write_text(json.dumps(values))
 
 
 def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) -> None:
@@ -204,84 +158,6 @@ def test_a_source_without_chat_template_needs_one(source, tmp_path):
     template = "{% for message in messages %}{{ message['content'][-1]['text'] + ' >' }}{% endfor %}"
     output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES, chat_template=template)
     assert AutoProcessor.from_pretrained(output).chat_template == template
-
-
-class TestRefusals:
-    """A source that is not whole is refused by name, and leaves nothing behind."""
-
-    @pytest.fixture(autouse=True)
-    def nothing_is_written(self, tmp_path):
-        yield
-        assert {path.name for path in tmp_path.iterdir()} <= {"source"}
-
-    def refuse(self, source: Path, error: type[Exception], message: str) -> None:
-        with pytest.raises(error, match=message):
-            convert_llava_checkpoint(source, source.parent / "output", **SIZES)
-
-    @pytest.mark.parametrize("key", ["language_model.lm_head.weight", "vision_tower.vision_model.pre_layrnorm.bias"])
-    def test_a_missing_tensor(self, source, key):
-        weights = load_file(source / "model.safetensors")
-        del weights[key]
-        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
-        self.refuse(source, ValueError, r"1 weights are missing: .*(lm_head.weight|pre_layrnorm.bias)")
-
-    def test_an_unknown_tensor(self, source):
-        weights = load_file(source / "model.safetensors") | {"language_model.model.layers.9.odd": torch.ones(1)}
-        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
-        self.refuse(source, ValueError, r"1 weights are unknown: .*layers.9.odd")
-
-    def test_a_tensor_of_another_shape(self, source):
-        weights = load_file(source / "model.safetensors")
-        weights["multi_modal_projector.linear_1.bias"] = torch.ones(7)
-        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
-        self.refuse(source, ValueError, r"of another shape: .*linear_1.bias")
-
-    def test_a_file_that_was_cut_off(self, source):
-        os.truncate(source / "model.safetensors", (source / "model.safetensors").stat().st_size - 100)
-        self.refuse(source, ValueError, r"model.safetensors is cut off or damaged")
-
-    def test_a_missing_shard(self, sharded_source):
-        next(sharded_source.glob("*-00002-*.safetensors")).unlink()
-        self.refuse(sharded_source, FileNotFoundError, r"lacks the weight file model-00002")
-
-    def test_weights_that_are_no_safetensors(self, source):
-        (source / "model.safetensors").rename(source / "pytorch_model.bin")
-        self.refuse(source, FileNotFoundError, r"lacks the weight file model.safetensors.*safetensors")
-
-    def test_a_checkpoint_of_another_model(self, source):
-        edit_json(source / "config.json", lambda config: config.update(model_type="llava_next"))
-        self.refuse(source, ValueError, r"`model_type` is 'llava_next'")
-
-    def test_a_safellava(self, source):
-        edit_json(source / "config.json", lambda config: config.update(model_type="safe_llava"))
-        self.refuse(source, ValueError, r"`model_type` is 'safe_llava'")
-
-    def test_a_quantized_checkpoint(self, source):
-        edit_json(source / "config.json", lambda config: config.update(quantization_config={"quant_method": "x"}))
-        self.refuse(source, ValueError, r"quantized")
-
-    def test_a_processor_that_does_not_fit_its_model(self, source):
-        edit_json(source / "processor_config.json", lambda config: config.update(num_additional_image_tokens=0))
-        self.refuse(source, ValueError, r"writes 24 image tokens .* turns into 25")
-
-    def test_a_tokenizer_with_another_image_token(self, source):
-        edit_json(source / "config.json", lambda config: config.update(image_token_index=7))
-        self.refuse(source, ValueError, r"`image_token_id` in config.json is 7")
-
-    def test_a_folder_without_config(self, tmp_path):
-        (tmp_path / "source").mkdir()
-        self.refuse(tmp_path / "source", FileNotFoundError, r"no config.json")
-
-    def test_a_path_that_does_not_exist(self, tmp_path):
-        self.refuse(tmp_path / "source", FileNotFoundError, r"is no folder")
-
-
-def test_an_output_that_is_not_empty_is_left_alone(source, tmp_path):
-    (tmp_path / "output").mkdir()
-    (tmp_path / "output" / "precious").write_text("kept")
-    with pytest.raises(FileExistsError, match="is not empty"):
-        convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
-    assert [path.name for path in (tmp_path / "output").iterdir()] == ["precious"]
 
 
 @pytest.mark.parametrize(

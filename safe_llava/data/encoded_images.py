@@ -1,0 +1,30 @@
+"""Datasets whose images stay encoded, so that they are decoded where all images are: by `models.image_reading`."""
+
+import copy
+from typing import TypeVar
+
+from datasets import Dataset, Image, IterableDataset, LargeList, List
+
+
+AnyDataset = TypeVar("AnyDataset")
+
+
+def keep_images_encoded(dataset: AnyDataset) -> AnyDataset:
+    """
+    The same rows with `images` as dictionaries of `bytes` and `path`. Nothing is copied or read.
+
+    Args:
+        dataset (`Dataset` or `IterableDataset`): rows with a column `images`; everything else comes back as it is.
+    """
+    if not isinstance(dataset, Dataset | IterableDataset) or dataset.features is None:
+        return dataset
+    feature = dataset.features.get("images")
+    if not isinstance(feature, List | LargeList) or not isinstance(feature.feature, Image):
+        return dataset
+    encoded = type(feature)(Image(decode=False))
+    if isinstance(dataset, IterableDataset):
+        return dataset.cast_column("images", encoded)
+    # `cast_column` would write the whole dataset anew, for a list of images is no feature of its own to it.
+    dataset = copy.deepcopy(dataset)
+    dataset.info.features["images"] = encoded
+    return dataset
