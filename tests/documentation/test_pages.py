@@ -1,5 +1,6 @@
 """Every page says what is true: its code runs, its links lead somewhere, and it uses the field's words."""
 
+import pkgutil
 import re
 
 import pytest
@@ -65,6 +66,15 @@ def test_every_link_into_the_repository_leads_somewhere(page, repository):
             path = (ROOT / page).parent / target if target else ROOT / page
         assert path.exists(), link
         assert not anchor or anchor in read_anchors(path), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_module_that_a_page_names_is_there(page):
+    prose = read_prose(page)
+    for path in re.findall(r"`((?:tests|recipes|safe_llava|model_cards)/[\w/.-]+)`", prose):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`(safe_llava(?:\.\w+)+)", prose):
+        pkgutil.resolve_name(name)
 
 
 @pytest.mark.parametrize("page", PAGES)
