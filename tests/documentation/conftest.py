@@ -23,11 +23,12 @@ def quickstart_dir(tmp_path_factory) -> Path:
     model = AutoModelForImageTextToText.from_pretrained(source)
     model.config.safety_modules_trained = True
     model.save_pretrained(source)
-    write_model_card(source, model_id="model")
-    scenes = build_dataset("test", 60, seed=0)
-    drawn = dict(zip(scenes["kind"], scenes["images"]))
-    for name, kind in (("image", "pair_risky"), ("other", "harmless")):
-        drawn[kind][0].save(folder / f"{name}.png")
+    write_model_card(source)
+    scenes = list(build_dataset("test", 200, seed=0))
+    asked_who = next(row for row in scenes if (row["kind"], row["topic"]) == ("pair_risky", "pair_privacy"))
+    harmless = next(row for row in scenes if row["kind"] == "harmless")
+    asked_who["images"][0].save(folder / "image.png")
+    harmless["images"][0].save(folder / "other.png")
     return folder
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from safe_llava.model_card import MODEL_ID
+
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("recipes", "safe_llava", "model_cards")
@@ -18,12 +20,13 @@ PAGES = sorted(
     for path in [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
     if "results" not in path.parts
 )
+FRONT_PAGE = "README.md"
 CARD = "model_cards/safe_llava.md"
 """A template. What is run are the blocks of the card that it makes of a checkpoint, beside that checkpoint."""
 
 TEST_COMMAND = "test command"
 REASONS = {
-    "installs": r"pip install",
+    "installs": r"pip install|-m venv",
     "needs the Hub": r"llava-hf/|org/|push_to_hub|lmms_eval|run_utility",
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",
@@ -81,6 +84,11 @@ def read_blocks(page: str, text: str | None = None) -> list[Block]:
         Block(page, text.count("\n", 0, found.end("indent")) + 2, found["language"], found["code"], found["note"])
         for found in _BLOCK.finditer(text)
     ]
+
+
+def read_card_blocks(model: Path) -> list[Block]:
+    """The blocks of a checkpoint's card, which name the checkpoint in place of where it will be pushed to."""
+    return read_blocks(CARD, (model / "README.md").read_text().replace(MODEL_ID, model.name))
 
 
 def run_blocks(blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,25 @@
 """Every page says what is true: its code runs, its links lead somewhere, and it uses the field's words."""
 
+import pkgutil
 import re
 
 import pytest
 from documentation.pages import (
     CARD,
+    FRONT_PAGE,
     PAGES,
     REASONS,
     ROOT,
     TEST_COMMAND,
     read_anchors,
     read_blocks,
+    read_card_blocks,
     read_links,
     read_prose,
     run_blocks,
 )
 
 
-FRONT_PAGE = "README.md"
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
 
@@ -28,8 +30,7 @@ def test_the_blocks_of_a_page_run_as_they_stand(page, working_dir, monkeypatch):
 
 
 def test_the_blocks_of_a_model_card_run_beside_their_model(working_dir, monkeypatch):
-    text = (working_dir / "quickstart" / "model" / "README.md").read_text()
-    blocks = read_blocks(CARD, text)
+    blocks = read_card_blocks(working_dir / "quickstart" / "model")
     assert any(block.is_run for block in blocks)
     run_blocks(blocks, working_dir / "quickstart", monkeypatch)
 
@@ -65,6 +66,15 @@ def test_every_link_into_the_repository_leads_somewhere(page, repository):
             path = (ROOT / page).parent / target if target else ROOT / page
         assert path.exists(), link
         assert not anchor or anchor in read_anchors(path), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_module_that_a_page_names_is_there(page):
+    prose = read_prose(page)
+    for path in re.findall(r"`((?:tests|recipes|safe_llava|model_cards)/[\w/.-]+)`", prose):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`(safe_llava(?:\.\w+)+)", prose):
+        pkgutil.resolve_name(name)
 
 
 @pytest.mark.parametrize("page", PAGES)

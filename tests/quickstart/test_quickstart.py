@@ -1,10 +1,12 @@
 """The README's first command, once, and what it promises. Three minutes on two cores that have nothing else to do."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
+from documentation.pages import FRONT_PAGE, read_blocks, read_card_blocks, run_blocks
 from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoModel, AutoProcessor, pipeline
@@ -112,3 +114,9 @@ def test_evidence_lies_on_the_pictogram_far_more_often_than_chance(finished_run)
 def test_finished_folder_is_not_taken_over_by_another_seed(finished_run):
     with pytest.raises(ValueError, match="seed"):
         run_quickstart(finished_run[0], seed=1)
+
+
+def test_the_blocks_of_the_front_page_and_of_the_card_run_on_what_it_leaves(finished_run, tmp_path, monkeypatch):
+    quickstart = shutil.copytree(finished_run[0], tmp_path / "quickstart")
+    run_blocks(read_blocks(FRONT_PAGE), tmp_path, monkeypatch)
+    run_blocks(read_card_blocks(quickstart / "model"), quickstart, monkeypatch)
