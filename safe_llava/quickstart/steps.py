@@ -119,7 +119,8 @@ def _spread() -> dict[str, Any]:
     if torch.accelerator.is_available():
         available, backend = torch.accelerator.device_count(), {}
     else:
-        available, backend = num_cores(), {"ddp_backend": "gloo"}
+        # Without `use_cpu` each process would train alone, on its own part of the batch.
+        available, backend = num_cores(), {"ddp_backend": "gloo", "use_cpu": True}
     processes = max(number for number in (1, 2, 4) if number <= max(1, available))
     fields = {"num_processes": processes, "per_device_train_batch_size": 32 // processes}
     return fields | (backend if processes > 1 else {})
