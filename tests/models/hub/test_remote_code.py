@@ -34,7 +34,7 @@ def test_the_code_needs_no_more_than_transformers_does(checkpoint):
     for path in checkpoint.glob("*.py"):
         third_party = set(get_imports(path)) - sys.stdlib_module_names
         # transformers reads images with the last three.
-        assert third_party <= {"huggingface_hub", "torch", "transformers", "PIL", "httpx", "numpy"}, path.name
+        assert third_party <= {"huggingface_hub", "torch", "transformers", "PIL", "numpy"}, path.name
 
 
 def test_a_folder_loads_without_the_package(pulled, checkpoint, said_in_process, assert_same_verdict):
