@@ -81,7 +81,7 @@ class SafeSFTTrainer(SFTTrainer):
         super().__init__(
             model=model,
             args=args,
-            train_dataset=train_dataset,
+            train_dataset=keep_images_encoded(train_dataset),  # trl reads the first row.
             processing_class=processing_class,
             data_collator=data_collator,
             **kwargs,
