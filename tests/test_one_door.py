@@ -1,43 +1,29 @@
 """The same image gets the same verdict, whatever container it lies in and wherever it enters."""
 
 import base64
-import copy
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Features, Image, List, Value
 from image_containers import COLORS, GRAYS, Container, containers
+from image_entrances import ENTRANCES, Entered, Entrances, encode_chats, to_data_url, to_dataset
 from PIL import EpsImagePlugin
 from PIL import Image as PILImage
 from transformers import CLIPVisionModel, pipeline
-from trl import SFTConfig
 
 from safe_llava import SafeLlavaForSafetyClassification
-from safe_llava.audit import SourceSpec, read_verdicts, run_audit
-from safe_llava.calibration import collect_logits
-from safe_llava.data.encoded_images import keep_images_encoded
-from safe_llava.inference import answer_dataset, ask
 from safe_llava.models import image_reading
 from safe_llava.models.image_reading import UnreadableImageError, read_image
-from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
-from safe_llava.training import SafeDataCollator, SafeSFTTrainer
 
 
 CONTAINERS = containers()
-
-
-def user(*parts: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": NEUTRAL_QUESTION}]}]
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +57,6 @@ def guard(checkpoint: str) -> SafeLlavaForSafetyClassification:
     return SafeLlavaForSafetyClassification.from_pretrained(checkpoint)
 
 
-@pytest.fixture(scope="module")
-def local_model(checkpoint: str) -> Any:
-    pytest.importorskip("inspect_ai")
-    from safe_llava.evaluation.inspect.local_model import LocalModel
-
-    return LocalModel(checkpoint, device="cpu")
-
-
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """What any vision tower has looked at, image by image."""
@@ -94,126 +72,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     return images
 
 
-def to_dataset(paths: list[Path]) -> Dataset:
-    features = {
-        "messages": List({"role": Value("string"), "content": Value("string")}),
-        "images": List(Image()),
-        "safety_level": Value("int64"),
-        "safety_type": Value("int64"),
-    }
-    messages = [{"role": "user", "content": NEUTRAL_QUESTION}, {"role": "assistant", "content": "A circle."}]
-    rows = [
-        # Half of them as files, half as bytes.
-        {"messages": messages, "images": [{"path": str(path), "bytes": path.read_bytes() if number % 2 else None}]}
-        | {"safety_level": 0, "safety_type": 6}
-        for number, path in enumerate(paths)
-    ]
-    return Dataset.from_list(rows, features=Features(features))
-
-
-@dataclass
-class Entered:
-    """
-    What an entrance makes of images.
-
-    Args:
-        pixels (`list[torch.Tensor]`): what the vision tower is given, or would be.
-        levels (`list[list[float]]`): probabilities of the levels, where the entrance assesses.
-    """
-
-    pixels: list[torch.Tensor]
-    levels: list[list[float]] = field(default_factory=list)
-
-
-Enter = Callable[[list[Path]], Entered]
-
-
 @pytest.fixture
-def entrances(
-    classify, converse, guard, tiny_safe_llava, tiny_processor, checkpoint, request, tmp_path, seen
-) -> dict[str, Enter]:
-    """Each takes the files of images."""
-
-    def by_classification(paths: list[Path]) -> Entered:
-        return Entered(seen, [list(classify(str(path))["level_probs"].values()) for path in paths])
-
-    def by_chat(paths: list[Path]) -> Entered:
-        for path in paths:
-            converse(text=user({"type": "image", "path": str(path)}), max_new_tokens=1)
-        return Entered(seen)
-
-    def by_prompt(paths: list[Path]) -> Entered:
-        for path in paths:
-            converse(images=str(path), text="USER: <image>\nWho? ASSISTANT:", max_new_tokens=1)
-        return Entered(seen)
-
-    def by_guard(paths: list[Path]) -> Entered:
-        return Entered(seen, guard.assess(**encode_chats(tiny_processor, paths)).level_probs.tolist())
-
-    def by_audit(paths: list[Path]) -> Entered:
-        folder = tmp_path / "audited"
-        folder.mkdir()
-        for path in paths:
-            shutil.copy(path, folder)
-        run_audit(SourceSpec(str(folder)), checkpoint, tmp_path / "audit", device="cpu", batch_size=1, workers=1)
-        rows = read_verdicts(tmp_path / "audit" / "verdicts").to_pylist()
-        if reasons := [row["reason"] for row in rows if row["reason"]]:
-            raise ValueError("; ".join(reasons))
-        return Entered(seen, [[row[name] for name in row if name.startswith("level_prob_")] for row in rows])
-
-    def by_asking(paths: list[Path]) -> Entered:
-        answers = [ask(tiny_safe_llava, tiny_processor, NEUTRAL_QUESTION, [path], max_new_tokens=1) for path in paths]
-        return Entered(seen, [list(answer.verdict["level_probs"].values()) for answer in answers])
-
-    def by_answering(paths: list[Path]) -> Entered:
-        answers = answer_dataset(tiny_safe_llava, tiny_processor, to_dataset(paths), batch_size=8, max_new_tokens=1)
-        return Entered(seen, [answer["level_probs"] for answer in answers])
-
-    def by_calibration(paths: list[Path]) -> Entered:
-        logits = torch.tensor(collect_logits(tiny_safe_llava, tiny_processor, to_dataset(paths))["level_logits"])
-        return Entered(seen, logits.softmax(dim=-1).tolist())
-
-    def by_training(paths: list[Path]) -> Entered:
-        args = SFTConfig(
-            tmp_path / "trained", max_length=None, report_to=[], use_cpu=True, per_device_eval_batch_size=8
-        )
-        dataset = to_dataset(paths)
-        trainer = SafeSFTTrainer(copy.deepcopy(tiny_safe_llava), args, dataset, tiny_processor, eval_dataset=dataset)
-        return Entered([image for batch in trainer.get_eval_dataloader() for image in batch["pixel_values"].cpu()])
-
-    def by_collating(paths: list[Path]) -> Entered:
-        rows = [{**row, "images": [str(path)]} for row, path in zip(keep_images_encoded(to_dataset(paths)), paths)]
-        return Entered(list(SafeDataCollator(tiny_processor)(rows)["pixel_values"]))
-
-    def by_benchmark(paths: list[Path]) -> Entered:
-        local = request.getfixturevalue("local_model")
-        from inspect_ai.model import ContentImage
-
-        from safe_llava.evaluation.benchmarks.row import BenchmarkRow
-        from safe_llava.evaluation.inspect.chat import to_conversation
-        from safe_llava.evaluation.inspect.samples import to_sample
-
-        read: list[torch.Tensor] = []
-        for path in paths:
-            (message,) = to_sample(BenchmarkRow("1", NEUTRAL_QUESTION, (path,), False), "benchmark", "test").input
-            for part in message.content:
-                # As inspect does before it calls a provider.
-                if isinstance(part, ContentImage) and not part.image.startswith("data:"):
-                    part.image = to_data_url(Path(part.image).read_bytes())
-            read += local.read(to_conversation([message])).pixel_values
-        return Entered(read)
-
-    return {name: enter for name, enter in locals().items() if name.startswith("by_")}
-
-
-def to_data_url(encoded: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
-
-
-ENTRANCES = (
-    *("by_classification", "by_chat", "by_prompt", "by_guard", "by_audit", "by_asking", "by_answering"),
-    *("by_calibration", "by_training", "by_collating", "by_benchmark"),
-)
+def enter(
+    entrance, checkpoint, tiny_safe_llava, tiny_processor, guard, classify, converse, tmp_path, seen
+) -> Callable[[list[Path]], Entered]:
+    """The entrance of this test."""
+    entrances = Entrances(checkpoint, tiny_safe_llava, tiny_processor, guard, classify, converse, tmp_path, seen)
+    return getattr(entrances, entrance)
 
 
 @pytest.fixture(scope="module")
@@ -236,10 +101,8 @@ def test_what_a_container_keeps_is_read_to_the_last_pixel(container: Container, 
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_every_entrance_sees_and_assesses_every_container_alike(
-    entrance, entrances, folder, pixels_of, guard, tiny_processor
-):
-    entered = entrances[entrance]([folder / container.name for container in CONTAINERS])
+def test_every_entrance_sees_and_assesses_every_container_alike(enter, folder, pixels_of, guard, tiny_processor):
+    entered = enter([folder / container.name for container in CONTAINERS])
     images = [container.shows or read_image(folder / container.name).image for container in CONTAINERS]
     assert len(entered.pixels) == len(CONTAINERS)
     differing = [
@@ -254,7 +117,7 @@ def test_every_entrance_sees_and_assesses_every_container_alike(
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_no_entrance_runs_a_program_on_an_image(entrance, entrances, classify, tiny_processor, tmp_path, monkeypatch):
+def test_no_entrance_runs_a_program_on_an_image(enter, classify, tiny_processor, tmp_path, monkeypatch):
     programs, called = tmp_path / "bin", tmp_path / "called"
     programs.mkdir()
     for name in ("gs", "gswin64c"):
@@ -265,7 +128,7 @@ def test_no_entrance_runs_a_program_on_an_image(entrance, entrances, classify, t
     drawing = tmp_path / "drawing.png"
     COLORS.save(drawing, format="EPS")
     with pytest.raises(ValueError, match="no image format that is read"):
-        entrances[entrance]([drawing])
+        enter([drawing])
     for take in (read_image, classify, lambda image: tiny_processor(images=image, text="<image>")):
         with pytest.raises(UnreadableImageError, match="EPS"):
             take(PILImage.open(drawing))
@@ -276,10 +139,10 @@ def test_no_entrance_runs_a_program_on_an_image(entrance, entrances, classify, t
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_no_entrance_decodes_what_is_too_large(entrance, entrances, folder, monkeypatch):
+def test_no_entrance_decodes_what_is_too_large(enter, folder, monkeypatch):
     monkeypatch.setattr(image_reading, "MAX_PIXELS", COLORS.width * COLORS.height - 1)
     with pytest.raises(ValueError, match="40 x 30 pixels; at most 1199"):
-        entrances[entrance]([folder / "rgb-8.png"])
+        enter([folder / "rgb-8.png"])
 
 
 SOURCES: dict[str, Callable[[Path], Any]] = {
@@ -357,14 +220,3 @@ def test_an_image_is_fetched_from_the_web(folder, tiny_processor, classify, conv
         server.shutdown()
     assert len(seen) == 3
     assert all(torch.equal(image, pixels_of(GRAYS)) for image in seen)
-
-
-def encode_chats(processor: Any, images: list[Any]) -> Any:
-    return processor.apply_chat_template(
-        [user({"type": "image", "image": image}) for image in images],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True},
-    )
