@@ -121,8 +121,8 @@ class Entrances:
 
         from safe_llava.evaluation.benchmarks.benchmark_row import BenchmarkRow
         from safe_llava.evaluation.inspect.chat import to_conversation
-        from safe_llava.evaluation.inspect.local_model import LocalModel
         from safe_llava.evaluation.inspect.inspect_samples import to_sample
+        from safe_llava.evaluation.inspect.local_model import LocalModel
 
         local = LocalModel(self.checkpoint, device="cpu")
         read: list[torch.Tensor] = []
