@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
-    help="LLaVA models that know which pictures are risky, and answer under your policy.",
+    help="LLaVA models that know which images are risky, and answer under your policy.",
 )
 for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit):
     app.command()(command)

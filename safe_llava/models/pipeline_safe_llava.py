@@ -27,9 +27,9 @@ class SafetyClassificationPipeline(Pipeline):
     >>> from transformers import pipeline
 
     >>> pipe = pipeline("safety-classification", model="org/safe-llava")
-    >>> pipe("picture.png")["level"]
+    >>> pipe("image.png")["level"]
     'none'
-    >>> pipe([{"image": "picture.png", "text": "Who is this?"}, "other.png"], batch_size=8)[0]["decision"]["action"]
+    >>> pipe([{"image": "image.png", "text": "Who is this?"}, "other.png"], batch_size=8)[0]["decision"]["action"]
     'hint'
     ```"""
 
