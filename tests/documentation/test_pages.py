@@ -22,9 +22,11 @@ from documentation.pages import (
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
+SLOW = ("recipes/README.md", "safe_llava/evaluation/README.md")
+"""Pages whose blocks train or evaluate."""
 
 
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in RUN])
 def test_the_blocks_of_a_page_run_as_they_stand(page, working_dir, monkeypatch):
     run_blocks(read_blocks(page), working_dir, monkeypatch)
 
