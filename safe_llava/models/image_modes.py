@@ -23,11 +23,6 @@ _HIDDEN_SHARE = 1e-3
 _PAGE_GAMMA = 2.2
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an image of any mode to RGB: see [`to_colors`] and [`lay_on_white`]."""
-    return lay_on_white(to_colors(image))
-
-
 def to_colors(image: Image.Image) -> Image.Image:
     """
     Converts an image to 8 bits of sRGB, upright.

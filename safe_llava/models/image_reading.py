@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from .image_modes import from_array, hides_content, lay_on_white, to_colors, to_rgb
+from .image_modes import from_array, hides_content, lay_on_white, to_colors
 
 
 MAX_PIXELS = 89_478_485
@@ -278,5 +278,4 @@ __all__ = [
     "is_image_name",
     "read_image",
     "read_images",
-    "to_rgb",
 ]

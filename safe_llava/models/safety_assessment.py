@@ -111,15 +111,14 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         safety_modules: SafetyModules = self.model.safety_modules
         text_embeds = self.get_input_embeddings()(input_ids)
         placeholders = placeholders.to(text_embeds.device)
-        scores = safety_modules(text_embeds, placeholders, image_outputs, attention_mask)
-        level_logits, type_logits = scores["level_logits"], scores["type_logits"]
+        inputs = safety_modules.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
+        _, head = safety_modules.require_head()
+        level_logits, type_logits = head(*inputs)
         is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
         trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
         verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
         if return_evidence:
-            verdict.evidence = safety_modules.explain(
-                text_embeds, placeholders, image_outputs, attention_mask, type_logits, trusted
-            )
+            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, trusted)
         return verdict, image_outputs, num_placeholders
 
     @property

@@ -181,21 +181,20 @@ class SafetyModules(nn.Module):
 
     def explain(
         self,
-        text_embeds: torch.Tensor,
-        placeholders: torch.Tensor,
+        inputs: HeadInputs,
         image_outputs: SafeLlavaImageFeatures | None,
-        attention_mask: torch.Tensor | None,
         type_logits: torch.Tensor,
         trusted: torch.Tensor,
     ) -> SafetyEvidence:
         """
-        What the verdict rests on. Takes what `forward` takes, and what came of it.
+        What the verdict rests on.
 
         Args:
-            type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): the head's.
+            inputs ([`HeadInputs`]): what the head read.
+            image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
+            type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): what the head made of it.
             trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
         """
-        inputs = self.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
         projector, head = self.require_head()
         influence = measure_influence(head, *inputs, type_logits)
         patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid

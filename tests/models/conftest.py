@@ -58,3 +58,29 @@ def model_that_finds(tiny_safe_llava):
         return model
 
     return build
+
+
+@pytest.fixture
+def make_mixed_batch(make_image):
+    """`make_mixed_batch(processor)`: a row with one image, a row with none, a row with two."""
+
+    def make(processor):
+        rows = (
+            ([0], "What is this picture?"),
+            ([], "Who?"),
+            ([1, 2], "What is in the first picture and who is in the second?"),
+        )
+        chats = []
+        for seeds, question in rows:
+            images = [{"type": "image", "image": make_image(seed)} for seed in seeds]
+            chats.append([{"role": "user", "content": [*images, {"type": "text", "text": question}]}])
+        return processor.apply_chat_template(
+            chats,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+        )
+
+    return make

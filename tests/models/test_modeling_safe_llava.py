@@ -20,24 +20,8 @@ def tiny_safe_llava(tiny_safe_llava):
 
 
 @pytest.fixture
-def inputs(tiny_processor, make_image):
-    """One picture, no picture, two pictures; padded on the left."""
-    chats = [
-        [{"role": "user", "content": [*[{"type": "image", "image": make_image(seed)} for seed in seeds], question]}]
-        for seeds, question in (
-            ([0], {"type": "text", "text": "What is this picture?"}),
-            ([], {"type": "text", "text": "Who?"}),
-            ([1, 2], {"type": "text", "text": "What is in the first picture and who is in the second?"}),
-        )
-    ]
-    return tiny_processor.apply_chat_template(
-        chats,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True},
-    )
+def inputs(make_mixed_batch, tiny_processor):
+    return make_mixed_batch(tiny_processor)
 
 
 def row(inputs, index: int, images: slice) -> dict:

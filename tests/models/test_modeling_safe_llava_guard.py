@@ -22,26 +22,11 @@ NEEDED = ("vision_tower", "embed_tokens", "safety_")
 
 
 @pytest.fixture(params=["left", "right"])
-def inputs(request, tiny_processor, make_image):
-    """One picture, no picture, two pictures; padded on either side."""
+def inputs(request, make_mixed_batch, tiny_processor):
+    """Padded on either side."""
     processor = copy.deepcopy(tiny_processor)
     processor.tokenizer.padding_side = request.param
-    chats = [
-        [{"role": "user", "content": [*[{"type": "image", "image": make_image(seed)} for seed in seeds], question]}]
-        for seeds, question in (
-            ([0], {"type": "text", "text": "What is this picture?"}),
-            ([], {"type": "text", "text": "Who?"}),
-            ([1, 2], {"type": "text", "text": "What is in the first picture and who is in the second?"}),
-        )
-    ]
-    return processor.apply_chat_template(
-        chats,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True},
-    )
+    return make_mixed_batch(processor)
 
 
 @pytest.fixture

@@ -30,28 +30,8 @@ def model(request, tiny_safe_llava) -> SafeLlavaForConditionalGeneration:
 
 
 @pytest.fixture
-def inputs(tiny_processor, make_image):
-    """One picture, no picture, two pictures; padded on the left."""
-    chats = [
-        [
-            {
-                "role": "user",
-                "content": [
-                    *({"type": "image", "image": make_image(seed)} for seed in seeds),
-                    {"type": "text", "text": question},
-                ],
-            }
-        ]
-        for seeds, question in (([0], "What is this picture?"), ([], "Who?"), ([1, 2], "Who is in the second one?"))
-    ]
-    return tiny_processor.apply_chat_template(
-        chats,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True},
-    )
+def inputs(make_mixed_batch, tiny_processor):
+    return make_mixed_batch(tiny_processor)
 
 
 def text_mask(model, inputs) -> torch.Tensor:
@@ -84,12 +64,12 @@ def test_default_verdict_is_the_same_to_the_last_bit_and_has_no_evidence(model, 
     assert plain.evidence is None
 
 
-def test_evidence_takes_one_pass_of_the_tower_and_no_language_model_layer(model, inputs):
+def test_evidence_takes_one_pass_of_tower_and_projector_and_no_language_model_layer(model, inputs):
     calls = []
-    for module in (model.model.vision_tower, model.model.language_model):
+    for module in (model.model.vision_tower, model.model.safety_modules.projector, model.model.language_model):
         module.register_forward_hook(lambda module, *_: calls.append(type(module).__name__))
     model.assess(**inputs, return_evidence=True)
-    assert calls == [type(model.model.vision_tower).__name__]
+    assert calls == ["CLIPVisionModel", "CAbstractor"]
 
 
 def test_each_row_has_a_map_for_each_of_its_images_on_the_patch_grid(model, inputs):
