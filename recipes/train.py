@@ -71,6 +71,13 @@ class SafetyArguments:
         default=None,
         metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
     )
+    require_learned_head: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether stage 1 ends with an error where the head has not learned every class, by rows that were "
+            "held out. The model is saved in any case, and its verdicts are not trusted then."
+        },
+    )
     num_spared_layers: int = field(
         default=0,
         metadata={
@@ -119,9 +126,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(model_args, training_args)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
-    elif model.config.use_safety_head and not model.config.safety_modules_trained:
+    elif model.config.use_safety_head and model.config.safety_training is None:
         raise ValueError(
-            f"`model_name_or_path`: {model_args.model_name_or_path} has not been through stage 1 yet. Run it first."
+            f"`model_name_or_path`: {model_args.model_name_or_path} has no record of a finished stage 1. Run it first."
         )
     if safety_args.hints_in_prompts and model.safety_policy is None:
         raise ValueError(
@@ -136,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_dataset,
         AutoProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision),
         eval_dataset=eval_dataset,
+        held_out_dataset=load_held_out(safety_args),
         peft_config=get_peft_config(model_args),
         vision_feature_cache=safety_args.vision_feature_cache,
         callbacks=[SpareLastLayers(safety_args.num_spared_layers)],
@@ -150,6 +158,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
         write_model_card(training_args.output_dir, source=model_args.model_name_or_path, data=data)
     trainer.accelerator.end_training()
+    if trainer.unlearned and safety_args.require_learned_head:
+        raise ValueError(
+            f"Training has finished, and {training_args.output_dir} holds its model, but the safety head has not "
+            f"learned: {'; '.join(trainer.unlearned)}. Its verdicts are not trusted. Train longer or on more labelled "
+            "rows, or set `require_learned_head: false` for a trial run."
+        )
 
 
 def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, model_args: ModelConfig) -> None:
@@ -216,6 +230,13 @@ def load_datasets(safety_args: SafetyArguments, training_args: SFTConfig) -> tup
     return train_dataset, load_rows(
         safety_args, safety_args.eval_dataset_name, safety_args.dataset_eval_split, safety_args.max_eval_samples
     )
+
+
+def load_held_out(safety_args: SafetyArguments) -> Dataset | None:
+    """Scenes to check the head on; of other sources the trainer takes rows to evaluate on, or sets rows aside."""
+    if safety_args.stage != 1 or safety_args.dataset_name != MINIATURE or safety_args.eval_dataset_name is not None:
+        return None
+    return load_rows(safety_args, MINIATURE, safety_args.dataset_eval_split, 300)
 
 
 def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples: int | None) -> Dataset:

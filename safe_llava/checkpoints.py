@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 
 from .files import fingerprint
 from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.image_processor_check import check_image_processor
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .models.processing_safe_llava import SafeLlavaProcessor
 
@@ -103,8 +104,10 @@ def load_safe_llava(
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
 
     Raises:
-        ValueError: if the checkpoint is no SafeLLaVA.
+        ValueError: if the checkpoint is no SafeLLaVA, or if its processor is not the one that it was trained with.
     """
     read_config(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())
-    return model.eval(), AutoProcessor.from_pretrained(checkpoint)
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    check_image_processor(model.config, processor)
+    return model.eval(), processor

@@ -104,7 +104,6 @@ def convert_llava_checkpoint(
         safety_head_num_attention_heads=safety_head_num_attention_heads,
         use_safety_head=use_safety_head,
         safety_loss_coef=safety_loss_coef,
-        safety_modules_trained=False,
     )
     model = _load_on_meta(folder, config, dtype)
     processor = _convert_processor(folder, model, chat_template)

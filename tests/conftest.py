@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
+from safe_llava.models.safety_trust import record_training
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -161,6 +162,7 @@ def tiny_safe_llava(
     model.load_state_dict(tiny_llava.state_dict(), strict=False)
     model.generation_config = copy.deepcopy(tiny_llava.generation_config)
     model.set_safety_policy(SafetyPolicy(), tiny_processor)
+    record_training(model)
     return model
 
 
@@ -170,6 +172,7 @@ def alarmed_safe_llava(tiny_safe_llava: SafeLlavaForConditionalGeneration) -> Sa
     model = copy.deepcopy(tiny_safe_llava)
     with torch.no_grad():
         model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+    record_training(model)
     return model
 
 

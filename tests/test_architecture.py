@@ -118,6 +118,8 @@ def test_an_image_walks_through_six_files_from_generate_to_the_answer(tiny_safe_
         return_tensors="pt",
     )
     inputs["pixel_values"] = inputs["pixel_values"].as_subclass(Traced)
+    assert tiny_safe_llava.explain_distrust() is None  # What is looked into once is not the walk.
+    tiny_safe_llava._has_looked_at_pixels = True
     entered: set[str] = set()
 
     def enter(frame, event, argument):

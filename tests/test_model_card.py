@@ -12,12 +12,12 @@ from safe_llava.model_card import build_model_card, write_model_card
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    SafeLlavaConfig(num_safety_tokens=8).save_pretrained(tmp_path / "model")
+    SafeLlavaConfig(num_safety_tokens=8, safety_training={"rows": None}).save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
 
 def test_nothing_known_reads_as_unknown():
-    text = str(build_model_card(SafeLlavaConfig()))
+    text = str(build_model_card(SafeLlavaConfig(safety_training={"rows": None})))
     assert "None were recorded" in text
     assert "left no record of its training" in text
     assert "states no licence here" in text

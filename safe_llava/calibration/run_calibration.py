@@ -69,7 +69,7 @@ def run_calibration(
             f"{model} has no safety policy to calibrate. Attach one with "
             "`model.set_safety_policy(SafetyPolicy(), processor)` and save the model."
         )
-    if not (config.use_safety_head and config.safety_modules_trained):
+    if not config.use_safety_head or config.safety_training is None:
         raise ValueError(f"The safety head of {model} was never trained, or it has none. Train stage 1 first.")
     rows, left_out = select_rows(_load_rows(dataset, image_folder, split, max_samples))
     if not len(rows):

@@ -68,9 +68,9 @@ class SafeLlavaConfig(LlavaConfig):
             Weight of the two classification losses beside the language-model loss (paper, section 3.3).
         output_safety_logits (`bool`, *optional*, defaults to `True`):
             Whether `forward` runs the safety head. `generate` runs it once, before the answer, whatever is set here.
-        safety_modules_trained (`bool`, *optional*, defaults to `True`):
-            Whether verdicts can be trusted. Conversion sets it to `False`, stage 1 to `True`; until then every verdict
-            on an image counts as high risk.
+        safety_training (`dict`, *optional*):
+            What a finished training of the safety modules saw, and by what the model knows its weights again: see
+            [`~safe_llava.models.safety_trust.record_training`]. Without it every image counts as high risk.
         safety_policy (`dict`, *optional*):
             A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
             [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.
@@ -101,7 +101,7 @@ class SafeLlavaConfig(LlavaConfig):
     safety_head_num_attention_heads: int = 8
     safety_loss_coef: float = 10.0
     output_safety_logits: bool = True
-    safety_modules_trained: bool = True
+    safety_training: dict[str, Any] | None = None
     safety_policy: dict[str, Any] | None = None
     safety_policy_token_ids: dict[str, Any] | None = None
 

@@ -196,7 +196,6 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
         LlavaPreTrainedModel.__init__(self, config)
         self.model = SafeLlavaModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self.missing_safety_weights: list[str] = []
         self.post_init()
 
     @can_return_tuple

@@ -12,7 +12,14 @@ from .configuration_safe_llava import GUARD_AUTO_MAP, SafeLlavaConfig
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images, find_patch_grid
+from .safety_modules import (
+    SafeLlavaImageFeatures,
+    SafetyModules,
+    check_placeholders,
+    encode_images,
+    find_patch_grid,
+    find_vision_layers,
+)
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -42,8 +49,8 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
 
     def __init__(self, config: SafeLlavaConfig):
         super().__init__(config)
-        vision_config, self.vision_layers = _shorten_vision_tower(config)
-        self.vision_tower = AutoModel.from_config(vision_config)
+        self.vision_layers = find_vision_layers(config)
+        self.vision_tower = AutoModel.from_config(_shorten_vision_tower(config, max(self.vision_layers)))
         text_config = copy.deepcopy(config.text_config)
         text_config.num_hidden_layers = 0
         self.language_model = AutoModel.from_config(text_config)
@@ -118,7 +125,6 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         if not config.use_safety_head:
             raise ValueError("A guard needs a safety head, and this checkpoint has `use_safety_head=False`.")
         self.model = SafeLlavaGuardModel(config)
-        self.missing_safety_weights: list[str] = []
         self.post_init()
 
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
@@ -178,18 +184,16 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         return SafeLlavaSafetyClassifierOutput(loss=scores.pop("safety_loss", None), **scores)
 
 
-def _shorten_vision_tower(config: SafeLlavaConfig) -> tuple[PreTrainedConfig, list[int]]:
+def _shorten_vision_tower(config: SafeLlavaConfig, num_layers: int) -> PreTrainedConfig:
     """
-    The configuration of the vision tower up to the last layer that is read, and the hidden states to read, counted
-    from 0 (the embeddings). LLaVA-1.5 reads the last but one: the last layer would run for nothing.
+    The configuration of the vision tower up to the last layer that is read: LLaVA-1.5 reads the last but one, and the
+    last would run for nothing.
     """
-    vision_config, layers = copy.deepcopy(config.vision_config), config.vision_feature_layer
-    num_states = vision_config.num_hidden_layers + 1
-    layers = [layer % num_states for layer in ([layers] if isinstance(layers, int) else layers)]
+    vision_config = copy.deepcopy(config.vision_config)
     # Towers whose hidden states are those of their layers, whatever comes behind.
     if vision_config.model_type in ("clip_vision_model", "siglip_vision_model"):
-        vision_config.num_hidden_layers = max(layers)
-    return vision_config, layers
+        vision_config.num_hidden_layers = num_layers
+    return vision_config
 
 
 # The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.

@@ -7,6 +7,7 @@ import torch
 from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
+from .image_processor_check import check_image_processor
 from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
 from .safety_policy import SafetyPolicy
 
@@ -37,6 +38,10 @@ class SafetyClassificationPipeline(Pipeline):
     _load_image_processor = False
     _load_feature_extractor = False
     _load_tokenizer = False
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        check_image_processor(self.model.config, self.processor)
 
     def _sanitize_parameters(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None = None, timeout: float | None = None
@@ -102,6 +107,10 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
     transformers' pipeline, in which the images beside a prompt are read as those in a chat are. (It would load them
     itself, before the processor sees them.) Models other than a SafeLLaVA are served as ever.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        check_image_processor(self.model.config, self.processor)
 
     def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
         if self.model.config.model_type == "safe_llava" and isinstance(inputs, dict) and "images" in inputs:

@@ -1,6 +1,5 @@
 """The verdict on images and their questions, without a layer of the language model, and the policy that acts on it."""
 
-import re
 from typing import Any, Literal
 
 import torch
@@ -8,15 +7,16 @@ from transformers import ProcessorMixin
 from transformers.utils import logging
 
 from .configuration_safe_llava import SafeLlavaConfig
+from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_trust import find_distrust
 from .safety_verdict import SafetyVerdict
 
 
 logger = logging.get_logger(__name__)
 
-_WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_\w+|vision_tower|embed_tokens)\.")
 # Stand-ins in a rendered chat, to learn what the template puts around a question and around an answer.
 _QUESTION = "question"
 _ANSWER = "answer"
@@ -29,25 +29,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
     """
 
     config: SafeLlavaConfig
-    missing_safety_weights: list[str]
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any):
-        """
-        As [`~transformers.PreTrainedModel.from_pretrained`]. When the checkpoint lacks weights that a verdict rests on
-        the model says so and fails closed: every verdict on an image is untrusted.
-        """
-        model, loading_info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        mismatched = {key for key, *_ in loading_info["mismatched_keys"]}
-        lacking = sorted(key for key in loading_info["missing_keys"] | mismatched if _WEIGHTS_OF_VERDICTS.search(key))
-        model.missing_safety_weights = lacking
-        if lacking:
-            logger.warning(
-                f"The checkpoint lacks {len(lacking)} weights that verdicts rest on, such as `{lacking[0]}`. Until "
-                "they are trained, every image is treated as risky. To start from a stock LLaVA use "
-                "`safe-llava convert`."
-            )
-        return (model, loading_info) if output_loading_info else model
+    _distrust: tuple[list, str | None] | None = None
+    _has_looked_at_pixels = False
 
     @torch.no_grad()
     def assess(
@@ -108,18 +91,50 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         num_placeholders = placeholders.sum(dim=1).tolist()
         image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
         check_placeholders(num_placeholders, image_outputs)
+        self._look_at_pixels(pixel_values)
         safety_modules: SafetyModules = self.model.safety_modules
         text_embeds = self.get_input_embeddings()(input_ids)
         placeholders = placeholders.to(text_embeds.device)
         inputs = safety_modules.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
         _, head = safety_modules.require_head()
         level_logits, type_logits = head(*inputs)
-        is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
-        trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
+        trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
         verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
         if return_evidence:
-            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, trusted)
+            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, verdict.trusted)
         return verdict, image_outputs, num_placeholders
+
+    def explain_distrust(self) -> str | None:
+        """
+        Why no verdict of this model can be trusted, or `None`; see [`~safe_llava.models.safety_trust.find_distrust`].
+        Looked into again whenever the weights have changed.
+        """
+        weights = [*self.model.vision_tower.parameters(), *self.model.safety_modules.parameters()]
+        weights.append(self.get_input_embeddings().weight)
+        state: list[Any] = [
+            (id(weight), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
+            for weight in weights
+        ]
+        state.append(self.config.safety_training)
+        if self._distrust is None or self._distrust[0] != state:
+            self._distrust = state, find_distrust(self)
+            if self._distrust[1] is not None:
+                logger.warning(
+                    f"No verdict of this model can be trusted: {self._distrust[1]}. Every image is treated as risky. "
+                    "Train stage 1 (recipes/train.py), or load the checkpoint as it was trained."
+                )
+        return self._distrust[1]
+
+    def _look_at_pixels(self, pixel_values: torch.Tensor | None) -> None:
+        """Warns of the first images if another image processor made them; all others come from the same."""
+        if pixel_values is None or self._has_looked_at_pixels:
+            return
+        self._has_looked_at_pixels = True
+        if is_normalised_otherwise(self.config, pixel_values):
+            logger.warning(
+                "`pixel_values` do not come from the image processor that this model was trained with, so verdicts "
+                "may be wrong. Take the processor of the checkpoint's own folder."
+            )
 
     @property
     def safety_policy(self) -> SafetyPolicy | None:
@@ -137,13 +152,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 Tokenises the texts and knows the chat template. Not needed to remove a policy.
 
         Raises:
-            ValueError: if the policy is invalid, or if there is no processor to tokenise it.
+            ValueError: if the policy is invalid, if there is no processor to tokenise it, or if the processor is not
+                the one that the model was trained with.
         """
         if policy is None:
             self.config.safety_policy = self.config.safety_policy_token_ids = None
             return
         if processor is None:
             raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
+        check_image_processor(self.config, processor)
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
         self.config.safety_policy = policy.to_dict()
         self.config.safety_policy_token_ids = tokenize_policy(policy, processor)

@@ -12,6 +12,10 @@ from transformers import PreTrainedConfig
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
+# Logits that are all closer together than this decide nothing.
+FLAT = 1e-3
+
+
 class SafetyHead(nn.Module):
     """
     Cross-attention from one pooled text query to the safety tokens and safety features, then two linear classifiers.
@@ -176,3 +180,22 @@ class SafetyHead(nn.Module):
         states = layer(torch.cat([tokens, images.flatten(0, 1)])).unflatten(-1, (self.num_heads, self.head_dim))
         of_tokens, of_images = states.split([len(tokens), len(states) - len(tokens)])
         return of_tokens, of_images.unflatten(0, images.shape[:2])
+
+
+def is_decided(level_logits: torch.Tensor, type_logits: torch.Tensor) -> torch.Tensor:
+    """
+    Marks the rows whose logits say something: finite, not all alike, and with one level above the others.
+
+    Args:
+        level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`): scores of the risk levels.
+        type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): scores of the risk types.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch_size,)`
+    """
+    best, second = level_logits.topk(2, dim=-1).values.unbind(dim=-1)
+    decided = best > second
+    for logits in (level_logits, type_logits):
+        spread = logits.amax(dim=-1) - logits.amin(dim=-1)
+        decided = decided & logits.isfinite().all(dim=-1) & (spread > FLAT)
+    return decided

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from .safety_evidence import SafetyEvidence
+from .safety_head import is_decided
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -23,8 +24,9 @@ class SafetyVerdict:
         has_image (`torch.BoolTensor` of shape `(batch_size,)`):
             Whether the row holds an image. Rows without one are never steered.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
-            False where the verdict cannot be believed: NaN, weights that the checkpoint lacked, or safety modules that
-            were never trained. Such a row counts as high risk.
+            False where the verdict cannot be believed: the model is not the one that a finished training left (see
+            [`~safe_llava.models.safety_trust.find_distrust`]), or the logits are not finite, all alike, or have no
+            single best level. Such a row counts as high risk.
         evidence ([`SafetyEvidence`], *optional*, returned with `return_evidence=True`):
             The patches and words that speak for each row's risk.
 
@@ -43,6 +45,9 @@ class SafetyVerdict:
     has_image: torch.Tensor
     trusted: torch.Tensor
     evidence: SafetyEvidence | None = None
+
+    def __post_init__(self):
+        self.trusted = self.trusted & is_decided(self.level_logits, self.type_logits)
 
     def __len__(self) -> int:
         return len(self.level_logits)

@@ -19,13 +19,14 @@ def train_only_safety_modules(model: SafeLlavaForConditionalGeneration) -> None:
     Freezes the model for stage 1: the safety projector, both sets of safety tokens and the safety head train.
 
     The modules that train become float32, for steps of 1e-5 are lost in bfloat16 weights; run a half-precision model
-    under autocast (`bf16: true`). What is saved from now on counts as trained.
+    under autocast (`bf16: true`). What is saved counts as untrained until [`SafeSFTTrainer`] has finished
+    and found that the head has learned.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): changed in place.
     """
     model.requires_grad_(False)
-    model.config.safety_modules_trained = True
+    model.config.safety_training = None
     model.model.safety_modules.requires_grad_(True).to(torch.float32)
 
 

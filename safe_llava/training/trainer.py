@@ -11,13 +11,21 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, ProcessorMixin
+from transformers.trainer_utils import TrainOutput
+from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
+from ..models.image_processor_check import describe_image_processor
+from ..models.safety_trust import record_training
 from .collator import SafeDataCollator
+from .learning_check import CLASSES, LearningCheck, find_unlearned, measure_recall
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
+from .sharded_record import record_sharded_training
 from .vision_cache import cache_vision_features
 
+
+logger = logging.get_logger(__name__)
 
 SAFETY_COLUMNS = ("safety_level", "safety_type")
 
@@ -44,6 +52,9 @@ class SafeSFTTrainer(SFTTrainer):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
             By default a [`SafeDataCollator`].
+        held_out_dataset ([`~datasets.Dataset`], *optional*):
+            Labelled rows on which the head is checked when training ends, where it trains. By default the evaluation
+            rows, or else rows set aside from `train_dataset` ([`~safe_llava.training.learning_check.set_aside`]).
         vision_feature_cache (`str` or `Path`, *optional*):
             Folder for the features of a frozen vision tower, which then sees each image once in all epochs; see
             [`~safe_llava.training.vision_cache.cache_vision_features`]. By default the tower runs at every step.
@@ -51,10 +62,14 @@ class SafeSFTTrainer(SFTTrainer):
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
-        ValueError: if an option would let the head read answers, or leave the safety losses out; or if
-            `vision_feature_cache` is set and the vision tower trains.
+        ValueError: if an option would let the head read answers, or leave the safety losses out; if the head trains
+            and no row has labels; or if `vision_feature_cache` is set and the vision tower trains.
+
+    After training of weights that verdicts rest on, `unlearned` says what speaks against the head on the held-out
+    rows. Where nothing does, the model's config has a record of the training, and its verdicts are trusted.
     """
 
+    unlearned: list[str]
     _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
     _signature_columns: list[str] | None
 
@@ -65,6 +80,7 @@ class SafeSFTTrainer(SFTTrainer):
         train_dataset: Dataset | None = None,
         processing_class: ProcessorMixin | None = None,
         data_collator: Callable | None = None,
+        held_out_dataset: Dataset | None = None,
         vision_feature_cache: str | Path | None = None,
         **kwargs: Any,
     ):
@@ -78,10 +94,12 @@ class SafeSFTTrainer(SFTTrainer):
             raise ValueError(
                 "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
             )
+        held_out_dataset = kwargs.get("eval_dataset") if held_out_dataset is None else held_out_dataset
+        self.learning_check = LearningCheck(model, train_dataset, held_out_dataset, 0 if args is None else args.seed)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=keep_images_encoded(train_dataset),  # trl reads the first row.
+            train_dataset=keep_images_encoded(self.learning_check.train_dataset),  # trl reads the first row.
             processing_class=processing_class,
             data_collator=data_collator,
             **kwargs,
@@ -90,10 +108,53 @@ class SafeSFTTrainer(SFTTrainer):
             self.data_collator = SafeDataCollator(
                 self.processing_class, self.args.max_length, self.args.pad_to_multiple_of
             )
-        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        add_safety_losses(base)
+        self.base_model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        self.unlearned = []
+        self._findings: list[torch.Tensor] | None = None
+        add_safety_losses(self.base_model)
         if vision_feature_cache is not None:
-            cache_vision_features(base, vision_feature_cache)
+            cache_vision_features(self.base_model, vision_feature_cache)
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As its parent; then the head is checked, where weights trained that verdicts rest on."""
+        if not self.learning_check.is_needed or not self.base_model.config.use_safety_head:
+            return super().train(*args, **kwargs)
+        self.base_model.config.safety_training = None
+        output = super().train(*args, **kwargs)
+        self.unlearned = self._check_learning()
+        if self.unlearned:
+            logger.warning(
+                f"The safety head has not learned: {'; '.join(self.unlearned)}. Its verdicts will not be trusted, and "
+                "every image counts as risky. Train longer, or on more and better labelled rows."
+            )
+        return output
+
+    def _check_learning(self) -> list[str]:
+        """Records the training in the model's config, or says what speaks against it."""
+        if self.learning_check.held_out_dataset is None:
+            return ["there are no held-out rows to check it on; pass `held_out_dataset`"]
+        self._findings = []
+        batches = self.get_eval_dataloader(self.learning_check.held_out_dataset)
+        self.evaluation_loop(batches, description="Held-out rows", prediction_loss_only=True)
+        self._metrics["eval"].clear()
+        found = torch.cat([torch.zeros(0, 4), *self._findings]).long().T
+        self._findings = None
+        held_out = {
+            task: measure_recall(found[2 * index].tolist(), found[2 * index + 1].tolist(), names)
+            for index, (task, names) in enumerate(CLASSES.items())
+        }
+        if reasons := find_unlearned(held_out):
+            return reasons
+        seen = {
+            "rows": self.learning_check.rows,
+            "held_out": held_out,
+            "image_processor": describe_image_processor(self.processing_class),
+        }
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            record_sharded_training(self.accelerator, self.model, self.base_model.config, **seen)
+        else:
+            record_training(self.base_model, **seen)
+        return []
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
@@ -164,6 +225,10 @@ class SafeSFTTrainer(SFTTrainer):
             metrics[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).float(), labels != -100)
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
+        if self._findings is not None:
+            found = [inputs["safety_level"], outputs["level_logits"].argmax(dim=-1)]
+            found += [inputs["safety_type"], outputs["type_logits"].argmax(dim=-1)]
+            self._findings.append(self.accelerator.gather_for_metrics(torch.stack(found, dim=1)).cpu())
 
         rows = torch.stack([torch.stack([values, labelled], dim=1) for values, labelled in metrics.values()], dim=1)
         mode = "train" if self.model.training else "eval"

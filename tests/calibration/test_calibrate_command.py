@@ -228,7 +228,7 @@ class TestFailures:
         self.fail(calibrate(checkpoint, "miniature", "--output-dir", tmp_path / "out"), 1, "--max-samples")
 
     def test_a_model_that_was_never_trained(self, checkpoint, dataset, tmp_path):
-        config = json.loads((checkpoint / "config.json").read_text()) | {"safety_modules_trained": False}
+        config = json.loads((checkpoint / "config.json").read_text()) | {"safety_training": None}
         (checkpoint / "config.json").write_text(json.dumps(config))
         self.fail(calibrate(checkpoint, dataset, "--output-dir", tmp_path / "out"), 1, "never trained", "stage 1")
 

@@ -86,6 +86,6 @@ def test_rows_without_labels_or_without_an_image_are_left_out_and_counted(make_d
 
 
 def test_verdicts_that_cannot_be_trusted_are_refused(tiny_safe_llava, tiny_processor, make_dataset, monkeypatch):
-    monkeypatch.setattr(tiny_safe_llava.config, "safety_modules_trained", False)
+    monkeypatch.setattr(tiny_safe_llava.config, "safety_training", None)
     with pytest.raises(ValueError, match=r"3 verdicts cannot be trusted.*Train stage 1"):
         collect_logits(tiny_safe_llava, tiny_processor, make_dataset("parts"))

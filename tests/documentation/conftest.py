@@ -11,6 +11,7 @@ from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
+from safe_llava.models.safety_trust import record_training
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def quickstart_dir(tmp_path_factory) -> Path:
         CHECKPOINT, folder / "model", num_safety_tokens=8, num_safety_visual_tokens=36, seed=0
     )
     model = AutoModelForImageTextToText.from_pretrained(source)
-    model.config.safety_modules_trained = True
+    record_training(model)
     model.save_pretrained(source)
     write_model_card(source)
     scenes = list(build_dataset("test", 200, seed=0))

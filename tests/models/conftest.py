@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.models.safety_trust import record_training
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def model_that_finds(tiny_safe_llava):
                 classifier.weight.zero_()
                 classifier.bias.zero_()
                 classifier.bias[names.index(name)] = 9.0
+        record_training(model)
         return model
 
     return build

@@ -51,6 +51,7 @@ def test_hint_stands_between_the_question_and_the_assistants_turn(model_that_fin
 def test_vision_tower_runs_once_whatever_the_policy_does(model_that_finds, inputs):
     for level, risk_type, policy in (("none", "safe", None), ("high", "privacy", None), ("high", "privacy", REFUSE)):
         model = model_that_finds(level, risk_type)
+        assert model.explain_distrust() is None  # The first verdict would look into it.
         calls = count_calls(model.model.vision_tower)
         model.generate(**inputs, safety_policy=policy, **GREEDY)
         assert len(calls) == 1

@@ -166,7 +166,6 @@ def test_checkpoint_without_head_weights_fails_closed(tiny_safe_llava, inputs, t
     }
     tiny_safe_llava.save_pretrained(tmp_path, state_dict=state_dict)
     model = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path)
-    assert any("safety_modules.head" in name for name in model.missing_safety_weights)
     assert set(model.assess(**inputs).levels) == {"high"}
 
 

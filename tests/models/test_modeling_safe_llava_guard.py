@@ -181,7 +181,7 @@ class TestCheckpoint:
             older[name.replace("lm_head", "language_model.lm_head")] = tensor
         save_file(older, tmp_path / "model.safetensors", metadata={"format": "pt"})
         loaded = SafeLlavaForSafetyClassification.from_pretrained(tmp_path)
-        assert not loaded.missing_safety_weights
+        assert loaded.explain_distrust() is None
         assert_same_logits(guard, loaded, left_padded)
 
     def test_every_weight_has_the_name_and_value_it_has_in_the_full_model(self, tiny_safe_llava, guard):
@@ -247,12 +247,11 @@ class TestFailingClosed:
         weights = {name: tensor for name, tensor in tiny_safe_llava.state_dict().items() if part not in name}
         tiny_safe_llava.save_pretrained(tmp_path, state_dict=weights)
         guard = SafeLlavaForSafetyClassification.from_pretrained(tmp_path)
-        assert any(part in name for name in guard.missing_safety_weights)
         assert not guard.assess(**left_padded).trusted.any()
 
     def test_untrained_safety_modules_are_not_trusted(self, guard, left_padded):
         guard = copy.deepcopy(guard)
-        guard.config.safety_modules_trained = False
+        guard.config.safety_training = None
         assert set(guard.assess(**left_padded).levels) == {"high"}
 
     def test_a_broken_image_spoils_its_own_row_only(self, guard, inputs):

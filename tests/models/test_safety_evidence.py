@@ -8,6 +8,7 @@ import torch
 from safe_llava import SafeLlavaForConditionalGeneration
 from safe_llava.models.safety_evidence import SafetyInfluence, locate_evidence, measure_influence
 from safe_llava.models.safety_labels import SAFE_TYPE_ID
+from safe_llava.models.safety_trust import record_training
 
 
 TRUSTED = torch.tensor([True])
@@ -26,6 +27,7 @@ def model(request, tiny_safe_llava) -> SafeLlavaForConditionalGeneration:
     for layer in (model.model.safety_modules.head.key_layer, model.model.safety_modules.head.query_layer):
         layer.weight *= 2.0
     model.model.safety_modules.head.pooling = request.param
+    record_training(model)
     return model
 
 
@@ -65,6 +67,7 @@ def test_default_verdict_is_the_same_to_the_last_bit_and_has_no_evidence(model, 
 
 
 def test_evidence_takes_one_pass_of_tower_and_projector_and_no_language_model_layer(model, inputs):
+    assert model.explain_distrust() is None  # The first verdict would look into it.
     calls = []
     for module in (model.model.vision_tower, model.model.safety_modules.projector, model.model.language_model):
         module.register_forward_hook(lambda module, *_: calls.append(type(module).__name__))
@@ -178,6 +181,7 @@ def test_mlp_projector_and_missing_safety_tokens_are_explained_too(tiny_safe_lla
     config = copy.deepcopy(tiny_safe_llava.config)
     config.safety_projector_type, config.num_safety_tokens = "mlp", 0
     model = SafeLlavaForConditionalGeneration(config).eval()
+    record_training(model)
     pixel_values, text = inputs["pixel_values"][:1], inputs["input_ids"][1][inputs["attention_mask"][1].bool()]
     prompt = torch.cat([text, torch.full((25,), config.image_token_id)])[None]
     evidence = model.assess(prompt, pixel_values, return_evidence=True).evidence
@@ -188,7 +192,7 @@ def test_mlp_projector_and_missing_safety_tokens_are_explained_too(tiny_safe_lla
 
 def test_an_untrusted_verdict_claims_no_evidence(tiny_safe_llava, inputs):
     model = copy.deepcopy(tiny_safe_llava)
-    model.config.safety_modules_trained = False
+    model.config.safety_training = None
     evidence = model.assess(**inputs, return_evidence=True).evidence
     assert not any(maps.any() for maps in evidence.patch_relevance)
     assert not evidence.word_relevance.any() and not evidence.lead.any()

@@ -81,7 +81,6 @@ def assert_drawn_as_designed(modules: SafetyModules, is_drawn: Callable[[str], b
 @pytest.mark.parametrize("model_class", [SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification])
 def test_a_checkpoint_without_safety_weights_gets_all_of_them_drawn(checkpoint_without, model_class):
     model = model_class.from_pretrained(checkpoint_without(lambda name: True))
-    assert model.missing_safety_weights
     assert_drawn_as_designed(model.model.safety_modules)
 
 
@@ -97,8 +96,8 @@ def test_a_converted_stock_checkpoint_has_all_of_them_drawn(wide_llava, tiny_lla
     convert_llava_checkpoint(
         tmp_path / "stock", tmp_path / "converted", num_safety_visual_tokens=9, safety_projector_hidden_size=192
     )
-    model = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path / "converted")
-    assert not model.missing_safety_weights
+    model, info = SafeLlavaForConditionalGeneration.from_pretrained(tmp_path / "converted", output_loading_info=True)
+    assert not info["missing_keys"]
     assert_drawn_as_designed(model.model.safety_modules)
 
 
@@ -115,8 +114,9 @@ def test_a_converted_stock_checkpoint_has_all_of_them_drawn(wide_llava, tiny_lla
     ids=["weights", "biases", "projector", "first_block", "one_layer", "one_set_of_tokens_and_a_convolution"],
 )
 def test_of_a_checkpoint_that_lacks_some_those_are_drawn_and_the_others_read(checkpoint_without, is_lacking):
-    model = SafeLlavaForConditionalGeneration.from_pretrained(checkpoint_without(is_lacking))
-    assert {name.removeprefix(PREFIX) for name in model.missing_safety_weights} == {
+    checkpoint = checkpoint_without(is_lacking)
+    model, info = SafeLlavaForConditionalGeneration.from_pretrained(checkpoint, output_loading_info=True)
+    assert {name.removeprefix(PREFIX) for name in info["missing_keys"]} == {
         name for name, _ in model.model.safety_modules.named_parameters() if is_lacking(name)
     }
     assert_drawn_as_designed(model.model.safety_modules, is_lacking)

@@ -66,6 +66,7 @@ def write_config(model, processor, dataset, tmp_path):
             "logging_steps": 1,
             "save_strategy": "no",
             "report_to": "none",
+            "require_learned_head": False,
             **changes,
         }
         path = tmp_path / f"{output}.yaml"

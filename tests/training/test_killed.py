@@ -42,6 +42,7 @@ def write_config(model, processor, dataset, tmp_path):
             "use_cpu": True,
             "disable_tqdm": True,
             "report_to": "none",
+            "require_learned_head": False,
         }
         path = tmp_path / f"{output}.yaml"
         path.write_text(yaml.safe_dump(fields))

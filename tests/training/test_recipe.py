@@ -40,6 +40,7 @@ def write_config(model, processor, dataset, tmp_path):
             "logging_steps": 1,
             "save_strategy": "no",
             "report_to": "none",
+            "require_learned_head": False,
             **changes,
         }
         path = tmp_path / "config.yaml"
@@ -171,9 +172,9 @@ def test_a_stock_llava_is_refused_with_the_command_that_converts_it(write_config
 
 
 def test_stage_2_refuses_a_model_that_has_not_been_through_stage_1(write_config, model, tmp_path):
-    model.config.safety_modules_trained = False
+    model.config.safety_training = None
     model.config.save_pretrained(tmp_path / "base")
-    with pytest.raises(ValueError, match="has not been through stage 1"):
+    with pytest.raises(ValueError, match="no record of a finished stage 1"):
         run(write_config(**LORA))
 
 

@@ -128,6 +128,7 @@ def test_a_nan_loss_is_logged_as_nan(make_trainer, model):
 
 def test_unlabelled_rows_train_the_language_model_alone(make_trainer, model, dataset):
     unlabelled = dataset.select([2, 5])
+    model.model.safety_modules.requires_grad_(False)
     trainer = make_trainer(train_dataset=unlabelled)
     trainer.train()
     assert "level_accuracy" not in trainer.state.log_history[0]

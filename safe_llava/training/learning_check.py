@@ -1,0 +1,137 @@
+"""Whether a safety head has learned its classes, on labelled rows that were set aside from its training."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+from torch import nn
+
+from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+
+
+CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
+_WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_modules|vision_tower|embed_tokens)\.")
+# A class is checked when so many held-out rows have it.
+MIN_ROWS = 10
+# Recall minus false alarms: 0 for a head that guesses, 1 for one that is never wrong (Youden 1950, "Index for rating
+# diagnostic tests", https://doi.org/10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3).
+MIN_INFORMEDNESS = 0.1
+
+
+class LearningCheck:
+    """
+    The rows that a trainer's head is checked on when training ends, and what it found there.
+
+    Args:
+        model (`nn.Module`): what trains, as it is frozen.
+        train_dataset (`Dataset` or `IterableDataset`): rows to train on.
+        held_out ([`~datasets.Dataset`] or `dict`, *optional*): rows to check on; by default set aside.
+        seed (`int`): draws the rows that are set aside.
+
+    Raises:
+        ValueError: if the safety modules train and no row has both labels.
+    """
+
+    def __init__(self, model: nn.Module, train_dataset: Any, held_out: Any, seed: int):
+        self.train_dataset, self.held_out_dataset = train_dataset, held_out
+        trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+        self.is_needed = any(_WEIGHTS_OF_VERDICTS.search(name) for name in trained)
+        self.rows = count_labels(train_dataset) if self.is_needed else None
+        if not self.is_needed:
+            return
+        has_labels = self.rows is None or all(sum(counts.values()) for counts in self.rows.values())
+        if not has_labels and any("safety_modules." in name for name in trained):
+            raise ValueError(
+                "`train_dataset` has no row with a `safety_level` and none with a `safety_type`, so the safety head "
+                "would learn nothing. Give rows labels, or freeze `model.model.safety_modules`."
+            )
+        if isinstance(held_out, dict):
+            self.held_out_dataset = concatenate_datasets(list(held_out.values()))
+        elif held_out is None and isinstance(train_dataset, Dataset):
+            self.train_dataset, self.held_out_dataset = set_aside(train_dataset, seed)
+
+
+def set_aside(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
+    """
+    Splits off the rows that the head is checked on: a twentieth, but at least 100, at most 1,000, and never more than
+    a fifth. Below 50 rows nothing is split off, for nothing could be told from so few.
+
+    Args:
+        dataset (`Dataset`): rows to train on.
+        seed (`int`): draws the rows.
+
+    Returns:
+        `tuple[Dataset, Dataset or None]`: the rows that are left, and those set aside.
+    """
+    if len(dataset) < 50:
+        return dataset, None
+    number = min(max(len(dataset) // 20, 100), 1000, len(dataset) // 5)
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    return dataset.select(np.sort(order[number:])), dataset.select(np.sort(order[:number]))
+
+
+def count_labels(dataset: Any) -> dict[str, dict[str, int]] | None:
+    """Rows of each level and each type, or `None` for a stream, which cannot be counted."""
+    if not isinstance(dataset, Dataset):
+        return None
+    counts = {}
+    for task, names in CLASSES.items():
+        column = dataset[f"safety_{task}"] if f"safety_{task}" in dataset.column_names else []
+        labels = [label for label in column if label is not None and label >= 0]
+        counts[task] = dict(zip(names, np.bincount(np.array(labels, dtype=int), minlength=len(names)).tolist()))
+    return counts
+
+
+def measure_recall(labels: Sequence[int], predictions: Sequence[int], names: Iterable[str]) -> dict[str, dict]:
+    """
+    How well each class is told from the others.
+
+    Args:
+        labels (`Sequence[int]`): what rows are; negative where it is not known.
+        predictions (`Sequence[int]`): what the head takes them for.
+        names (`Iterable[str]`): the classes, in the order of their numbers.
+
+    Returns:
+        `dict[str, dict]`: for each class with a row its `rows`, its `recall`, and `false_alarms`, the share of the
+        rows of other classes that are taken for it.
+    """
+    actual, found = np.asarray(labels), np.asarray(predictions)
+    actual, found = actual[actual >= 0], found[actual >= 0]
+    figures = {}
+    for index, name in enumerate(names):
+        is_class: np.ndarray = actual == index
+        is_found: np.ndarray = found == index
+        if is_class.any():
+            others = is_found[~is_class]
+            figures[name] = {
+                "rows": int(is_class.sum()),
+                "recall": round(float(is_found[is_class].mean()), 4),
+                "false_alarms": round(float(others.mean()), 4) if len(others) else 0.0,
+            }
+    return figures
+
+
+def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
+    """
+    What speaks against a head, in words; nothing where it has learned.
+
+    Args:
+        held_out (`dict[str, dict[str, dict]]`): `measure_recall` under `"level"` and `"type"`.
+    """
+    reasons = []
+    for task, harmless in (("level", "none"), ("type", "safe")):
+        figures = held_out[task]
+        num_harmless = figures.get(harmless, {"rows": 0})["rows"]
+        num_risky = sum(figure["rows"] for figure in figures.values()) - num_harmless
+        for number, kind in ((num_harmless, harmless), (num_risky, "a risk")):
+            if number < MIN_ROWS:
+                reasons.append(f"only {number} held-out rows have {kind} as their {task}, {MIN_ROWS} are needed")
+        for name, figure in figures.items():
+            if figure["rows"] >= MIN_ROWS and figure["recall"] - figure["false_alarms"] < MIN_INFORMEDNESS:
+                reasons.append(
+                    f"the {task} {name!r} is found in {figure['recall']:.0%} of its {figure['rows']} held-out rows "
+                    f"and in {figure['false_alarms']:.0%} of the others"
+                )
+    return reasons
