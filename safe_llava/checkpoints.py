@@ -9,7 +9,6 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 
 from .files import fingerprint
 from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.image_processor_check import check_image_processor
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .models.processing_safe_llava import SafeLlavaProcessor
 
@@ -109,5 +108,5 @@ def load_safe_llava(
     read_config(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())
     processor = AutoProcessor.from_pretrained(checkpoint)
-    check_image_processor(model.config, processor)
-    return model.eval(), processor
+    model.eval().check_ready(processor)
+    return model, processor

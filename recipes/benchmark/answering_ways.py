@@ -1,5 +1,6 @@
 """The ways to answer the same request, on the same backbone weights."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
 from safe_llava.models.safety_assessment import tokenize_policy
+from safe_llava.models.safety_trust import record_training
 
 from .request import load_processor, make_inputs, make_policy, make_prompt
 from .shapes import build, safe_config
@@ -53,6 +55,12 @@ def build_models(base: LlavaConfig, ways: list[str], device: str, dtype: torch.d
         with torch.device(device):
             head = AuthorsHead(config.text_config.hidden_size, config.safety_head_num_attention_heads)
         models["head"] = head.to(dtype).eval()
+    for model in (models.get("safe"), models.get("guard")):
+        if model is not None:
+            # Random weights count as trained here, and what is looked into once is not what an answer costs.
+            model.config = copy.deepcopy(model.config)
+            record_training(model)
+            model.explain_distrust()
     for model in (models.get("stock"), models.get("safe")):
         if model is not None:
             # Random weights must not end an answer early.

@@ -63,6 +63,7 @@ class RowAssessor:
         read_config(model)
         self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).to(device).eval()
         self.processor = AutoProcessor.from_pretrained(model)
+        self.model.check_ready(self.processor)
         self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
         self.model_version = _fingerprint(self.model, self.processor)
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]

@@ -7,7 +7,6 @@ import torch
 from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
-from .image_processor_check import check_image_processor
 from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
 from .safety_policy import SafetyPolicy
 
@@ -41,7 +40,7 @@ class SafetyClassificationPipeline(Pipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        check_image_processor(self.model.config, self.processor)
+        self.model.check_ready(self.processor)
 
     def _sanitize_parameters(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None = None, timeout: float | None = None
@@ -110,7 +109,8 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        check_image_processor(self.model.config, self.processor)
+        if self.model.config.model_type == "safe_llava":
+            self.model.check_ready(self.processor)
 
     def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
         if self.model.config.model_type == "safe_llava" and isinstance(inputs, dict) and "images" in inputs:

@@ -125,6 +125,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 )
         return self._distrust[1]
 
+    def check_ready(self, processor: ProcessorMixin) -> None:
+        """
+        What a program does once before it serves this model: it raises a `ValueError` where the processor is not the
+        one that the model was trained with, and warns where no verdict can be trusted, before the first image comes.
+        """
+        check_image_processor(self.config, processor)
+        if self.config.use_safety_head:
+            self.explain_distrust()
+
     def _look_at_pixels(self, pixel_values: torch.Tensor | None) -> None:
         """Warns of the first images if another image processor made them; all others come from the same."""
         if pixel_values is None or self._has_looked_at_pixels:

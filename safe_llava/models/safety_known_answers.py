@@ -27,7 +27,7 @@ def answer_probes(model: PreTrainedModel, vocab_size: int) -> dict[str, torch.Te
         entries of the text queries, and the logits of both classifiers.
     """
     vision_config = model.config.vision_config
-    pixel_values = _draw_patterns(getattr(vision_config, "num_channels", 3), vision_config.image_size)
+    pixel_values = draw_patterns(getattr(vision_config, "num_channels", 3), vision_config.image_size)
     image_outputs = model.get_image_features(pixel_values.to(model.device, model.dtype), return_dict=True)
     ids = torch.linspace(0, vocab_size - 1, NUM_PROBES * NUM_WORDS).long().view(NUM_WORDS, NUM_PROBES).T
     ids = torch.cat([ids[:, :1].expand(-1, image_outputs.num_placeholders), ids], dim=1)
@@ -64,7 +64,7 @@ def measure_deviation(answers: dict[str, torch.Tensor], known_answers: dict[str,
     return torch.stack(deviations).nan_to_num(nan=float("inf")).max().item()
 
 
-def _draw_patterns(num_channels: int, size: int | list[int]) -> torch.Tensor:
+def draw_patterns(num_channels: int, size: int | list[int]) -> torch.Tensor:
     """Waves of several lengths and directions, of shape `(2, num_channels, height, width)`, in normalised values."""
     height, width = (size, size) if isinstance(size, int) else size
     rows, columns = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)[None, :]

@@ -21,7 +21,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 from safe_llava.conversion import convert_llava_checkpoint
-from safe_llava.training import train_only_safety_modules
+from safe_llava.models.safety_trust import record_training
 
 
 def assert_stock_weights_kept(model: torch.nn.Module, stock: torch.nn.Module) -> None:
@@ -203,7 +203,7 @@ def test_untrained_model_treats_every_image_as_risky_until_stage_1(source, make_
     processor = AutoProcessor.from_pretrained(tmp_path / "safe")
     inputs = processor(text="USER: <image> Who? ASSISTANT:", images=make_image(0), return_tensors="pt")
     assert model.assess(**inputs).levels == ["high"]
-    train_only_safety_modules(model)
+    record_training(model)
     assert model.assess(**inputs).trusted.all()
 
 

@@ -118,6 +118,8 @@ class LocalModel:
         self.processor = SafeLlavaProcessor.from_pretrained(checkpoint)
         self.is_safe_llava = model_type == "safe_llava"
         self.has_head = self.is_safe_llava and self.model.config.use_safety_head
+        if self.is_safe_llava:
+            self.model.check_ready(self.processor)
         self.policy = self._settle_policy(safety_policy)
 
     def _settle_policy(self, safety_policy: str | dict[str, Any] | Literal[False] | None) -> SafetyPolicy | None:

@@ -82,6 +82,8 @@ class SafeLlavaForLmmsEval(lmms):
         self.model: Any = AutoModelForImageTextToText.from_pretrained(
             pretrained, dtype=dtype, device_map=self.device
         ).eval()
+        if self.model.config.model_type == "safe_llava":
+            self.model.check_ready(self.processor)
         self.policy_arguments: dict[str, Any] = {}
         if safety_policy is not None:
             self._set_policy(pretrained, safety_policy)
