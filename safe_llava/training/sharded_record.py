@@ -30,7 +30,6 @@ def record_sharded_training(accelerator: Accelerator, model: nn.Module, config: 
 
 def record_weights(config: SafeLlavaConfig, weights: dict[str, torch.Tensor], **seen: Any) -> dict[str, Any]:
     """The record of a full model's weights, from those that its guard has."""
-    with torch.device("meta"):
-        guard = SafeLlavaForSafetyClassification(copy.deepcopy(config))
+    guard = SafeLlavaForSafetyClassification(copy.deepcopy(config))
     guard.load_state_dict({name: weights[name] for name in guard.state_dict()}, assign=True)
     return record_training(guard.eval(), **seen)

@@ -73,6 +73,7 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
         peft_config=None,
         vision_feature_cache=None,
         callbacks=None,
+        held_out_dataset=None,
         **changes: Any,
     ) -> SafeSFTTrainer:
         arguments: dict[str, Any] = {
@@ -101,6 +102,14 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
             peft_config=peft_config,
             vision_feature_cache=vision_feature_cache,
             callbacks=callbacks,
+            held_out_dataset=held_out_dataset,
         )
 
     return make
+
+
+@pytest.fixture
+def inputs_of_a_row(processor, rows) -> dict[str, Any]:
+    """The first row's question and image, as a model takes them."""
+    prompt = processor.apply_chat_template(rows[0]["messages"][:1], add_generation_prompt=True)
+    return dict(processor(images=rows[0]["images"], text=prompt, return_tensors="pt"))
