@@ -11,15 +11,13 @@ from .configuration_safe_llava import SafeLlavaConfig
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_policy_tokens import check_policy_tokens, tokenize_policy
 from .safety_verdict import SafetyVerdict
 
 
 logger = logging.get_logger(__name__)
 
 _WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_\w+|vision_tower|embed_tokens)\.")
-# Stand-ins in a rendered chat, to learn what the template puts around a question and around an answer.
-_QUESTION = "question"
-_ANSWER = "answer"
 
 
 class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
@@ -35,7 +33,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any):
         """
         As [`~transformers.PreTrainedModel.from_pretrained`]. When the checkpoint lacks weights that a verdict rests on
-        the model says so and fails closed: every verdict on an image is untrusted.
+        the model says so and fails closed: every verdict on an image is untrusted. A stored policy that could not be
+        enforced is refused.
         """
         model, loading_info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         mismatched = {key for key, *_ in loading_info["mismatched_keys"]}
@@ -46,6 +45,13 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 f"The checkpoint lacks {len(lacking)} weights that verdicts rest on, such as `{lacking[0]}`. Until "
                 "they are trained, every image is treated as risky. To start from a stock LLaVA use "
                 "`safe-llava convert`."
+            )
+        if model.safety_policy is not None:
+            check_policy_tokens(model.safety_policy, model.config.safety_policy_token_ids, model.config)
+        elif model.config.use_safety_head and model.config.safety_modules_trained:
+            logger.warning(
+                "The checkpoint has a trained safety head and no safety policy, so nothing acts on its verdicts: "
+                "every image is answered. Attach one with `model.set_safety_policy(SafetyPolicy(), processor)`."
             )
         return (model, loading_info) if output_loading_info else model
 
@@ -77,11 +83,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             return_evidence (`bool`, *optional*, defaults to `False`):
                 Whether to also find the patches and words that the verdict rests on, as `verdict.evidence`.
 
+        A row with several images is assessed as a whole, and each of its images alone with the row's question, so
+        that one risky image does not drown among others. The verdict is the gravest of these.
+
         Returns:
             [`SafetyVerdict`]
 
         Raises:
-            ValueError: if the model was built without a safety head, or if images and placeholders do not match.
+            ValueError: if the model was built without a safety head, if images and placeholders do not match, or if
+                `attention_mask` hides placeholders.
         """
         verdict, *_ = self._assess_prompts(
             input_ids, attention_mask, pixel_values, mm_encoder_outputs, return_evidence=return_evidence
@@ -104,8 +114,18 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 f"{tuple(input_ids.shape)}. Pass the two that one call of the processor gave."
             )
         placeholders = input_ids == self.config.image_token_id
+        hidden = torch.zeros_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.device) == 0
         # Read before the vision tower is started: later, a GPU would stand still between the tower and the head.
-        num_placeholders = placeholders.sum(dim=1).tolist()
+        num_placeholders, num_hidden = torch.stack(
+            [placeholders.sum(dim=1), (placeholders & hidden.bool()).sum(dim=1)]
+        ).tolist()
+        if any(num_hidden):
+            row = next(row for row, number in enumerate(num_hidden) if number)
+            raise ValueError(
+                f"`attention_mask` hides {num_hidden[row]} of the {num_placeholders[row]} image tokens of row {row}. "
+                "An image that the language model cannot read cannot be assessed either. Leave the image out of the "
+                "prompt, or unmask it."
+            )
         image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
         check_placeholders(num_placeholders, image_outputs)
         safety_modules: SafetyModules = self.model.safety_modules
@@ -114,11 +134,16 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         inputs = safety_modules.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
         _, head = safety_modules.require_head()
         level_logits, type_logits = head(*inputs)
+        separate, read_rows = None, inputs.image_rows
+        if image_outputs is not None and max(num_placeholders) > image_outputs.num_placeholders:
+            separate = safety_modules.assess_separately(inputs, level_logits, type_logits)
+            level_logits, type_logits, read_rows = separate.settle(level_logits, type_logits, inputs.image_rows)
         is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
         trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
         verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        verdict.separate = separate
         if return_evidence:
-            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, trusted)
+            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, trusted, read_rows)
         return verdict, image_outputs, num_placeholders
 
     @property
@@ -137,7 +162,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 Tokenises the texts and knows the chat template. Not needed to remove a policy.
 
         Raises:
-            ValueError: if the policy is invalid, or if there is no processor to tokenise it.
+            ValueError: if the policy is invalid, if there is no processor to tokenise it, or if a text becomes no
+                token that this model can be given.
         """
         if policy is None:
             self.config.safety_policy = self.config.safety_policy_token_ids = None
@@ -152,7 +178,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         self, verdict: SafetyVerdict, safety_policy: SafetyPolicy | dict | Literal[False] | None = None
     ) -> list[SafetyDecision]:
         """
-        What a policy does with each row of a verdict. Rows without an image are answered.
+        What a policy does with each row of a verdict. Rows without an image are answered. Where a row with several
+        images was assessed by `assess`, the strictest decision on any of its assessments holds.
 
         Args:
             verdict ([`SafetyVerdict`]): from `assess` under the same policy, whose temperature is then in it.
@@ -163,12 +190,17 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         # One read of the device for all, and the first that waits for the verdict.
         columns = (verdict.has_image, verdict.trusted, verdict.level)
         rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
-        return [
+        decisions = [
             policy.decide(int(level), type_probs, bool(trusted))
             if has_image and policy is not None
             else SafetyDecision("answer")
             for has_image, trusted, level, *type_probs in rows
         ]
+        if verdict.separate is not None and policy is not None:
+            # The gravest may be what this policy lets pass, such as a type that is off, and another may not.
+            for row, level, type_probs in verdict.separate.to_rows():
+                decisions[row] = max(decisions[row], policy.decide(level, type_probs), key=SafetyDecision.strictness)
+        return decisions
 
     def _resolve_safety_policy(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None
@@ -180,46 +212,3 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if isinstance(safety_policy, dict):
             return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
         return safety_policy
-
-
-def tokenize_policy(policy: SafetyPolicy, processor: ProcessorMixin) -> dict[str, Any]:
-    """
-    Tokenises every text of a policy the way it will stand in a prompt.
-
-    Args:
-        policy ([`SafetyPolicy`]): the policy.
-        processor ([`SafeLlavaProcessor`]): has the tokenizer and the chat template.
-
-    Raises:
-        ValueError: if the processor's chat template leaves out the question or the answer.
-
-    Returns:
-        `dict`: `"assistant_turn"`, the ids between the user's question and the answer, and `"texts"`, the ids of each
-        text by the action that uses it (`"hint"` or `"refuse"`). No ids of `bos` or `eos` are among them.
-    """
-    chat = [{"role": "user", "content": [{"type": "text", "text": _QUESTION}]}]
-    prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
-    answered = processor.apply_chat_template(
-        [*chat, {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}]
-    )
-    if _QUESTION not in prompt or _ANSWER not in answered:
-        raise ValueError(
-            f"The processor's chat template leaves out the question or the answer: it rendered {prompt!r} and "
-            f"{answered!r}. Give the processor a template that writes parts of type text."
-        )
-    assistant_turn = prompt[prompt.rindex(_QUESTION) + len(_QUESTION) :]
-    answer_start = answered.rindex(_ANSWER)
-    space = answered[len(prompt) : answer_start] if answered.startswith(prompt) else ""
-
-    def encode(before: str, text: str) -> list[int]:
-        ids_before = processor.tokenizer(before, add_special_tokens=False)["input_ids"]
-        return processor.tokenizer(before + text, add_special_tokens=False)["input_ids"][len(ids_before) :]
-
-    texts = policy.texts()
-    return {
-        "assistant_turn": encode(_QUESTION, assistant_turn),
-        "texts": {
-            "hint": {text: encode(_QUESTION, " " + text) for text in texts["hint"]},
-            "refuse": {text: encode(_QUESTION + assistant_turn, space + text) for text in texts["refuse"]},
-        },
-    }
