@@ -103,8 +103,10 @@ def load_safe_llava(
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
 
     Raises:
-        ValueError: if the checkpoint is no SafeLLaVA.
+        ValueError: if the checkpoint is no SafeLLaVA, or its policy is not what its tokenizer makes of it.
     """
     read_config(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())
-    return model.eval(), AutoProcessor.from_pretrained(checkpoint)
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    model.check_processor(processor)
+    return model.eval(), processor

@@ -22,8 +22,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
         labels (`np.ndarray` of shape `(num_rows,)`): the true classes.
 
     Returns:
-        `float`, *optional*: T within what a policy may have, or `None` where no temperature is best: every row is right, so that ever smaller
-        ones fit ever better, or the scores say nothing about the labels, so that ever larger ones do.
+        `float`, *optional*: T, within what a policy may have, or `None` where no temperature is best: every row is
+        right, so that ever smaller ones fit ever better, or the scores say nothing about the labels, so that ever
+        larger ones do.
     """
     rows = np.arange(len(labels))
     gain_from_sharper = (logits[rows, labels] - logits.mean(axis=1)).mean()

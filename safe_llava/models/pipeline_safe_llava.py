@@ -38,6 +38,10 @@ class SafetyClassificationPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.model.check_processor(self.processor)
+
     def _sanitize_parameters(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None = None, timeout: float | None = None
     ) -> tuple[dict, dict, dict]:
@@ -102,6 +106,11 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
     transformers' pipeline, in which the images beside a prompt are read as those in a chat are. (It would load them
     itself, before the processor sees them.) Models other than a SafeLLaVA are served as ever.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if self.model.config.model_type == "safe_llava":
+            self.model.check_processor(self.processor)
 
     def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
         if self.model.config.model_type == "safe_llava" and isinstance(inputs, dict) and "images" in inputs:

@@ -11,7 +11,7 @@ from .configuration_safe_llava import SafeLlavaConfig
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
-from .safety_policy_tokens import check_policy_tokens, tokenize_policy
+from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_verdict import SafetyVerdict
 
 
@@ -173,6 +173,17 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
         self.config.safety_policy = policy.to_dict()
         self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
+
+    def check_processor(self, processor: ProcessorMixin) -> None:
+        """
+        Raises a `ValueError` where a processor does not go with this model: where it makes other tokens of the stored
+        policy's texts, or puts other ones around the assistant's turn.
+
+        Args:
+            processor ([`SafeLlavaProcessor`]): what prepares the prompts.
+        """
+        if self.safety_policy is not None:
+            compare_policy_tokens(self.safety_policy, self.config.safety_policy_token_ids, processor)
 
     def decide(
         self, verdict: SafetyVerdict, safety_policy: SafetyPolicy | dict | Literal[False] | None = None

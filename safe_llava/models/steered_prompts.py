@@ -99,6 +99,8 @@ def adapt_options(kwargs: dict[str, Any], resolved: GenerationConfig, limits: di
         )
     adapted = {name: value for name, value in kwargs.items() if name not in _SPEED_ARGUMENTS}
     adapted |= {name: None for name in _SPEED_OPTIONS if getattr(resolved, name, None)}
+    if resolved.min_length is None:
+        adapted["min_length"] = 0
     for name in ("max", "min"):
         if limits[f"{name}_new_tokens"] is not None:
             adapted |= {f"{name}_new_tokens": limits[f"{name}_new_tokens"], f"{name}_length": None}
