@@ -9,7 +9,6 @@ def policy(model: Model) -> None:
     """Print the safety policy that is stored with a model, as JSON. Edit it and pass it to `ask --policy`."""
     with reported():
         from safe_llava.checkpoints import read_config
-
         from safe_llava.models.safety_policy import SafetyPolicy
 
         stored = read_config(model).safety_policy

@@ -58,9 +58,10 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
 
         Where the policy lets every row pass, this is `generate` with the policy off, whatever the options. In a batch
         with other rows, such a row gets the greedy tokens that it gets alone. A hint stands before the assistant's
-        turn; where the prompt ends inside that turn (`continue_final_message`), the answer goes on from its words.
-        Rows with a hint are decoded with a cache, and without what only speeds decoding up: an assistant model, prompt
-        lookup, chunks of the prompt. Refused rows leave the batch before the language model runs.
+        turn. Where the prompt ends inside that turn (`continue_final_message`), the model does not read its words, for
+        it would go on from them whatever the hint says: the answer begins anew behind them. Rows with a hint are
+        decoded with a cache, and without what only speeds decoding up: an assistant model, prompt lookup, chunks of
+        the prompt. Refused rows leave the batch before the language model runs.
 
         Args:
             safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):

@@ -13,6 +13,7 @@ from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeho
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_verdict import SafetyVerdict
+from .separate_assessments import assess_separately, find_own_text
 
 
 logger = logging.get_logger(__name__)
@@ -134,16 +135,18 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         inputs = safety_modules.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
         _, head = safety_modules.require_head()
         level_logits, type_logits = head(*inputs)
-        separate, read_rows = None, inputs.image_rows
+        separate, read = None, inputs
         if image_outputs is not None and max(num_placeholders) > image_outputs.num_placeholders:
-            separate = safety_modules.assess_separately(inputs, level_logits, type_logits)
-            level_logits, type_logits, read_rows = separate.settle(level_logits, type_logits, inputs.image_rows)
+            own_text = find_own_text(input_ids, placeholders, inputs.text_mask)
+            separate, read, level_logits, type_logits = assess_separately(
+                head, inputs, own_text, level_logits, type_logits
+            )
         is_finite = level_logits.isfinite().all(dim=-1) & type_logits.isfinite().all(dim=-1)
         trusted = is_finite & (self.config.safety_modules_trained and not self.missing_safety_weights)
         verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
         verdict.separate = separate
         if return_evidence:
-            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, trusted, read_rows)
+            verdict.evidence = safety_modules.explain(read, image_outputs, type_logits, trusted, inputs.image_rows)
         return verdict, image_outputs, num_placeholders
 
     @property
@@ -182,8 +185,10 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         Args:
             processor ([`SafeLlavaProcessor`]): what prepares the prompts.
         """
-        if self.safety_policy is not None:
-            compare_policy_tokens(self.safety_policy, self.config.safety_policy_token_ids, processor)
+        policy, token_ids = self.safety_policy, self.config.safety_policy_token_ids
+        if policy is not None:
+            check_policy_tokens(policy, token_ids, self.config)
+            compare_policy_tokens(policy, token_ids or {}, processor)
 
     def decide(
         self, verdict: SafetyVerdict, safety_policy: SafetyPolicy | dict | Literal[False] | None = None

@@ -17,7 +17,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
-from .safety_verdict import SeparateAssessments
 
 
 @dataclass
@@ -180,34 +179,13 @@ class SafetyModules(nn.Module):
             outputs["safety_loss"] = outputs["level_loss"] + outputs["type_loss"]
         return outputs
 
-    def assess_separately(
-        self, inputs: HeadInputs, level_logits: torch.Tensor, type_logits: torch.Tensor
-    ) -> SeparateAssessments:
-        """
-        The assessments of rows with several images.
-
-        Args:
-            inputs ([`HeadInputs`]): what the head read.
-            level_logits, type_logits (`torch.FloatTensor`): what it made of each row as a whole.
-        """
-        _, head = self.require_head()
-        several = inputs.image_rows.bincount(minlength=len(level_logits)) > 1
-        rows, images = several.nonzero().squeeze(1), several[inputs.image_rows].nonzero().squeeze(1)
-        of_images = head.assess_each(*inputs, images)
-        return SeparateAssessments(
-            rows=torch.cat([rows, inputs.image_rows[images]]),
-            images=torch.cat([torch.full_like(rows, -1), images]),
-            level_logits=torch.cat([level_logits[rows], of_images[0]]),
-            type_logits=torch.cat([type_logits[rows], of_images[1]]),
-        )
-
     def explain(
         self,
         inputs: HeadInputs,
         image_outputs: SafeLlavaImageFeatures | None,
         type_logits: torch.Tensor,
         trusted: torch.Tensor,
-        read_rows: torch.Tensor,
+        image_rows: torch.Tensor,
     ) -> SafetyEvidence:
         """
         What the verdict rests on.
@@ -217,14 +195,13 @@ class SafetyModules(nn.Module):
             image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
             type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): what the head made of it.
             trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
-            read_rows (`torch.LongTensor` of shape `(num_images,)`):
-                For each image the row whose verdict rests on it, -1 where none does.
+            image_rows (`torch.LongTensor` of shape `(num_images,)`): the row of each image, read or not.
         """
         projector, head = self.require_head()
-        influence = measure_influence(head, *inputs._replace(image_rows=read_rows), type_logits)
+        influence = measure_influence(head, *inputs, type_logits)
         patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid
         token_grid = projector.token_grid(patch_grid)
-        return locate_evidence(influence, inputs.image_rows.to(trusted.device), token_grid, patch_grid, trusted)
+        return locate_evidence(influence, image_rows.to(trusted.device), token_grid, patch_grid, trusted)
 
 
 def init_safety_weights(module: nn.Module) -> None:

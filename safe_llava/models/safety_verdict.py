@@ -6,71 +6,9 @@ from typing import Any
 import torch
 
 from .safety_evidence import SafetyEvidence
-from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
+from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .safety_policy import check_temperature
-
-
-@dataclass
-class SeparateAssessments:
-    """
-    What the head said of rows with several images: of each row as a whole, and of each image alone with the row's
-    question. All images of a row share one softmax, in which a risky one drowns among enough clean ones.
-
-    Args:
-        rows (`torch.LongTensor` of shape `(num_assessments,)`): the row of the batch that each belongs to.
-        images (`torch.LongTensor` of shape `(num_assessments,)`): the image that each read alone, -1 for all of a row.
-        level_logits (`torch.FloatTensor` of shape `(num_assessments, 4)`): scores of the risk levels.
-        type_logits (`torch.FloatTensor` of shape `(num_assessments, 7)`): scores of the risk types.
-    """
-
-    rows: torch.Tensor
-    images: torch.Tensor
-    level_logits: torch.Tensor
-    type_logits: torch.Tensor
-
-    def find_gravest(self) -> torch.Tensor:
-        """
-        Which assessment decides for each row that has some, a bool tensor of shape `(num_assessments,)`: one that is
-        not finite, else the one of the highest level among those that find a risk by level and type, or among all
-        where none does; of several the one that gives "none" the least probability. Independent of any policy.
-        """
-        level, is_safe = self.level_logits.argmax(dim=-1), self.type_logits.argmax(dim=-1) == SAFE_TYPE_ID
-        found = ((level > 0) & ~is_safe).double() * len(SAFETY_LEVELS)
-        risk = 1 - self.level_logits.double().softmax(dim=-1)[:, 0]
-        is_finite = self.level_logits.isfinite().all(dim=-1) & self.type_logits.isfinite().all(dim=-1)
-        # Less than a level apart, whatever the probabilities.
-        gravity = (found + level + 0.5 * risk).where(is_finite, torch.inf)
-        by_row: dict[int, int] = {}
-        gravities = gravity.tolist()
-        for index, row in enumerate(self.rows.tolist()):
-            if row not in by_row or gravities[index] > gravities[by_row[row]]:
-                by_row[row] = index
-        decides = torch.zeros_like(self.rows, dtype=torch.bool)
-        decides[list(by_row.values())] = True
-        return decides
-
-    def settle(
-        self, level_logits: torch.Tensor, type_logits: torch.Tensor, image_rows: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """
-        The logits of a batch with those of the gravest assessments in place, and for each image the row whose deciding
-        assessment read it, -1 where it read another image alone. From the logits that each row has as a whole, and
-        the row that each image belongs to.
-        """
-        decides = self.find_gravest()
-        rows, images = self.rows[decides], self.images[decides]
-        alone = torch.full_like(level_logits[:, 0], -1, dtype=torch.long).index_copy(0, rows, images)[image_rows]
-        is_read = (alone < 0) | (alone == torch.arange(len(alone), device=alone.device))
-        return (
-            level_logits.index_copy(0, rows, self.level_logits[decides]),
-            type_logits.index_copy(0, rows, self.type_logits[decides]),
-            image_rows.where(is_read, -1),
-        )
-
-    def to_rows(self) -> list[tuple[int, int, list[float]]]:
-        """For each assessment its row, its level and the probabilities of its types."""
-        levels, type_probs = self.level_logits.argmax(dim=-1).tolist(), self.type_logits.softmax(dim=-1).tolist()
-        return list(zip(self.rows.tolist(), levels, type_probs))
+from .separate_assessments import SeparateAssessments
 
 
 @dataclass
@@ -121,13 +59,11 @@ class SafetyVerdict:
         """
         check_temperature("temperature.level", level)
         check_temperature("temperature.type", type)
-        separate = self.separate
-        if separate is not None:
-            separate = replace(
-                separate, level_logits=separate.level_logits / level, type_logits=separate.type_logits / type
-            )
         return replace(
-            self, level_logits=self.level_logits / level, type_logits=self.type_logits / type, separate=separate
+            self,
+            level_logits=self.level_logits / level,
+            type_logits=self.type_logits / type,
+            separate=None if self.separate is None else self.separate.divided(level, type),
         )
 
     @property

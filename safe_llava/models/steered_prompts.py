@@ -5,7 +5,10 @@ from typing import Any
 import torch
 from transformers.generation import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
+from transformers.utils import logging
 
+
+logger = logging.get_logger(__name__)
 
 # What drafts tokens from the prompt's ids, or splits them: with a hint, the language model reads embeddings.
 _SPEED_OPTIONS = ("assistant_early_exit", "prefill_chunk_size", "prompt_lookup_num_tokens", "use_mtp")
@@ -16,8 +19,9 @@ def insert_hints(
     input_ids: torch.Tensor, attention_mask: torch.Tensor, hints: list[list[int]], token_ids: dict[str, Any]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Puts each row's hint before the assistant's last turn, also where that turn has begun, and pads on the left. A
-    prompt that ends in the user's turn gets it at its end.
+    Puts each row's hint before the assistant's turn and pads on the left. Words that the assistant's turn has already
+    are left out, for a model goes on from them whatever the hint says. A prompt that ends in the user's turn gets the
+    hint at its end.
 
     Args:
         input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts.
@@ -28,8 +32,16 @@ def insert_hints(
     rows = []
     for row, mask, hint in zip(input_ids.tolist(), attention_mask.tolist(), hints):
         prompt = [token for token, is_kept in zip(row, mask) if is_kept]
-        position = _find_turn(prompt, token_ids)
-        rows.append(prompt[:position] + hint + prompt[position:])
+        if hint:
+            position = _find_turn(prompt, token_ids)
+            if len(prompt) > position + len(token_ids["assistant_turn"]):
+                logger.warning_once(
+                    "A prompt that ends in words of the assistant got a safety hint: the language model does not read "
+                    "these words, and its answer begins anew behind them."
+                )
+            turn = token_ids["assistant_turn"] if position < len(prompt) else []
+            prompt = prompt[:position] + hint + turn
+        rows.append(prompt)
     length = max(map(len, rows))
     # Padding is embedded though nothing attends to it, and a pad token need not be in the vocabulary.
     filler = next(ids for ids in hints if ids)[0]
@@ -39,12 +51,12 @@ def insert_hints(
 
 
 def _find_turn(prompt: list[int], token_ids: dict[str, Any]) -> int:
-    turn = token_ids["assistant_turn"]
+    turn, user_start = token_ids["assistant_turn"], token_ids["user_start"]
     if turn and prompt[-len(turn) :] == turn:
         return len(prompt) - len(turn)
     begun = _find_last(prompt, token_ids["assistant_start"])
     # Behind an assistant's turn that is over there is one of the user.
-    return begun if begun > _find_last(prompt, token_ids["user_start"]) else len(prompt)
+    return begun if user_start and begun > _find_last(prompt, user_start) else len(prompt)
 
 
 def _find_last(ids: list[int], part: list[int]) -> int:
