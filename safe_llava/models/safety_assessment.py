@@ -174,8 +174,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if processor is None:
             raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
-        self.config.safety_policy = policy.to_dict()
-        self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
+        token_ids = tokenize_policy(policy, processor)
+        self.config.safety_policy, self.config.safety_policy_token_ids = policy.to_dict(), token_ids
 
     def check_processor(self, processor: ProcessorMixin) -> None:
         """

@@ -120,10 +120,11 @@ def _check_text(path: str, text: str, ids: list[int], processor: ProcessorMixin)
     special = {*tokenizer.all_special_ids, processor.image_token_id} - {tokenizer.unk_token_id}
     if found := [token_id for token_id in ids if token_id in special]:
         problem = f"it becomes the special token {tokenizer.convert_ids_to_tokens(found[0])!r}"
-    elif all(token_id == tokenizer.unk_token_id for token_id in ids):
-        problem = "it becomes nothing but unknown tokens" if ids else "it becomes no token"
+    elif not ids:
+        problem = "it becomes no token"
     elif not tokenizer.decode(ids, skip_special_tokens=True).strip():
-        problem = "it becomes tokens that show nothing"
+        unknown = tokenizer.unk_token_id in ids
+        problem = "it becomes nothing but unknown tokens" if unknown else "it becomes tokens that show nothing"
     else:
         return
     raise ValueError(f"Safety policy: `{path}` cannot be given to this model, for {problem}: {text!r:.80}.")
