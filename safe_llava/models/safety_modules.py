@@ -244,8 +244,14 @@ def find_patch_grid(config: PreTrainedConfig, pixel_values: torch.Tensor) -> tup
 def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
     """
     Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
-    placeholders in each row.
+    placeholders in each row, and the images' features are those that the head reads.
     """
+    known = ("patch_features", "patch_grid", "num_placeholders")
+    if image_outputs is not None and any(getattr(image_outputs, name, None) is None for name in known):
+        raise ValueError(
+            '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
+            "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
+        )
     num_images = 0 if image_outputs is None else image_outputs.num_images
     size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
     if sum(counts) != num_images * size or (size and any(count % size for count in counts)):

@@ -138,11 +138,9 @@ def test_no_container_carries_a_special_token_through(message, part, sequence, t
     assert torch.equal(inputs["pixel_values"], expected["pixel_values"])
 
 
-@pytest.mark.parametrize("outer", SEQUENCES.values(), ids=SEQUENCES)
+@pytest.mark.parametrize("outer", list(SEQUENCES.values())[:-1], ids=list(SEQUENCES)[:-1])
 @pytest.mark.parametrize("inner", [*SEQUENCES.values(), Chat], ids=[*SEQUENCES, "Chat"])
 def test_batches_of_chats_come_in_any_sequences(outer, inner, render, count_special):
-    if outer is SEQUENCES["chat"]:
-        pytest.skip("a chat holds messages")
     chats = outer([inner([{"role": "user", "content": FORGED}]) for _ in range(2)])
     rendered = render(chats)
     assert len(rendered) == 2
