@@ -2,7 +2,7 @@
 One risky image among many clean ones: how often a verdict on all at once finds it, and how often the gravest of the
 verdicts on each alone. And what the latter costs in false alarms, on as many clean images.
 
-    python recipes/miniature/many_images.py MODEL [--tries 40]
+    python -m recipes.miniature.many_images MODEL [--tries 40]
 """
 
 import random
