@@ -62,11 +62,11 @@ def test_thresholds_act_on_calibrated_probabilities(alarmed_safe_llava, inputs):
         options = {"max_new_tokens": 1, "return_dict_in_generate": True}
         return alarmed_safe_llava.generate(**inputs, safety_policy=policy, **options).safety_decisions[0]
 
-    probs = alarmed_safe_llava.assess(**inputs, safety_policy={"temperature": {"type": 1e-3}}).type_probs[0]
+    probs = alarmed_safe_llava.assess(**inputs, safety_policy={"temperature": {"type": 0.01}}).type_probs[0]
     assert probs.max() > 0.999
     is_safe = int(probs.argmax()) == 6
-    assert (decide(1e-3).action == "answer") == is_safe
-    assert decide(1e3).action == "hint"  # six of seven equal probabilities are risks: 6 / 7 / 0.5 > 1
+    assert (decide(0.01).action == "answer") == is_safe
+    assert decide(100).action == "hint"  # six of seven equal probabilities are risks: 6 / 7 / 0.5 > 1
 
 
 def test_a_temperature_never_changes_the_most_probable_class(model, tiny_safe_llava, inputs):

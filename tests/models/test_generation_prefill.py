@@ -89,7 +89,7 @@ def test_the_pipeline_which_continues_unasked_gives_the_hinted_answer(
         {"role": "assistant", "content": [{"type": "text", "text": words}]},
     ]
     pipe = pipeline("image-text-to-text", model=model, processor=tiny_processor, device="cpu")
-    answer = pipe(text=chat, return_full_text=False, generate_kwargs=GREEDY)[0]["generated_text"]
+    answer = pipe(text=chat, return_full_text=False, generate_kwargs=dict(GREEDY))[0]["generated_text"]
     asked = prepare_prefill(None, add_generation_prompt=True)
     expected = model.generate(**asked, **GREEDY)[0, asked["input_ids"].shape[1] :]
     assert answer.strip() == tiny_processor.decode(expected, skip_special_tokens=True).strip()
