@@ -103,7 +103,8 @@ def load_safe_llava(
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
 
     Raises:
-        ValueError: if the checkpoint is no SafeLLaVA, or if its processor is not the one that it was trained with.
+        ValueError: if the checkpoint is no SafeLLaVA, if its processor is not the one that it was trained with, or if
+            its policy is not what its tokenizer makes of it.
     """
     read_config(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())

@@ -232,6 +232,16 @@ class TestFailures:
         bad = write_policy(tmp_path / "policy.json", {"types": {"privacy": {"threshold": 7}}})
         self.fail(ask(checkpoint, "--image", image, "--policy", bad), 1, "`types.privacy.threshold`", "7")
 
+    def test_a_policy_that_names_a_field_twice(self, checkpoint, tmp_path):
+        (tmp_path / "policy.json").write_text('{"actions": {"high": "refuse", "high": "answer"}}')
+        self.fail(ask(checkpoint, "--policy", tmp_path / "policy.json"), 1, "policy.json", "`actions.high`")
+
+    def test_a_stored_policy_that_is_none(self, checkpoint, tmp_path):
+        config = json.loads((checkpoint / "config.json").read_text())
+        config["safety_policy"]["temperature"] = {"level": 1e40, "type": 1.0}
+        write_policy(tmp_path / "config.json", config)
+        self.fail(run("policy", tmp_path), 1, "`temperature.level`")
+
     def test_a_policy_that_is_no_json(self, checkpoint, image, tmp_path):
         (tmp_path / "policy.json").write_text("{")
         self.fail(ask(checkpoint, "--policy", tmp_path / "policy.json"), 1, "policy.json", "not valid JSON")

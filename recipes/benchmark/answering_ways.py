@@ -9,7 +9,7 @@ from torch import nn
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
-from safe_llava.models.safety_assessment import tokenize_policy
+from safe_llava.models.safety_policy_tokens import tokenize_policy
 from safe_llava.models.safety_trust import record_training
 
 from .request import load_processor, make_inputs, make_policy, make_prompt

@@ -1,6 +1,5 @@
 """What commands have in common: options, and how bad input is reported."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -41,10 +40,9 @@ def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
     """The fields that a JSON file changes in a policy, checked."""
     if path is None:
         return None
-    from safe_llava.models.safety_policy import SafetyPolicy
+    from safe_llava.models.safety_policy import read_policy_changes as read
 
-    SafetyPolicy.from_json_file(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read(path)
 
 
 @contextmanager

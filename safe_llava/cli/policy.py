@@ -1,7 +1,5 @@
 """`safe-llava policy`."""
 
-import json
-
 import typer
 
 from .options import Model, reported
@@ -11,6 +9,8 @@ def policy(model: Model) -> None:
     """Print the safety policy that is stored with a model, as JSON. Edit it and pass it to `ask --policy`."""
     with reported():
         from safe_llava.checkpoints import read_config
+        from safe_llava.models.safety_policy import SafetyPolicy
 
         stored = read_config(model).safety_policy
-    typer.echo(json.dumps(stored, indent=2, ensure_ascii=False))
+        text = "null" if stored is None else SafetyPolicy.from_dict(stored).to_json_string()
+    typer.echo(text)

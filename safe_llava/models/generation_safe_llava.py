@@ -3,23 +3,41 @@
 Paper: inference with safety hints under the joint condition, arXiv 2405.13581, section 3.3.
 
 The hint never enters `input_ids`. The language model is given the embeddings of the steered prompt while `generate`
-keeps the caller's own tokens, so prompts, streamers, stopping criteria and logits processors never see a hint.
+keeps the caller's own tokens, so prompts, streamers, stopping criteria and logits processors never see a hint. Where
+no hint applies the prompt goes on as it came, with the images' features in place of their pixels.
 """
 
-import copy
+import inspect
 from itertools import accumulate
 from typing import Any, Literal
 
 import torch
-from transformers.cache_utils import Cache
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig, GenerationMixin
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput
 
+from .generation_arguments import (
+    check_prompt,
+    find_prompt,
+    refuse_arguments_of_forward,
+    refuse_what_cannot_be_assessed,
+)
 from .outputs_safe_llava import CACHE_NAME
 from .safety_assessment import SafeLlavaAssessmentMixin
 from .safety_modules import SafeLlavaImageFeatures
 from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_policy_tokens import check_policy_tokens
+from .steered_prompts import (
+    adapt_options,
+    check_positions,
+    count_new_tokens,
+    end_token_ids,
+    insert_hints,
+    keep_rows,
+    mask_padding,
+    merge_refusals,
+    stream,
+)
 
 
 class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
@@ -38,9 +56,12 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         As [`~transformers.GenerationMixin.generate`], steered by a safety policy. The result always begins with the
         caller's own `input_ids`; hints are never part of it.
 
-        Rows without an image, and rows that the policy lets pass, get the tokens they would get with the policy off.
-        Where a hint applies in assisted decoding, the row is decoded without the assistant. Refused rows leave the
-        batch before the language model runs. Rows with images are decoded with a cache, whatever `use_cache` says.
+        Where the policy lets every row pass, this is `generate` with the policy off, whatever the options. In a batch
+        with other rows, such a row gets the greedy tokens that it gets alone. A hint stands before the assistant's
+        turn. Where the prompt ends inside that turn (`continue_final_message`), the model does not read its words, for
+        it would go on from them whatever the hint says: the answer begins anew behind them. Rows with a hint are
+        decoded with a cache, and without what only speeds decoding up: an assistant model, prompt lookup, chunks of
+        the prompt. Refused rows leave the batch before the language model runs.
 
         Args:
             safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
@@ -57,30 +78,27 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
             for it then holds a hint or lacks a row.
 
         Raises:
-            ValueError: if the policy is invalid or holds a text that was never tokenised, if images are missing, or
-                if a cache of an earlier call is passed under a policy.
+            ValueError: if the policy is invalid or holds a text that was never tokenised, if images are missing, if
+                an option would lose a hint, or if a policy is in force and what the language model reads cannot be
+                assessed: `inputs_embeds`, a cache of an earlier call, or images read from other layers of the vision
+                tower than those that the head knows.
         """
+        arguments = {
+            name: value for name, value in kwargs.items() if name not in ("pixel_values", "mm_encoder_outputs")
+        }
+        refuse_arguments_of_forward(arguments)
         policy = self._resolve_safety_policy(safety_policy)
-        input_ids: Any = kwargs.get("input_ids", inputs)
-        if policy is not None:
-            _check_no_filled_cache(kwargs)
-        if policy is None or not _has_images(input_ids, kwargs, self.config.image_token_id):
+        if policy is None:
             return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
-        if input_ids is None or kwargs.get("inputs_embeds") is not None:
-            raise ValueError(
-                "A safety policy needs the prompt as `input_ids`, not as `inputs_embeds`: the question is read from "
-                "it. Pass `input_ids`, or switch the policy off with `safety_policy=False`."
-            )
+        refuse_what_cannot_be_assessed(arguments, self.config)
+        input_ids: Any = find_prompt(inputs, kwargs.get("input_ids"))
+        if not _has_images(input_ids, kwargs, self.config.image_token_id):
+            return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
+        check_prompt(input_ids)
 
-        config = copy.deepcopy(generation_config or self.generation_config)
-        config.update(**self.generation_config.to_dict(), defaults_only=True)
-        kwargs = config.update(**kwargs)
-        kwargs.pop("input_ids", None)
-        _count_new_tokens_only(config, input_ids.shape[1])
-        attention_mask = kwargs.pop("attention_mask", None)
-        if attention_mask is None:
-            attention_mask = _mask_padding(input_ids, config)
-
+        config, _ = self._prepare_generation_config(generation_config, **kwargs)
+        attention_mask = kwargs.get("attention_mask")
+        attention_mask = mask_padding(input_ids, config) if attention_mask is None else attention_mask
         verdict, image_outputs, num_placeholders = self._assess_prompts(
             input_ids, attention_mask, kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
         )
@@ -88,44 +106,44 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         decisions = self.decide(verdict, policy)
         answered = [row for row, decision in enumerate(decisions) if decision.action != "refuse"]
         hints = [self._token_ids_of(decisions[row]) for row in answered]
-        is_steered = any(hints) or len(answered) < len(decisions)
-        if is_steered:
-            _adapt_to_steering(kwargs, answered)
-        if any(hints):
-            kwargs.pop("assistant_model", None)
-            config.prompt_lookup_num_tokens = None
+        is_hinted, is_refused = any(hints), len(answered) < len(decisions)
+        limits: dict[str, int | None] = {}
+        if is_hinted or is_refused:
+            limits = count_new_tokens(input_ids.shape[1], config, kwargs, generation_config, self.generation_config)
+
+        kwargs.pop("input_ids", None)
+        features = _select_images(image_outputs, num_placeholders, answered)
+        if is_refused:
+            kwargs = keep_rows(kwargs, answered, len(decisions))
+        if is_hinted:
+            kwargs = adapt_options(kwargs, config, limits)
+            kwargs |= self._steer(input_ids[answered], attention_mask[answered], hints, features, kwargs)
+        elif features is not None:
+            kwargs["mm_encoder_outputs"] = {"image": features}
 
         output: Any = GenerateDecoderOnlyOutput(sequences=input_ids[:0])
         if answered:
-            ids = input_ids[answered]
-            steered_ids, steered_mask = self._insert_hints(ids, attention_mask[answered], hints)
-            output = super().generate(
-                ids,
-                generation_config=config,
-                inputs_embeds=self._embed_rows(steered_ids, num_placeholders, answered, image_outputs),
-                attention_mask=steered_mask,
-                streamer=streamer,
-                **kwargs,
-            )
+            ids = input_ids[answered] if is_refused else input_ids
+            output = super().generate(ids, generation_config, streamer=streamer, **kwargs)
+        else:
+            self._check_arguments(kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
-        if len(answered) < len(decisions):
-            end = [] if config.eos_token_id is None else [_first(config.eos_token_id)]
+        if is_refused:
             refusals = {
-                row: [*self._token_ids_of(decision), *end][: config.max_new_tokens]
+                row: [*self._token_ids_of(decision), *end_token_ids(config)][: limits["max_new_tokens"]]
                 for row, decision in enumerate(decisions)
                 if decision.action == "refuse"
             }
-            copies = config.num_return_sequences or 1
-            sequences = _merge_refusals(input_ids, sequences, refusals, copies, _pad_token_id(config))
+            sequences = merge_refusals(input_ids, sequences, refusals, config)
             if streamer is not None and not answered:
-                _stream(streamer, sequences, input_ids.shape[1])
-        if not config.return_dict_in_generate:
+                stream(streamer, sequences, input_ids.shape[1])
+        if not config.return_dict_in_generate or isinstance(output, torch.Tensor):
             return sequences
 
         output["sequences"] = sequences
         output["safety_verdict"] = verdict
         output["safety_decisions"] = decisions
-        if is_steered:
+        if is_hinted or is_refused:
             output[CACHE_NAME] = None
         return output
 
@@ -134,31 +152,68 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         input_ids: torch.Tensor,
         inputs_embeds: torch.Tensor | None = None,
         is_first_iteration: bool = False,
+        prompt_ids: torch.Tensor | None = None,
+        prompt_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """As its parent, without a second run of the head, and with the drafts of assisted decoding embedded."""
-        if inputs_embeds is not None and is_first_iteration and input_ids.shape[1] > inputs_embeds.shape[1]:
-            drafted = self.get_input_embeddings()(input_ids[:, inputs_embeds.shape[1] :])
-            inputs_embeds = torch.cat([inputs_embeds, drafted], dim=1)
+        """As its parent, without a second run of the head. The prompt without a hint is for logits processors only."""
+        # Older versions hand the images on to every step.
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            kwargs.pop("mm_encoder_outputs", None)
         model_inputs = super().prepare_inputs_for_generation(
             input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
         model_inputs["output_safety_logits"] = False
         return model_inputs
 
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, Any] | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[torch.Tensor | None, dict[str, Any]]:
+        # The parent changes the features that the caller passed, and older versions leave them as they are.
+        images = (mm_encoder_outputs or {}).get("image")
+        if images is not None and input_ids is not None and expand_size > 1:
+            num_placeholders = (input_ids == self.config.image_token_id).sum(dim=1).tolist()
+            rows = [row for row in range(len(input_ids)) for _ in range(expand_size)]
+            images = _select_images(images, num_placeholders, rows)
+            mm_encoder_outputs = None
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size,
+            is_encoder_decoder=is_encoder_decoder,
+            input_ids=input_ids,
+            **model_kwargs,
+        )
+        if mm_encoder_outputs is None and images is not None:
+            mm_encoder_outputs = {"image": images}
+        return input_ids, model_kwargs | (
+            {} if mm_encoder_outputs is None else {"mm_encoder_outputs": mm_encoder_outputs}
+        )
+
+    def _get_logits_processor(self, *args: Any, model_kwargs: dict[str, Any] | None = None, **kwargs: Any):
+        # What processors read of the prompt, and where its padding ends, is the caller's and knows no hint.
+        if model_kwargs is not None and model_kwargs.get("prompt_ids") is not None:
+            kwargs["encoder_input_ids"] = model_kwargs["prompt_ids"]
+            model_kwargs = {**model_kwargs, "attention_mask": model_kwargs["prompt_mask"]}
+        return super()._get_logits_processor(*args, model_kwargs=model_kwargs, **kwargs)
+
     def _get_candidate_generator(self, *args: Any, **kwargs: Any):
-        # An assistant of another width cannot read this model's embeddings: it drafts unsteered from the tokens.
-        model_kwargs = {key: value for key, value in kwargs.pop("model_kwargs").items() if key != "inputs_embeds"}
+        # An assistant with a policy of its own would assess the prompt again at every draft.
         if hasattr(kwargs.get("assistant_model"), "safety_policy"):
-            model_kwargs["safety_policy"] = False
-        return super()._get_candidate_generator(*args, model_kwargs=model_kwargs, **kwargs)
+            kwargs["model_kwargs"] = {**kwargs["model_kwargs"], "safety_policy": False}
+        return super()._get_candidate_generator(*args, **kwargs)
 
     def _resolve_safety_policy(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None
     ) -> SafetyPolicy | None:
         policy = super()._resolve_safety_policy(safety_policy)
-        if policy is None or safety_policy is None:
+        if policy is None:
             return policy
+        if self.safety_policy is not None:
+            check_policy_tokens(self.safety_policy, self._policy_token_ids, self.config)
         known = self._policy_token_ids.get("texts", {})
         for action, texts in policy.texts().items():
             if unknown := [text for text in texts if text not in known.get(action, {})]:
@@ -178,42 +233,39 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         known = self._policy_token_ids["texts"][decision.action]
         return [token_id for text in decision.texts for token_id in known[text]]
 
-    def _insert_hints(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, hints: list[list[int]]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Puts each row's hint before the assistant's turn (at the end where there is none) and pads on the left."""
-        if not any(hints):
-            return input_ids, attention_mask
-        assistant_turn = self._policy_token_ids["assistant_turn"]
-        rows = []
-        for row, mask, hint in zip(input_ids.tolist(), attention_mask.tolist(), hints):
-            prompt = [token for token, is_kept in zip(row, mask) if is_kept]
-            ends_in_turn = prompt[-len(assistant_turn) :] == assistant_turn
-            position = len(prompt) - len(assistant_turn) if ends_in_turn else len(prompt)
-            rows.append(prompt[:position] + hint + prompt[position:])
-        length = max(map(len, rows))
-        # Padding is embedded though nothing attends to it, and a pad token need not be in the vocabulary.
-        filler = assistant_turn[0]
-        steered_ids = [[filler] * (length - len(row)) + row for row in rows]
-        steered_mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
-        return input_ids.new_tensor(steered_ids), attention_mask.new_tensor(steered_mask)
-
-    def _embed_rows(
+    def _steer(
         self,
-        steered_ids: torch.Tensor,
-        num_placeholders: list[int],
-        rows: list[int],
-        image_outputs: SafeLlavaImageFeatures | None,
-    ) -> torch.Tensor:
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        hints: list[list[int]],
+        features: SafeLlavaImageFeatures | None,
+        kwargs: dict[str, Any],
+    ) -> dict[str, Any]:
+        """What `generate` is given in place of prompts that get hints."""
+        if getattr(self.prepare_inputs_for_generation, "__self__", None) is not self:
+            raise ValueError(
+                "A hint cannot be given to a model whose `prepare_inputs_for_generation` was replaced, as PEFT does "
+                "for prompt and prefix tuning. Take LoRA, or refuse instead: "
+                '`safety_policy={"actions": {"low": "refuse", "medium": "refuse", "high": "refuse"}}`.'
+            )
+        check_positions(kwargs.get("position_ids"), attention_mask)
+        steered_ids, steered_mask = insert_hints(input_ids, attention_mask, hints, self._policy_token_ids)
         inputs_embeds = self.get_input_embeddings()(steered_ids)
-        if image_outputs is None:
-            return inputs_embeds
-        images = image_outputs.pooler_output
-        ends = [filled // len(images[0]) for filled in accumulate(num_placeholders)]
-        kept = [image for row in rows for image in images[ends[row - 1] if row else 0 : ends[row]]]
-        if not kept:
-            return inputs_embeds
-        return self.model.embed_prompt(steered_ids, inputs_embeds, SafeLlavaImageFeatures(pooler_output=kept))
+        return {
+            "inputs_embeds": self.model.embed_prompt(steered_ids, inputs_embeds, features),
+            "attention_mask": steered_mask,
+            "position_ids": None,
+            "prompt_ids": input_ids,
+            "prompt_mask": attention_mask,
+        }
+
+    def _check_arguments(self, kwargs: dict[str, Any]) -> None:
+        """What `generate` finds wrong with arguments, where every row is refused and it is not called."""
+        known = {*inspect.signature(GenerationMixin.generate).parameters, "tokenizer", "assistant_tokenizer"}
+        _, model_kwargs = self._prepare_generation_config(None, **kwargs)
+        if not callable(kwargs.get("custom_generate")):
+            left = {name: value for name, value in model_kwargs.items() if name not in known | {"trust_remote_code"}}
+            self._validate_model_kwargs(left)
 
 
 def _has_images(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_token_id: int) -> bool:
@@ -222,66 +274,13 @@ def _has_images(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_to
     return input_ids is not None and bool((input_ids == image_token_id).any())
 
 
-def _check_no_filled_cache(kwargs: dict[str, Any]) -> None:
-    """Refuses a cache under each name that a version of transformers takes: the images in it cannot be assessed."""
-    for name in ("cache", "past_key_values", "cache_params"):
-        cache = kwargs.get(name)
-        if cache is not None and (not isinstance(cache, Cache) or cache.get_seq_length() > 0):
-            raise ValueError(
-                f"`{name}` of an earlier call cannot be continued under a safety policy, for its images would go "
-                f"unseen. Pass the whole conversation with its images and no `{name}`."
-            )
-
-
-def _first(token_id: int | list[int] | None) -> int | None:
-    return token_id[0] if isinstance(token_id, list) else token_id
-
-
-def _pad_token_id(config: GenerationConfig) -> int:
-    token_id = config.pad_token_id if config.pad_token_id is not None else _first(config.eos_token_id)
-    return 0 if token_id is None else token_id
-
-
-def _mask_padding(input_ids: torch.Tensor, config: GenerationConfig) -> torch.Tensor:
-    if config.pad_token_id is None or config.pad_token_id == _first(config.eos_token_id):
-        return torch.ones_like(input_ids)
-    return (input_ids != config.pad_token_id).long()
-
-
-def _count_new_tokens_only(config: GenerationConfig, prompt_length: int) -> None:
-    """Turns limits on the whole length into limits on the answer, for a hint makes the prompt longer."""
-    if config.max_length is not None and config.max_new_tokens is None:
-        config.max_new_tokens = config.max_length - prompt_length
-    if config.min_length is not None and config.min_new_tokens is None:
-        config.min_new_tokens = max(config.min_length - prompt_length, 0)
-    config.max_length = config.min_length = None
-
-
-def _adapt_to_steering(kwargs: dict[str, Any], answered: list[int]) -> None:
-    """Positions follow from the steered mask, and callers number rows by their place in the whole batch."""
-    kwargs.pop("position_ids", None)
-    if (allowed_tokens := kwargs.get("prefix_allowed_tokens_fn")) is not None:
-        kwargs["prefix_allowed_tokens_fn"] = lambda row, tokens: allowed_tokens(answered[row], tokens)
-
-
-def _merge_refusals(
-    input_ids: torch.Tensor,
-    sequences: torch.Tensor,
-    refusals: dict[int, list[Any]],
-    copies: int,
-    pad_token_id: int,
-) -> torch.Tensor:
-    """Puts refused rows back among the answered ones, `copies` sequences a prompt, padded on the right."""
-    answers = iter(sequences)
-    rows = []
-    for row, prompt in enumerate(input_ids):
-        for _ in range(copies):
-            rows.append(torch.cat([prompt, prompt.new_tensor(refusals[row])]) if row in refusals else next(answers))
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_token_id)
-
-
-def _stream(streamer: BaseStreamer, sequences: torch.Tensor, prompt_length: int) -> None:
-    streamer.put(sequences[:, :prompt_length].cpu())
-    for token in sequences[0, prompt_length:]:
-        streamer.put(token.unsqueeze(0).cpu())
-    streamer.end()
+def _select_images(
+    image_outputs: SafeLlavaImageFeatures | None, num_placeholders: list[int], rows: list[int]
+) -> SafeLlavaImageFeatures | None:
+    """What the language model reads of the images of some rows, by the placeholders that each row of the batch has."""
+    if image_outputs is None:
+        return None
+    images = image_outputs.pooler_output
+    ends = [filled // len(images[0]) for filled in accumulate(num_placeholders)]
+    kept = [image for row in rows for image in images[ends[row - 1] if row else 0 : ends[row]]]
+    return SafeLlavaImageFeatures(pooler_output=kept) if kept else None

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import LlavaProcessor
 from transformers.dynamic_module_utils import custom_object_save
 
+from .chat_text import ChatText
 from .configuration_safe_llava import AUTO_MAP
 from .image_reading import read_images
 
@@ -18,9 +19,9 @@ class SafeLlavaProcessor(LlavaProcessor):
     Every image, in a chat or beside a prompt, is read by [`~safe_llava.models.image_reading.read_image`], and so are
     arrays: what is normalised for the vision tower already belongs into `pixel_values`, not through a processor.
 
-    In chats, text that spells a special token or an image placeholder is kept from becoming one: a space goes behind
-    its first character (`<image>` turns into `< image>`). Prompts that are passed as strings are taken as they are,
-    since only the caller knows which part of them is the user's.
+    In chats, text that spells a special token or an image placeholder, or a part of one where it begins or ends, is
+    kept from becoming one: a space goes behind its first character (`<image>` turns into `< image>`). Prompts that
+    are passed as strings are taken as they are, since only the caller knows which part of them is the user's.
 
     Example:
 
@@ -31,9 +32,32 @@ class SafeLlavaProcessor(LlavaProcessor):
     ... )
     ```"""
 
-    def apply_chat_template(self, conversation: list[dict] | list[list[dict]], *args: Any, **kwargs: Any):
-        """As its parent, on messages whose text can hold no special token."""
-        return super().apply_chat_template(self._neutralize(conversation), *args, **kwargs)
+    def apply_chat_template(
+        self,
+        conversation: list[dict] | list[list[dict]],
+        chat_template: str | None = None,
+        tools: list[dict] | None = None,
+        documents: list[dict] | None = None,
+        **kwargs: Any,
+    ):
+        """
+        As its parent, on messages whose text can hold no special token: wherever in a message, a tool, a document or a
+        variable of the template it stands.
+
+        Raises:
+            TypeError: if a message holds something that a template may render and that is no text, number, list or
+                dictionary, nor turns into one as dataclasses and pydantic's models do.
+        """
+        added = self.tokenizer.added_tokens_decoder.values()
+        chat_text = ChatText({self.image_token, *(token.content for token in added if token.special)})
+        # What these variables hold are special tokens, and are to stay some.
+        own = {name: kwargs.pop(name) for name in self.tokenizer.special_tokens_map if name in kwargs}
+        kwargs = {name: chat_text.neutralize_variable(value) for name, value in kwargs.items()}
+        if tools is not None:
+            kwargs["tools"] = [tool if callable(tool) else chat_text.neutralize(tool) for tool in tools]
+        if documents is not None:
+            kwargs["documents"] = chat_text.neutralize(documents)
+        return super().apply_chat_template(chat_text.neutralize(conversation), chat_template, **kwargs, **own)
 
     def __call__(self, images: Any = None, text: Any = None, **kwargs: Any):
         """
@@ -71,28 +95,6 @@ class SafeLlavaProcessor(LlavaProcessor):
     def to_dict(self) -> dict[str, Any]:
         """As its parent, with the `auto_map` by which `AutoProcessor` finds this class where it is not registered."""
         return super().to_dict() | {"auto_map": {"AutoProcessor": AUTO_MAP["AutoProcessor"]}}
-
-    def _neutralize(self, value: Any) -> Any:
-        """A copy of messages with the special tokens in their texts broken up; images are passed through."""
-        if isinstance(value, list | tuple):
-            return [self._neutralize(item) for item in value]
-        if isinstance(value, dict):
-            return {
-                key: self._break_special_tokens(item)
-                if key in ("text", "content") and isinstance(item, str)
-                else self._neutralize(item)
-                if key == "content"
-                else item
-                for key, item in value.items()
-            }
-        return value
-
-    def _break_special_tokens(self, text: str) -> str:
-        added = self.tokenizer.added_tokens_decoder.values()
-        special_tokens = {self.image_token, *(token.content for token in added if token.special)}
-        for token in sorted(special_tokens, key=len, reverse=True):
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
 
 
 def _count_images(images: Any) -> int:

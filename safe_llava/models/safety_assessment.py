@@ -11,15 +11,13 @@ from .image_processor_check import check_image_processor, is_normalised_otherwis
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
+from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_trust import find_distrust
 from .safety_verdict import SafetyVerdict
+from .separate_assessments import assess_separately, find_own_text
 
 
 logger = logging.get_logger(__name__)
-
-# Stand-ins in a rendered chat, to learn what the template puts around a question and around an answer.
-_QUESTION = "question"
-_ANSWER = "answer"
 
 
 class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
@@ -31,6 +29,22 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
     config: SafeLlavaConfig
     _distrust: tuple[list, str | None] | None = None
     _has_looked_at_pixels = False
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any):
+        """
+        As [`~transformers.PreTrainedModel.from_pretrained`]. A stored policy that could not be enforced is refused.
+        """
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if model.safety_policy is not None:
+            check_policy_tokens(model.safety_policy, model.config.safety_policy_token_ids, model.config)
+        elif model.config.use_safety_head and model.config.safety_training is not None:
+            logger.warning(
+                "The checkpoint has a trained safety head and no safety policy, so nothing acts on its verdicts: "
+                "every image is answered. Attach one with `model.set_safety_policy(SafetyPolicy(), processor)`."
+            )
+        return loaded
 
     @torch.no_grad()
     def assess(
@@ -60,11 +74,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             return_evidence (`bool`, *optional*, defaults to `False`):
                 Whether to also find the patches and words that the verdict rests on, as `verdict.evidence`.
 
+        A row with several images is assessed as a whole, and each of its images alone with the row's question, so
+        that one risky image does not drown among others. The verdict is the gravest of these.
+
         Returns:
             [`SafetyVerdict`]
 
         Raises:
-            ValueError: if the model was built without a safety head, or if images and placeholders do not match.
+            ValueError: if the model was built without a safety head, if images and placeholders do not match, or if
+                `attention_mask` hides placeholders.
         """
         verdict, *_ = self._assess_prompts(
             input_ids, attention_mask, pixel_values, mm_encoder_outputs, return_evidence=return_evidence
@@ -87,8 +105,18 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 f"{tuple(input_ids.shape)}. Pass the two that one call of the processor gave."
             )
         placeholders = input_ids == self.config.image_token_id
+        hidden = torch.zeros_like(input_ids) if attention_mask is None else attention_mask.to(input_ids.device) == 0
         # Read before the vision tower is started: later, a GPU would stand still between the tower and the head.
-        num_placeholders = placeholders.sum(dim=1).tolist()
+        num_placeholders, num_hidden = torch.stack(
+            [placeholders.sum(dim=1), (placeholders & hidden.bool()).sum(dim=1)]
+        ).tolist()
+        if any(num_hidden):
+            row = next(row for row, number in enumerate(num_hidden) if number)
+            raise ValueError(
+                f"`attention_mask` hides {num_hidden[row]} of the {num_placeholders[row]} image tokens of row {row}. "
+                "An image that the language model cannot read cannot be assessed either. Leave the image out of the "
+                "prompt, or unmask it."
+            )
         image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
         check_placeholders(num_placeholders, image_outputs)
         self._look_at_pixels(pixel_values)
@@ -98,10 +126,19 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         inputs = safety_modules.prepare_head_inputs(text_embeds, placeholders, image_outputs, attention_mask)
         _, head = safety_modules.require_head()
         level_logits, type_logits = head(*inputs)
+        separate, read = None, inputs
+        if image_outputs is not None and max(num_placeholders) > image_outputs.num_placeholders:
+            own_text = find_own_text(input_ids, placeholders, inputs.text_mask)
+            separate, read, level_logits, type_logits = assess_separately(
+                head, inputs, own_text, level_logits, type_logits
+            )
         trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
         verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
+        verdict.separate = separate
         if return_evidence:
-            verdict.evidence = safety_modules.explain(inputs, image_outputs, type_logits, verdict.trusted)
+            verdict.evidence = safety_modules.explain(
+                read, image_outputs, type_logits, verdict.trusted, inputs.image_rows
+            )
         return verdict, image_outputs, num_placeholders
 
     def explain_distrust(self) -> str | None:
@@ -127,10 +164,20 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
 
     def check_ready(self, processor: ProcessorMixin) -> None:
         """
-        What a program does once before it serves this model: it raises a `ValueError` where the processor is not the
-        one that the model was trained with, and warns where no verdict can be trusted, before the first image comes.
+        What a program does once before it serves this model, so that nothing is found out with the first image. Warns
+        where no verdict can be trusted.
+
+        Args:
+            processor ([`SafeLlavaProcessor`]): what prepares the prompts.
+
+        Raises:
+            ValueError: if the processor is not the one that the model was trained with, or makes other tokens of the
+                stored policy's texts.
         """
         check_image_processor(self.config, processor)
+        if self.safety_policy is not None:
+            check_policy_tokens(self.safety_policy, self.config.safety_policy_token_ids, self.config)
+            compare_policy_tokens(self.safety_policy, self.config.safety_policy_token_ids or {}, processor)
         if self.config.use_safety_head:
             self.explain_distrust()
 
@@ -161,8 +208,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 Tokenises the texts and knows the chat template. Not needed to remove a policy.
 
         Raises:
-            ValueError: if the policy is invalid, if there is no processor to tokenise it, or if the processor is not
-                the one that the model was trained with.
+            ValueError: if the policy is invalid, if there is no processor to tokenise it, if a text becomes no token
+                that this model can be given, or if the processor is not the one that the model was trained with.
         """
         if policy is None:
             self.config.safety_policy = self.config.safety_policy_token_ids = None
@@ -171,14 +218,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
         check_image_processor(self.config, processor)
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
-        self.config.safety_policy = policy.to_dict()
-        self.config.safety_policy_token_ids = tokenize_policy(policy, processor)
+        token_ids = tokenize_policy(policy, processor)
+        self.config.safety_policy, self.config.safety_policy_token_ids = policy.to_dict(), token_ids
 
     def decide(
         self, verdict: SafetyVerdict, safety_policy: SafetyPolicy | dict | Literal[False] | None = None
     ) -> list[SafetyDecision]:
         """
-        What a policy does with each row of a verdict. Rows without an image are answered.
+        What a policy does with each row of a verdict. Rows without an image are answered. Where a row with several
+        images was assessed by `assess`, the strictest decision on any of its assessments holds.
 
         Args:
             verdict ([`SafetyVerdict`]): from `assess` under the same policy, whose temperature is then in it.
@@ -189,12 +237,17 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         # One read of the device for all, and the first that waits for the verdict.
         columns = (verdict.has_image, verdict.trusted, verdict.level)
         rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
-        return [
+        decisions = [
             policy.decide(int(level), type_probs, bool(trusted))
             if has_image and policy is not None
             else SafetyDecision("answer")
             for has_image, trusted, level, *type_probs in rows
         ]
+        if verdict.separate is not None and policy is not None:
+            # The gravest may be what this policy lets pass, such as a type that is off, and another may not.
+            for row, level, type_probs in verdict.separate.to_rows():
+                decisions[row] = max(decisions[row], policy.decide(level, type_probs), key=SafetyDecision.strictness)
+        return decisions
 
     def _resolve_safety_policy(
         self, safety_policy: SafetyPolicy | dict | Literal[False] | None
@@ -206,46 +259,3 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if isinstance(safety_policy, dict):
             return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
         return safety_policy
-
-
-def tokenize_policy(policy: SafetyPolicy, processor: ProcessorMixin) -> dict[str, Any]:
-    """
-    Tokenises every text of a policy the way it will stand in a prompt.
-
-    Args:
-        policy ([`SafetyPolicy`]): the policy.
-        processor ([`SafeLlavaProcessor`]): has the tokenizer and the chat template.
-
-    Raises:
-        ValueError: if the processor's chat template leaves out the question or the answer.
-
-    Returns:
-        `dict`: `"assistant_turn"`, the ids between the user's question and the answer, and `"texts"`, the ids of each
-        text by the action that uses it (`"hint"` or `"refuse"`). No ids of `bos` or `eos` are among them.
-    """
-    chat = [{"role": "user", "content": [{"type": "text", "text": _QUESTION}]}]
-    prompt = processor.apply_chat_template(chat, add_generation_prompt=True)
-    answered = processor.apply_chat_template(
-        [*chat, {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}]
-    )
-    if _QUESTION not in prompt or _ANSWER not in answered:
-        raise ValueError(
-            f"The processor's chat template leaves out the question or the answer: it rendered {prompt!r} and "
-            f"{answered!r}. Give the processor a template that writes parts of type text."
-        )
-    assistant_turn = prompt[prompt.rindex(_QUESTION) + len(_QUESTION) :]
-    answer_start = answered.rindex(_ANSWER)
-    space = answered[len(prompt) : answer_start] if answered.startswith(prompt) else ""
-
-    def encode(before: str, text: str) -> list[int]:
-        ids_before = processor.tokenizer(before, add_special_tokens=False)["input_ids"]
-        return processor.tokenizer(before + text, add_special_tokens=False)["input_ids"][len(ids_before) :]
-
-    texts = policy.texts()
-    return {
-        "assistant_turn": encode(_QUESTION, assistant_turn),
-        "texts": {
-            "hint": {text: encode(_QUESTION, " " + text) for text in texts["hint"]},
-            "refuse": {text: encode(_QUESTION + assistant_turn, space + text) for text in texts["refuse"]},
-        },
-    }

@@ -155,7 +155,33 @@ class SafetyHead(nn.Module):
             `tuple[torch.Tensor, torch.Tensor]`: float32 logits of shape `(batch_size, 4)` for the risk level and
             `(batch_size, 7)` for the risk type.
         """
-        queries = self.pool_text(text_embeds, text_mask)
+        return self.classify(self.pool_text(text_embeds, text_mask), safety_tokens, safety_features, image_rows)
+
+    def assess_each(
+        self,
+        text_embeds: torch.Tensor,
+        text_mask: torch.Tensor,
+        safety_tokens: torch.Tensor,
+        safety_features: torch.Tensor,
+        image_rows: torch.Tensor,
+        images: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        As [`SafetyHead.forward`], on each of some `images` (their indices) alone, with the text of its row: float32
+        logits of shape `(len(images), 4)` and `(len(images), 7)`.
+        """
+        queries = self.pool_text(text_embeds, text_mask)[image_rows[images]]
+        each = torch.arange(len(images), device=images.device)
+        return self.classify(queries, safety_tokens, safety_features[images], each)
+
+    def classify(
+        self,
+        queries: torch.Tensor,
+        safety_tokens: torch.Tensor,
+        safety_features: torch.Tensor,
+        image_rows: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits of queries of shape `(num_queries, num_heads, head_dim)`, each of which reads its own images."""
         tokens, images = self.normalize_sources(safety_tokens, safety_features)
         token_keys, image_keys = self.split_heads(self.key_layer, tokens, images)
         attended = self.read(queries, (token_keys, tokens), (image_keys, images), image_rows)

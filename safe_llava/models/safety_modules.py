@@ -185,6 +185,7 @@ class SafetyModules(nn.Module):
         image_outputs: SafeLlavaImageFeatures | None,
         type_logits: torch.Tensor,
         trusted: torch.Tensor,
+        image_rows: torch.Tensor,
     ) -> SafetyEvidence:
         """
         What the verdict rests on.
@@ -194,12 +195,13 @@ class SafetyModules(nn.Module):
             image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
             type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): what the head made of it.
             trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
+            image_rows (`torch.LongTensor` of shape `(num_images,)`): the row of each image, read or not.
         """
         projector, head = self.require_head()
         influence = measure_influence(head, *inputs, type_logits)
         patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid
         token_grid = projector.token_grid(patch_grid)
-        return locate_evidence(influence, inputs.image_rows.to(trusted.device), token_grid, patch_grid, trusted)
+        return locate_evidence(influence, image_rows.to(trusted.device), token_grid, patch_grid, trusted)
 
 
 def init_safety_weights(module: nn.Module) -> None:
@@ -249,8 +251,14 @@ def find_vision_layers(config: PreTrainedConfig) -> list[int]:
 def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
     """
     Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
-    placeholders in each row.
+    placeholders in each row, and the images' features are those that the head reads.
     """
+    known = ("patch_features", "patch_grid", "num_placeholders")
+    if image_outputs is not None and any(getattr(image_outputs, name, None) is None for name in known):
+        raise ValueError(
+            '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
+            "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
+        )
     num_images = 0 if image_outputs is None else image_outputs.num_images
     size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
     if sum(counts) != num_images * size or (size and any(count % size for count in counts)):

@@ -5,7 +5,8 @@ Paper: the joint condition of level and type and the safety hints, arXiv 2405.13
 
 import copy
 import json
-import math
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,10 @@ from .safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 ACTIONS = ("answer", "hint", "refuse")
 SEVERAL_RISKS = ("strongest", "all")
 CLASSIFIERS = ("level", "type")
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+"""Beyond these, probabilities are flat or all or nothing, and logits drown in rounding."""
+# Letters and symbols by their Unicode category that show nothing.
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class SafetyDecision:
     level: str = "none"
     types: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+
+    def strictness(self) -> tuple[int, int]:
+        """What makes one decision stricter than another: the action, then the level."""
+        return ACTIONS.index(self.action), SAFETY_LEVELS.index(self.level)
 
 
 @dataclass
@@ -62,9 +71,12 @@ class SafetyPolicy:
         untrusted_refusal (`str`):
             The answer where the verdict cannot be trusted (see [`SafetyVerdict`]), unless every type is off.
         temperature (`dict[str, float]`):
-            `{"level": float, "type": float}`, above 0: the head's logits are divided by it before they become
-            probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on calibrated
-            probabilities. It never changes which level or type is the most probable. Default: 1, the head's own.
+            `{"level": float, "type": float}`, from 0.01 to 100: the head's logits are divided by it before they
+            become probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on
+            calibrated probabilities. It never changes which level or type is the most probable. Default: 1, the
+            head's own.
+
+    Texts (hints and refusals) show something, and hold no control characters but tabs and line breaks.
 
     Raises:
         ValueError: if a field has a wrong value, with the path of the field, or if a type, level or field is unknown.
@@ -103,16 +115,12 @@ class SafetyPolicy:
         _require_keys("hints", self.hints, RISK_TYPES)
         for name, by_level in self.hints.items():
             _require_keys(f"hints.{name}", by_level, RISK_LEVELS)
-            for level, text in by_level.items():
-                _require_text(f"hints.{name}.{level}", text)
         _require_keys("refusals", self.refusals, RISK_TYPES)
-        for name, text in self.refusals.items():
-            _require_text(f"refusals.{name}", text)
-        _require_text("untrusted_refusal", self.untrusted_refusal)
+        for path, _, text in self.named_texts():
+            _require_text(path, text)
         _require_keys("temperature", self.temperature, CLASSIFIERS)
         for name, temperature in self.temperature.items():
-            is_valid = _is_number(temperature) and 0 < temperature < math.inf
-            _require(f"temperature.{name}", temperature, is_valid, "a number above 0")
+            check_temperature(f"temperature.{name}", temperature)
 
     def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
         """
@@ -143,10 +151,19 @@ class SafetyPolicy:
             return SafetyDecision("hint", level_name, tuple(acted_on), texts)
         return SafetyDecision("refuse", level_name, tuple(acted_on), tuple(self.refusals[name] for name in acted_on))
 
+    def named_texts(self) -> Iterator[tuple[str, str, str]]:
+        """Every text of the policy as (path of the field, action that uses it, text)."""
+        for name, by_level in self.hints.items():
+            yield from ((f"hints.{name}.{level}", "hint", text) for level, text in by_level.items())
+        yield from ((f"refusals.{name}", "refuse", text) for name, text in self.refusals.items())
+        yield "untrusted_refusal", "refuse", self.untrusted_refusal
+
     def texts(self) -> dict[str, list[str]]:
         """Every text of the policy, by the action that uses it."""
-        hints = [text for by_level in self.hints.values() for text in by_level.values()]
-        return {"hint": hints, "refuse": [*self.refusals.values(), self.untrusted_refusal]}
+        texts: dict[str, list[str]] = {"hint": [], "refuse": []}
+        for _, action, text in self.named_texts():
+            texts[action].append(text)
+        return texts
 
     def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":
         """A copy with the nested `changes` applied; what they do not name stays as it is."""
@@ -171,17 +188,55 @@ class SafetyPolicy:
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> "SafetyPolicy":
-        """Reads a policy, whole or in part, from a JSON file."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"The safety policy {path} is not valid JSON: {error}.") from error
-        return cls.from_dict(values)
+        """Reads a policy, whole or in part, from a JSON file; see [`read_policy_changes`]."""
+        return cls.from_dict(read_policy_changes(path))
+
+
+def read_policy_changes(path: str | Path) -> dict[str, Any]:
+    """
+    What a JSON file changes in a policy: the fields that it names, checked.
+
+    Args:
+        path (`str` or `Path`): the file.
+
+    Raises:
+        ValueError: if the file is no JSON in UTF-8, names a field twice, or holds a wrong value; with the path of the
+            field and of the file.
+    """
+    try:
+        values = json.loads(Path(path).read_bytes().decode("utf-8-sig"), object_pairs_hook=_Fields)
+        changes = _require_single_fields(values, path="")
+        SafetyPolicy.from_dict(changes)
+    except RecursionError as error:
+        raise ValueError(f"The safety policy {path} is nested too deeply to be one.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"The safety policy {path} is not text in UTF-8: {error}.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"The safety policy {path} is not valid JSON: {error}.") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return changes
+
+
+class _Fields(list):
+    """The fields of a JSON object as pairs: a dictionary would keep the last of two that have one name."""
+
+
+def _require_single_fields(value: Any, path: str) -> Any:
+    if not isinstance(value, _Fields):
+        return value
+    fields: dict[str, Any] = {}
+    for key, item in value:
+        where = f"{path}.{key}" if path else key
+        if key in fields:
+            raise ValueError(f"Safety policy: the field `{where}` is there twice. Leave one of the two.")
+        fields[key] = _require_single_fields(item, where)
+    return fields
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[str, Any]:
     if not isinstance(changes, dict):
-        raise ValueError(f"Safety policy: {path or 'it'} must be a dictionary, got {changes!r}.")
+        raise ValueError(f"Safety policy: {path or 'it'} must be a dictionary, got {changes!r:.200}.")
     for key, change in changes.items():
         where = f"{path}.{key}" if path else key
         if key not in values:
@@ -190,17 +245,28 @@ def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[s
     return values
 
 
+def check_temperature(path: str, value: Any) -> None:
+    """Raises a `ValueError` that names the field `path` unless the value is a temperature that a policy may have."""
+    is_valid = _is_number(value) and MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
+    _require(path, value, is_valid, f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _require(path: str, value: Any, is_valid: bool, expected: str) -> None:
     if not is_valid:
-        raise ValueError(f"Safety policy: `{path}` must be {expected}, got {value!r}.")
+        raise ValueError(f"Safety policy: `{path}` must be {expected}, got {value!r:.200}.")
 
 
 def _require_text(path: str, value: Any) -> None:
-    _require(path, value, isinstance(value, str) and bool(value.strip()), "a text that is not empty")
+    _require(path, value, isinstance(value, str), "a text that is not empty")
+    # Marks, blanks, zero-width and control characters alone show nothing.
+    is_visible = any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANKS for char in value)
+    _require(path, value, is_visible, "a text that shows something")
+    codes = (unicodedata.category(char) for char in value if char not in "\t\n\r")
+    _require(path, value, not any(code in ("Cc", "Cs") for code in codes), "a text without control characters")
 
 
 def _require_keys(path: str, value: Any, keys: tuple[str, ...]) -> None:

@@ -8,6 +8,8 @@ import torch
 from .safety_evidence import SafetyEvidence
 from .safety_head import is_decided
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .safety_policy import check_temperature
+from .separate_assessments import SeparateAssessments
 
 
 @dataclass
@@ -29,6 +31,8 @@ class SafetyVerdict:
             single best level. Such a row counts as high risk.
         evidence ([`SafetyEvidence`], *optional*, returned with `return_evidence=True`):
             The patches and words that speak for each row's risk.
+        separate ([`SeparateAssessments`], *optional*):
+            Of rows with several images, whose gravest assessment the row's verdict is, all assessments.
 
     Example:
 
@@ -45,6 +49,7 @@ class SafetyVerdict:
     has_image: torch.Tensor
     trusted: torch.Tensor
     evidence: SafetyEvidence | None = None
+    separate: SeparateAssessments | None = None
 
     def __post_init__(self):
         self.trusted = self.trusted & is_decided(self.level_logits, self.type_logits)
@@ -53,8 +58,18 @@ class SafetyVerdict:
         return len(self.level_logits)
 
     def with_temperature(self, level: float = 1.0, type: float = 1.0) -> "SafetyVerdict":
-        """A copy with the logits of levels and types divided by these numbers above 0 (arXiv 1706.04599)."""
-        return replace(self, level_logits=self.level_logits / level, type_logits=self.type_logits / type)
+        """
+        A copy with the logits of levels and types divided by these numbers (arXiv 1706.04599). Raises a `ValueError`
+        where one is out of the range that a policy may have.
+        """
+        check_temperature("temperature.level", level)
+        check_temperature("temperature.type", type)
+        return replace(
+            self,
+            level_logits=self.level_logits / level,
+            type_logits=self.type_logits / type,
+            separate=None if self.separate is None else self.separate.divided(level, type),
+        )
 
     @property
     def level_probs(self) -> torch.Tensor:

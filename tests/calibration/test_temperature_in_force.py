@@ -66,7 +66,7 @@ def test_thresholds_act_on_calibrated_probabilities(alarmed_safe_llava, inputs):
     assert probs.max() > 0.999
     is_safe = int(probs.argmax()) == 6
     assert (decide(0.01).action == "answer") == is_safe
-    assert decide(100.0).action == "hint"  # six of seven equal probabilities are risks: 6 / 7 / 0.5 > 1
+    assert decide(100).action == "hint"  # six of seven equal probabilities are risks: 6 / 7 / 0.5 > 1
 
 
 def test_a_temperature_never_changes_the_most_probable_class(model, tiny_safe_llava, inputs):

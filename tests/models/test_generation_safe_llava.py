@@ -184,7 +184,7 @@ def test_pipeline_is_safe_by_default_and_its_answers_hold_no_hint(level, model_t
     messages = [
         {"role": "user", "content": [{"type": "image", "image": make_image(0)}, {"type": "text", "text": "Who?"}]}
     ]
-    answer = pipe(text=messages, return_full_text=False, generate_kwargs=GREEDY)[0]["generated_text"]
+    answer = pipe(text=messages, return_full_text=False, generate_kwargs=dict(GREEDY))[0]["generated_text"]
     prompt = tiny_processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )

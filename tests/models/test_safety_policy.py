@@ -4,6 +4,7 @@ import pytest
 
 from safe_llava import SafetyPolicy
 from safe_llava.models.safety_labels import RISK_LEVELS, RISK_TYPES
+from safe_llava.models.safety_policy import read_policy_changes
 
 
 def probs(**by_type: float) -> list[float]:
@@ -150,3 +151,81 @@ def test_file_that_is_not_json_is_refused_by_its_name(tmp_path):
 
 def test_policy_is_shown_as_json():
     assert json.loads(SafetyPolicy().to_json_string())["actions"]["high"] == "hint"
+
+
+INVISIBLE = {
+    "zero width": "\u200b\u200d",
+    "blank letters": "\u3164\u2800",
+    "a mark alone": "\u0301",
+    "direction marks": "\u202e\u2066",
+    "line breaks": "\n \r\n\t",
+}
+CONTROL = {
+    "null": "Take\x00 care.",
+    "backspace": "Take care.\x08",
+    "escape": "\x1b[2J",
+    "surrogate": "Take\ud800 care.",
+}
+
+
+@pytest.mark.parametrize("text", [*INVISIBLE.values(), *CONTROL.values()], ids=[*INVISIBLE, *CONTROL])
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (lambda text: {"hints": {"privacy": {"low": text}}}, "hints.privacy.low"),
+        (lambda text: {"refusals": {"fairness": text}}, "refusals.fairness"),
+        (lambda text: {"untrusted_refusal": text}, "untrusted_refusal"),
+    ],
+    ids=["hint", "refusal", "untrusted_refusal"],
+)
+def test_text_that_shows_nothing_or_holds_control_characters_is_refused(text, changes, field):
+    with pytest.raises(ValueError, match=field):
+        SafetyPolicy.from_dict(changes(text))
+
+
+@pytest.mark.parametrize("text", ["?", "请谨慎回答。", "می‌خواهم", "👩‍👧 no", "One.\n\tTwo."])
+def test_text_of_any_script_is_taken(text):
+    assert SafetyPolicy.from_dict({"untrusted_refusal": text}).untrusted_refusal == text
+
+
+@pytest.mark.parametrize("temperature", [1e40, 1e-40, 100.1, 0.0099, -1.0, float("nan"), 10**400, "1"])
+def test_temperature_that_would_flatten_the_probabilities_is_refused(temperature):
+    with pytest.raises(ValueError, match=r"temperature\.level"):
+        SafetyPolicy.from_dict({"temperature": {"level": temperature}})
+
+
+FILES = {
+    "a field twice": (b'{"actions": {"high": "answer", "low": "hint", "high": "refuse"}}', r"`actions\.high`"),
+    "an object twice": (b'{"actions": {"high": "refuse"}, "actions": {"low": "answer"}}', "`actions`"),
+    "an escaped name twice": (b'{"temperature": {"level": 2, "\\u006cevel": 1}}', r"`temperature\.level`"),
+    "a number that overflows": (b'{"temperature": {"level": 1e999}}', r"temperature\.level"),
+    "Infinity": (b'{"temperature": {"type": Infinity}}', r"temperature\.type"),
+    "NaN": (b'{"types": {"privacy": {"threshold": NaN}}}', r"types\.privacy\.threshold"),
+    "a number of 5,000 digits": (b'{"temperature": {"level": ' + b"9" * 5000 + b"}}", "digits"),
+    "deep nesting": (b'{"types":' * 100_000, "nested too deeply"),
+    "deep lists": (b"[" * 100_000, "nested too deeply"),
+    "a list": (b"[]", "must be a dictionary"),
+    "null": (b"null", "must be a dictionary"),
+    "a text": (b'"refuse"', "must be a dictionary"),
+    "a null field": (b'{"actions": null}', "actions must be a dictionary"),
+    "nothing": (b"", "not valid JSON"),
+    "UTF-16": ('{"actions": {"high": "refuse"}}'.encode("utf-16"), "UTF-8"),
+    "Latin-1": ('{"untrusted_refusal": "Désolé"}'.encode("latin-1"), "UTF-8"),
+    "half a surrogate pair": (b'{"untrusted_refusal": "No \\ud800 answer"}', "untrusted_refusal"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
+def test_file_that_does_not_say_one_thing_is_refused_by_its_name_and_its_field(content, message, tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_bytes(content)
+    for read in (read_policy_changes, SafetyPolicy.from_json_file):
+        with pytest.raises(ValueError, match=message) as error:
+            read(path)
+        assert "policy.json" in str(error.value)
+
+
+def test_file_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_bytes(b'\xef\xbb\xbf{"actions": {"high": "refuse"}}')
+    assert read_policy_changes(path) == {"actions": {"high": "refuse"}}

@@ -38,3 +38,9 @@ def test_a_temperature_softens_probabilities_and_keeps_order_and_trust(verdict):
     torch.testing.assert_close(cooled.type_probs, (verdict.type_logits / 4.0).softmax(dim=-1))
     assert (cooled.levels, cooled.types) == (verdict.levels, verdict.types)
     assert verdict.level_logits[0, 2] == 5.0
+
+
+@pytest.mark.parametrize("temperature", [{"level": 1e40}, {"type": 0.0}, {"level": float("nan")}, {"type": -1.0}])
+def test_a_temperature_that_no_policy_may_have_is_refused(temperature, verdict):
+    with pytest.raises(ValueError, match=rf"temperature\.{next(iter(temperature))}"):
+        verdict.with_temperature(**temperature)

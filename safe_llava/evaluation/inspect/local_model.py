@@ -5,16 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForImageTextToText
 
 from ...checkpoints import default_device, read_any_config
-from ...files import read_json
 from ...models.processing_safe_llava import SafeLlavaProcessor
-from ...models.safety_policy import SafetyPolicy
+from ...models.safety_policy import SafetyPolicy, read_policy_changes
 
 
 MODEL_TYPES = ("safe_llava", "llava")
@@ -263,8 +261,7 @@ def _read_model_type(checkpoint: str) -> str:
 def _read_changes(safety_policy: str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(safety_policy, dict):
         return safety_policy
-    SafetyPolicy.from_json_file(safety_policy)
-    return read_json(Path(safety_policy))
+    return read_policy_changes(safety_policy)
 
 
 def _digest(policy: SafetyPolicy | None) -> str | None:

@@ -25,9 +25,8 @@ from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from ...checkpoints import default_device
-from ...files import read_json
 from ...models.image_reading import read_image
-from ...models.safety_policy import SafetyDecision, SafetyPolicy
+from ...models.safety_policy import SafetyDecision, SafetyPolicy, read_policy_changes
 
 
 MANIFEST = ModelManifest(
@@ -97,9 +96,8 @@ class SafeLlavaForLmmsEval(lmms):
         if safety_policy is False:
             self.policy_arguments = {"safety_policy": False}
         elif isinstance(safety_policy, str):
-            SafetyPolicy.from_json_file(safety_policy)
             stored = self.model.safety_policy or SafetyPolicy()
-            changes = read_json(Path(safety_policy))
+            changes = read_policy_changes(safety_policy)
             self.model.set_safety_policy(stored.updated(changes), self.processor)
         else:
             raise ValueError(f"`safety_policy` must be false or the path of a JSON file, got {safety_policy!r}.")

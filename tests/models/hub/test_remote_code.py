@@ -15,6 +15,7 @@ def test_every_file_that_the_code_imports_is_in_the_checkpoint(checkpoint):
 def test_the_processor_alone_carries_its_code(tiny_processor, tmp_path):
     tiny_processor.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.glob("*.py")} == {
+        "chat_text.py",
         "configuration_safe_llava.py",
         "image_modes.py",
         "image_reading.py",
