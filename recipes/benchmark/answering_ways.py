@@ -61,6 +61,7 @@ def build_models(base: LlavaConfig, ways: list[str], device: str, dtype: torch.d
             model.config = copy.deepcopy(model.config)
             record_training(model)
             model.explain_distrust()
+            model._has_looked_at_pixels = True
     for model in (models.get("stock"), models.get("safe")):
         if model is not None:
             # Random weights must not end an answer early.

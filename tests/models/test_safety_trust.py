@@ -16,6 +16,7 @@ from safe_llava.models.safety_verdict import SafetyVerdict
 def model(tiny_safe_llava, tiny_processor) -> SafeLlavaForConditionalGeneration:
     model = copy.deepcopy(tiny_safe_llava)
     record_training(model, image_processor=describe_image_processor(tiny_processor))
+    model._has_looked_at_pixels = False
     return model
 
 

@@ -67,6 +67,7 @@ def test_the_whole_row_is_still_assessed_and_forward_gives_that(tiny_safe_llava,
 
 def test_separate_assessments_take_one_pass_of_tower_and_projector_and_no_language_model(tiny_safe_llava, several):
     model, calls = copy.deepcopy(tiny_safe_llava), []
+    assert model.explain_distrust() is None  # The first verdict would look into it.
     for module in (model.model.vision_tower, model.model.safety_modules.projector, model.model.language_model):
         module.register_forward_hook(lambda module, *_: calls.append(type(module).__name__))
     model.assess(**several, return_evidence=True)
@@ -90,7 +91,7 @@ def test_one_risky_image_among_clean_ones_is_found(risky, tiny_safe_llava, prepa
     weight = head.level_classifier.weight.data.clone()
     bias = head.level_classifier.bias.data.clone()
     head.level_classifier.weight.data.zero_()
-    head.level_classifier.bias.data.zero_()
+    head.level_classifier.bias.data[:3] = torch.tensor([0.02, 0.01, 0.0])
     head.level_classifier.weight.data[3] = direction @ weight * 100
     head.level_classifier.bias.data[3] = (direction @ (bias - middle)) * 100
     verdict = model.assess(**batch)
