@@ -171,27 +171,22 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         expand_size: int = 1,
         is_encoder_decoder: bool = False,
         input_ids: torch.Tensor | None = None,
-        mm_encoder_outputs: dict[str, Any] | None = None,
         **model_kwargs: Any,
     ) -> tuple[torch.Tensor | None, dict[str, Any]]:
-        # The parent changes the features that the caller passed, and older versions leave them as they are.
-        images = (mm_encoder_outputs or {}).get("image")
-        if images is not None and input_ids is not None and expand_size > 1:
-            num_placeholders = (input_ids == self.config.image_token_id).sum(dim=1).tolist()
-            rows = [row for row in range(len(input_ids)) for _ in range(expand_size)]
-            images = _select_images(images, num_placeholders, rows)
-            mm_encoder_outputs = None
+        # The parent changes the features that the caller passed, and older versions mix up the images of rows.
+        counts = [] if input_ids is None else (input_ids == self.config.image_token_id).sum(dim=1).tolist()
+        expanded: dict[str, Any] = {}
+        if expand_size > 1 and any(counts):
+            rows = [row for row in range(len(counts)) for _ in range(expand_size)]
+            if (pixel_values := model_kwargs.pop("pixel_values", None)) is not None:
+                expanded["pixel_values"] = pixel_values[_find_images(len(pixel_values), counts, rows)]
+            if (features := (model_kwargs.get("mm_encoder_outputs") or {}).get("image")) is not None:
+                others = model_kwargs.pop("mm_encoder_outputs")
+                expanded["mm_encoder_outputs"] = {**others, "image": _select_images(features, counts, rows)}
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
-            expand_size=expand_size,
-            is_encoder_decoder=is_encoder_decoder,
-            input_ids=input_ids,
-            **model_kwargs,
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
         )
-        if mm_encoder_outputs is None and images is not None:
-            mm_encoder_outputs = {"image": images}
-        return input_ids, model_kwargs | (
-            {} if mm_encoder_outputs is None else {"mm_encoder_outputs": mm_encoder_outputs}
-        )
+        return input_ids, model_kwargs | expanded
 
     def _get_logits_processor(self, *args: Any, model_kwargs: dict[str, Any] | None = None, **kwargs: Any):
         # What processors read of the prompt, and where its padding ends, is the caller's and knows no hint.
@@ -274,13 +269,19 @@ def _has_images(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_to
     return input_ids is not None and bool((input_ids == image_token_id).any())
 
 
+def _find_images(num_images: int, num_placeholders: list[int], rows: list[int]) -> list[int]:
+    """The images of some rows, by the placeholders that each row of the batch has."""
+    size = sum(num_placeholders) // num_images or 1
+    ends = [filled // size for filled in accumulate(num_placeholders)]
+    return [image for row in rows for image in range(ends[row - 1] if row else 0, ends[row])]
+
+
 def _select_images(
-    image_outputs: SafeLlavaImageFeatures | None, num_placeholders: list[int], rows: list[int]
+    features: SafeLlavaImageFeatures | None, num_placeholders: list[int], rows: list[int]
 ) -> SafeLlavaImageFeatures | None:
-    """What the language model reads of the images of some rows, by the placeholders that each row of the batch has."""
-    if image_outputs is None:
+    """What the language model reads of the images of some rows."""
+    if features is None:
         return None
-    images = image_outputs.pooler_output
-    ends = [filled // len(images[0]) for filled in accumulate(num_placeholders)]
-    kept = [image for row in rows for image in images[ends[row - 1] if row else 0 : ends[row]]]
+    images = features.pooler_output
+    kept = [images[index] for index in _find_images(len(images), num_placeholders, rows)]
     return SafeLlavaImageFeatures(pooler_output=kept) if kept else None

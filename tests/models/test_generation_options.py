@@ -197,3 +197,22 @@ def test_a_max_length_that_leaves_nothing_for_an_answer_is_named(policy, model_t
 def test_a_misspelt_option_is_refused_whatever_the_policy_does(policy, model_that_finds, inputs):
     with pytest.raises(ValueError, match="max_new_tokns"):
         model_that_finds("high", "privacy").generate(**inputs, safety_policy=policy, max_new_tokns=5)
+
+
+@pytest.mark.parametrize("policy", [None, False], ids=["policy", "no policy"])
+def test_beams_over_rows_of_several_images_give_what_each_row_gives_alone(policy, model_that_finds, prepare):
+    model, turns = model_that_finds("none", "safe"), [(2, "Who?"), (0, "Who is this?"), (1, "What is this picture?")]
+    beams = {"num_beams": 3, "num_return_sequences": 2, "safety_policy": policy, **LENGTH}
+    batch = model.generate(**prepare(*turns), **beams).unflatten(0, (3, 2))
+    for row, turn in enumerate(turns):
+        alone = prepare(turn)
+        answers = model.generate(**alone, **beams)[:, alone["input_ids"].shape[1] :]
+        assert torch.equal(batch[row][:, -answers.shape[1] :], answers)
+
+
+def test_features_of_the_caller_are_left_as_they_are(model_that_finds, prepare):
+    model, batch = model_that_finds("none", "safe"), prepare((2, "Who?"))
+    features = {"image": model.get_image_features(batch.pop("pixel_values"))}
+    for policy in (None, False):
+        model.generate(**batch, mm_encoder_outputs=features, num_beams=2, safety_policy=policy, **LENGTH)
+        assert len(features["image"].pooler_output) == 2
