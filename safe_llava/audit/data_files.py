@@ -60,15 +60,16 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
     if beside:
         kind = "images" if images else "others in another form"
         raise ValueError(
-            f"{folder} holds data files ({tables[0].name}) and {kind} ({beside[0].name}): name one of the two, such as "
-            f"'{folder}/*{tables[0].suffix}' or a folder of images alone"
+            f"{folder} holds data files ({tables[0].name}) and {kind} ({beside[0].name}): name one of the two, such "
+            f"as '{folder}/*{tables[0].suffix}' or a folder of images alone"
         )
     if images or not (tars or tables):
         return DataFiles("images")
     others = [path for path in files if path not in set(tars if tars else data)]
     if unseen := [path for path in others if may_hold_image(path)]:
-        data = (tars or tables)[0].name
-        raise ValueError(f"{folder} holds data files ({data}) and {unseen[0].name}, which would not be looked at")
+        raise ValueError(
+            f"{folder} holds data files ({(tars or tables)[0].name}) and {unseen[0].name}, which would not be looked at"
+        )
     keys = [printable_key(path.relative_to(folder).as_posix()) for path in others]
     return DataFiles("tars" if tars else "tables", list(map(str, tars)), keys)
 

@@ -26,6 +26,7 @@ from .webdataset_source import WEBDATASET_SUFFIXES, expand_urls
 
 _TEXT_COLUMNS = ("conversations", "messages")
 _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
+_ROWS_AT_ONCE = 100
 _ROWS_LOOKED_AT = 20
 """Rows that are looked at for images, where no column is typed as such."""
 
@@ -135,15 +136,21 @@ def load_source_dataset(
     saved = [name for name in ("state.json", "dataset_dict.json") if (folder / name).is_file()]
     if saved and streaming:
         raise ValueError(f"{source} was written by `save_to_disk` and is read where it lies: leave --streaming out")
+    builder = data_file_builder(source)
     if source.endswith(WEBDATASET_SUFFIXES):
         return expand_urls(source)
+    if builder is not None and not folder.is_dir():
+        expand_urls(source)
+    elif any(wildcard in source for wildcard in "*?["):
+        raise ValueError(f"{source}: wildcards are for .parquet, .arrow and .tar files; of images name the folder")
     try:
         if saved:
             dataset = load_from_disk(source)
         else:
-            builder = data_file_builder(source)
             path = builder or source
             options = {"name": config_name} if builder is None else {"data_files": {split: source}}
+            # By its own choice, the first row group's size, it cannot read a file without rows.
+            options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
             files = load_dataset_builder(path, **options)
             if type(files).__name__ == "WebDataset":
                 return _files_of_split(source, files.config.data_files, split)

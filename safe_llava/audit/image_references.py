@@ -9,9 +9,20 @@ from ..models.image_formats import format_of_head, format_of_name, is_archive
 
 
 _URL_OF_IMAGE = re.compile(r"data:image/", re.IGNORECASE)
-_WEB = ("http://", "https://")
 _LONGEST_NAME = 4096
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/]{64}")
+_NAMES = ("image", "images", "image_path", "image_file", "image_url", "image_name", "img", "img_path", "img_url")
+_NAMES += (
+    "image_paths",
+    "image_files",
+    "image_urls",
+    "imgs",
+    "picture",
+    "pictures",
+    "photo",
+    "photos",
+    "pixel_values",
+)
 _IMAGE_KEYS = ("image", "images", "image_url", "url", "path", "bytes", "base64", "data", "source")
 
 
@@ -50,7 +61,8 @@ def images_of(record: Mapping[str, Any], fields: tuple[str, ...]) -> list[Any]:
 
 def find_reference(record: Mapping[str, Any], left_out: tuple[str | None, ...] = ()) -> str | None:
     """
-    The first field whose value looks like an image: the name of an image file, a URL of one, its bytes or base64.
+    The first field that is called as fields of images often are, or whose value looks like an image: the name of an
+    image file, a URL of one, its bytes or base64.
 
     Args:
         record (`Mapping`): the row.
@@ -60,7 +72,7 @@ def find_reference(record: Mapping[str, Any], left_out: tuple[str | None, ...] =
         `str`, *optional*: the field's name.
     """
     for field, value in record.items():
-        if field not in left_out and any(map(_looks_like_image, _leaves(value))):
+        if field not in left_out and (field in _NAMES or any(map(_looks_like_image, _leaves(value)))):
             return field
     return None
 
@@ -87,7 +99,10 @@ def find_reference_in_turns(value: Any, known: list[Any]) -> str | None:
 
 def _is_empty(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return not any(not _is_empty(item) for key, item in value.items() if key in _IMAGE_KEYS)
+        # A path beside no bytes names the image, and beside zero bytes only says what it was called.
+        return value.get("bytes") == b"" or not any(
+            not _is_empty(item) for key, item in value.items() if key in _IMAGE_KEYS
+        )
     if isinstance(value, list | tuple):
         return all(map(_is_empty, _flatten(value)))
     if isinstance(value, str):
@@ -144,9 +159,7 @@ def _looks_like_image(value: Any) -> bool:
     if len(text) > _LONGEST_NAME or "\n" in text:
         return False
     name = text.split("<split>")[0]
-    if name.startswith(_WEB):
-        name = re.split("[?#]", name)[0]
-    return _is_format(format_of_name(name))
+    return any(_is_format(format_of_name(name)) for name in (name, re.split("[?#]", name)[0]))
 
 
 def _is_format(name: str | None) -> bool:

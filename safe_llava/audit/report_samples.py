@@ -59,14 +59,13 @@ def score_risk(table: pa.Table) -> np.ndarray:
         table (`pa.Table`): one verdict a row.
 
     Returns:
-        `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, none to be trusted, or no
-        image, for policies do not act on text alone.
+        `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, or none to be trusted.
     """
     expected = np.zeros(table.num_rows)
     for index, level in enumerate(SAFETY_LEVELS):
         expected += index * table[f"level_prob_{level}"].to_numpy()
     scores = expected / (len(SAFETY_LEVELS) - 1) * (1 - table["type_prob_safe"].to_numpy().astype(np.float64))
-    scores[find_untrusted(table).to_numpy() | (table["num_images"].to_numpy() == 0)] = np.nan
+    scores[find_untrusted(table).to_numpy()] = np.nan
     return scores
 
 

@@ -1,6 +1,7 @@
 """Tar files in webdataset's form, read as they lie: every member of every sample is looked at."""
 
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from ..models.image_formats import format_of_head, format_of_name, is_archive, is_image_file
 from .audit_row import AuditRow, make_row, printable_key
@@ -85,7 +87,7 @@ class WebdatasetSource:
         yield from map(self._row, islice(_samples(self._urls[shard]), start, None))
 
     def _row(self, sample: _Sample) -> AuditRow:
-        named = sample.fields.get(self.key_column or "")
+        named = None if self.key_column is None else sample.fields.get(self.key_column)
         key = printable_key(sample.key if named is None else named.decode("utf-8", "replace").strip())
         if sample.problem is not None:
             return AuditRow(key, problem=sample.problem)
@@ -103,10 +105,10 @@ class WebdatasetSource:
         return make_row(key, images, text)
 
     def _text(self, sample: _Sample) -> Any:
-        if (data := sample.fields.get(self.text_column or "")) is None:
+        if self.text_column is None or self.text_column not in sample.fields:
             return None
-        text = data.decode("utf-8", "replace")
-        return _parse(text) if self.text_column and self.text_column.endswith("json") else text
+        text = sample.fields[self.text_column].decode("utf-8", "replace")
+        return _parse(text) if self.text_column.endswith("json") else text
 
     def _why_not_text_only(self, sample: _Sample) -> str | None:
         for name, data in sample.fields.items():
@@ -124,13 +126,15 @@ class WebdatasetSource:
 
 def expand_urls(pattern: str) -> list[str]:
     """
-    The tar files that a name with or without wildcards stands for, sorted.
+    The files that a name with or without wildcards stands for, sorted.
 
     Raises:
         FileNotFoundError: if there are none.
     """
-    found = sorted(file.full_name for file in fsspec.open_files(pattern, "rb", expand=True))
-    if not found:
+    files = fsspec.open_files(pattern, "rb", expand=True)
+    is_local = isinstance(files.fs, LocalFileSystem)
+    found = sorted(file.path if is_local else file.full_name for file in files)
+    if not found or (is_local and not all(map(os.path.isfile, found))):
         raise FileNotFoundError(f"no file is called {pattern}")
     return found
 
@@ -139,11 +143,11 @@ class _StrictTarInfo(tarfile.TarInfo):
     """Takes only the end mark for the end: Python takes a file that is cut off between members for a whole one."""
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Any:
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
-            if isinstance(error, tarfile.EOFHeaderError):
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
                 raise
             raise tarfile.ReadError(str(error)) from error
 

@@ -135,11 +135,9 @@ def _in_words(summary: dict, output_dir: Path) -> str:
         f"speed       {cost['images_per_second']:.0f} images/s; {cost['decode_share']:.0%} of it decoding",
     ]
     if summary["text_only"]:
-        lines.insert(
-            1, f"text only   {summary['text_only']} rows without a field of images, in {output_dir / 'text-only.txt'}"
-        )
+        lines.insert(1, f"text only   {summary['text_only']} without a field of images, in {output_dir}/text-only.txt")
     if summary["not_images"]:
-        lines.insert(1, f"no images   {_listed(summary['not_images'])}, in {output_dir / 'not-images.txt'}")
+        lines.insert(1, f"no images   {_listed(summary['not_images'])}, in {output_dir}/not-images.txt")
     if summary["broken_shards"]:
         lines.append(f"Not whole: {summary['broken_shards']} shards break off, and what lies behind is not known.")
     return "\n".join([*lines, f"Look at {output_dir / 'report.html'}. The table is in {output_dir / 'verdicts'}."])

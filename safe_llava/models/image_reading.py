@@ -251,7 +251,7 @@ def _count_frames(image: Image.Image) -> int:
 def _unidentified(found: Any, path: Path | None, name: str) -> UnreadableImageError:
     head = found[:HEAD_SIZE] if isinstance(found, bytes) else read_head(found)
     if (unread := why_not_read(head, path)) is not None:
-        return UnreadableImageError(f"{name} is {unread}, in no image format that is read", _NOT_READ)
+        return UnreadableImageError(f"{name} is in no image format that is read: it is {unread}", _NOT_READ)
     if (begun := format_of_head(head)) is not None:
         return UnreadableImageError(f"{name} begins as {begun} and cannot be opened as such", "broken")
     return UnreadableImageError(f"{name} is in no image format that is read", _NOT_AN_IMAGE)
