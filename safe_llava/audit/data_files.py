@@ -68,7 +68,7 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
     others = [path for path in files if path not in set(tars if tars else data)]
     if unseen := [path for path in others if may_hold_image(path)]:
         raise ValueError(
-            f"{folder} holds data files ({(tars or tables)[0].name}) and {unseen[0].name}, which would not be looked at"
+            f"{folder} holds data files ({(tars or tables)[0].name}) and {unseen[0].name}, which would not be seen"
         )
     keys = [printable_key(path.relative_to(folder).as_posix()) for path in others]
     return DataFiles("tars" if tars else "tables", list(map(str, tars)), keys)

@@ -148,7 +148,7 @@ def load_source_dataset(
             dataset = load_from_disk(source)
         else:
             path = builder or source
-            options = {"name": config_name} if builder is None else {"data_files": {split: source}}
+            options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: source}}
             # By its own choice, the first row group's size, it cannot read a file without rows.
             options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
             files = load_dataset_builder(path, **options)

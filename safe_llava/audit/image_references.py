@@ -11,17 +11,20 @@ from ..models.image_formats import format_of_head, format_of_name, is_archive
 _URL_OF_IMAGE = re.compile(r"data:image/", re.IGNORECASE)
 _LONGEST_NAME = 4096
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/]{64}")
-_NAMES = ("image", "images", "image_path", "image_file", "image_url", "image_name", "img", "img_path", "img_url")
-_NAMES += (
-    "image_paths",
-    "image_files",
-    "image_urls",
-    "imgs",
-    "picture",
-    "pictures",
-    "photo",
-    "photos",
-    "pixel_values",
+_NAMES = (
+    *(
+        "image",
+        "image_path",
+        "image_file",
+        "image_url",
+        "image_name",
+        "img",
+        "img_path",
+        "img_url",
+        "picture",
+        "photo",
+    ),
+    *("images", "image_paths", "image_files", "image_urls", "imgs", "pictures", "photos", "pixel_values"),
 )
 _IMAGE_KEYS = ("image", "images", "image_url", "url", "path", "bytes", "base64", "data", "source")
 
@@ -100,9 +103,7 @@ def find_reference_in_turns(value: Any, known: list[Any]) -> str | None:
 def _is_empty(value: Any) -> bool:
     if isinstance(value, Mapping):
         # A path beside no bytes names the image, and beside zero bytes only says what it was called.
-        return value.get("bytes") == b"" or not any(
-            not _is_empty(item) for key, item in value.items() if key in _IMAGE_KEYS
-        )
+        return value.get("bytes") == b"" or all(_is_empty(value.get(key)) for key in _IMAGE_KEYS)
     if isinstance(value, list | tuple):
         return all(map(_is_empty, _flatten(value)))
     if isinstance(value, str):
