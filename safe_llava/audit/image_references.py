@@ -12,19 +12,8 @@ _URL_OF_IMAGE = re.compile(r"data:image/", re.IGNORECASE)
 _LONGEST_NAME = 4096
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/]{64}")
 _NAMES = (
-    *(
-        "image",
-        "image_path",
-        "image_file",
-        "image_url",
-        "image_name",
-        "img",
-        "img_path",
-        "img_url",
-        "picture",
-        "photo",
-    ),
-    *("images", "image_paths", "image_files", "image_urls", "imgs", "pictures", "photos", "pixel_values"),
+    *("image", "image_path", "image_file", "image_url", "image_name", "img", "img_path", "img_url", "picture"),
+    *("images", "image_paths", "image_files", "image_urls", "imgs", "pictures", "photo", "photos", "pixel_values"),
 )
 _IMAGE_KEYS = ("image", "images", "image_url", "url", "path", "bytes", "base64", "data", "source")
 
