@@ -94,7 +94,7 @@ def _is_empty(value: Any) -> bool:
         # A path beside no bytes names the image, and beside zero bytes only says what it was called.
         return value.get("bytes") == b"" or all(_is_empty(value.get(key)) for key in _IMAGE_KEYS)
     if isinstance(value, list | tuple):
-        return all(map(_is_empty, _flatten(value)))
+        return all(isinstance(item, list | tuple) or _is_empty(item) for item in _flatten(value))
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, float):
@@ -103,11 +103,11 @@ def _is_empty(value: Any) -> bool:
 
 
 def _flatten(value: Any) -> Iterator[Any]:
-    """The items of lists in lists, in their order. Not by recursion, for JSON can nest deeper than Python calls."""
+    """The items of lists in lists, in their order, empty lists among them. Not by recursion, for JSON can nest deeper than Python calls."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, list | tuple):
+        if isinstance(item, list | tuple) and item:
             waiting += reversed(item)
         else:
             yield item

@@ -1,5 +1,6 @@
 """The pipeline task "safety-classification": images, with or without a question, to verdicts and decisions."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -118,7 +119,7 @@ def _require_known_parts(messages: list[dict[str, Any]]) -> None:
     """What a chat template passes over, such as an image under another type, nobody would have looked at."""
     contents = [message.get("content") for message in messages]
     parts = [part for content in contents if isinstance(content, list | tuple) for part in content]
-    unknown = [part for part in parts if not isinstance(part, dict) or part.get("type") not in _PART_TYPES]
+    unknown = [part for part in parts if not isinstance(part, Mapping) or part.get("type") not in _PART_TYPES]
     if unknown or not any(contents):
         raise ValueError(
             f"A chat holds texts, or parts of the types {', '.join(_PART_TYPES)}, but this one holds "
@@ -132,10 +133,10 @@ def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
     unknown = sorted(sample.keys() - {"image", "images", "text"})
     images = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
     fields = [name for name in ("image", "images") if name in sample]
-    if fields and not images or any(image is None for image in images):
+    if (fields and not images) or any(image is None for image in images):
         raise ValueError(
-            f"The sample has a field {fields[0]!r} that holds no image. An image that is missing is not assessed as if "
-            'there were none: leave the field out of a sample that is text alone, {"text": question}.'
+            f"The sample has a field {fields[0]!r} that holds no image. A sample with a missing image is not assessed "
+            'as text alone; where there should be none, leave the field out: {"text": question}.'
         )
     if unknown or not (images or sample.get("text")):
         raise ValueError(
