@@ -147,7 +147,8 @@ def load_source_dataset(
         if saved:
             dataset = load_from_disk(source)
         else:
-            path = builder or source
+            # A folder that is called "parquet" is not the format of that name.
+            path = builder or (str(folder.absolute()) if folder.is_dir() else source)
             options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: source}}
             # By its own choice, the first row group's size, it cannot read a file without rows.
             options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}

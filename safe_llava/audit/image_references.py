@@ -103,7 +103,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _flatten(value: Any) -> Iterator[Any]:
-    """The items of lists in lists, in their order, empty lists among them. Not by recursion, for JSON can nest deeper than Python calls."""
+    """The items of lists in lists, empty ones among them. Not by recursion: JSON can nest deeper than calls can."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -16,7 +16,7 @@ from .audit_results import write_results
 from .audit_state import remove_partials, state_error
 from .plan import Plan, settle_plan
 from .row_assessment import PreparedRow, RowAssessor
-from .shard_audit import audit_shards
+from .shard_audit import audit_shards, pillow_is_silent
 from .sources import Source, SourceSpec
 from .verdict_table import PartName, read_parts, read_progress
 
@@ -35,6 +35,7 @@ class AuditOutcome:
     broken_shards: list[str]
 
 
+@pillow_is_silent()
 def run_audit(
     spec: SourceSpec,
     model: str,

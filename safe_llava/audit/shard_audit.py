@@ -4,6 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ class _End:
     error: Exception | None = None
 
 
+@contextmanager
+def pillow_is_silent() -> Iterator[None]:
+    """Pillow warns without the name of the file, which is of no use here; what it cannot read becomes a reason."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+@pillow_is_silent()
 def audit_shards(
     assessor: RowAssessor,
     source: Source,
@@ -61,9 +71,7 @@ def audit_shards(
         tried again.
     """
     broken: list[str] = []
-    # Pillow's warnings are of no use without the name of the file, and its errors become reasons.
-    with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with ThreadPoolExecutor(workers) as pool:
         for shard in shards:
             num_parts = begun.get(shard, 0)
             remove_partials(folder, PartName(shard, 0).file_name.removesuffix("0000000.parquet"))

@@ -187,6 +187,8 @@ def why_not_read(head: bytes, path: Path | None) -> str | None:
         `str`, *optional*: `None` where it is of no known format, or of one that is read.
     """
     name = format_of_head(head) or (None if path is None else format_of_name(path))
+    if is_camera_raw(path):
+        return _RAW
     if name == "HEIC":
         return None if HEIF else "HEIC, which needs pillow-heif (pip install pillow-heif)"
     if name == "AVIF":
