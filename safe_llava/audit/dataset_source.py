@@ -160,7 +160,8 @@ def load_source_dataset(
         raise
     except Exception as error:  # Whatever a file format, the Hub or a network raises.
         cause = error.__cause__ or error
-        raise ValueError(f"{source} cannot be loaded: {type(cause).__name__}: {cause}") from error
+        where = "" if folder.exists() or builder is not None else " (and there is no such file or folder here)"
+        raise ValueError(f"{source} cannot be loaded: {type(cause).__name__}: {cause}{where}") from error
     return _files_of_split(source, dataset, split) if isinstance(dataset, dict) else dataset
 
 

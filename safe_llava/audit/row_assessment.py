@@ -63,12 +63,16 @@ class RowAssessor:
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
 
     Raises:
-        ValueError: if there is no SafeLLaVA at `model`, or the policy is invalid.
+        ValueError: if there is no SafeLLaVA at `model`, the policy is invalid, or there is no such device.
     """
 
     def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
         read_config(model)
-        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).to(device).eval()
+        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).eval()
+        try:
+            self.model.to(device)
+        except (AssertionError, RuntimeError) as error:  # Torch raises the one without CUDA, the other beyond it.
+            raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
         self.processor = AutoProcessor.from_pretrained(model)
         self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
         self.model_version = _fingerprint(self.model, self.processor)

@@ -13,6 +13,7 @@ from .options import Device, DType, PolicyChanges, read_policy_changes, reported
 
 EXIT_CODE_UNREADABLE = 3
 EXIT_CODE_INCOMPLETE = 2
+EXIT_CODE_INTERRUPTED = 130
 
 
 def audit(
@@ -67,7 +68,7 @@ def audit(
     foreign, or because nobody can count the rows behind the end of a broken shard; 1: an error, or parts of the source
     are unfinished.
     """
-    with reported(), _state_reported():
+    with reported(), _ends_reported():
         from safe_llava.audit.run_audit import run_audit
         from safe_llava.audit.sources import SourceSpec
 
@@ -113,7 +114,7 @@ def audit(
 
 
 @contextmanager
-def _state_reported() -> Iterator[None]:
+def _ends_reported() -> Iterator[None]:
     from safe_llava.audit.audit_state import AuditStateError
 
     try:
@@ -121,6 +122,9 @@ def _state_reported() -> Iterator[None]:
     except AuditStateError as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         raise typer.Exit(EXIT_CODE_INCOMPLETE) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on where it was.", err=True)
+        raise typer.Exit(EXIT_CODE_INTERRUPTED) from None
 
 
 def _in_words(summary: dict, output_dir: Path) -> str:
