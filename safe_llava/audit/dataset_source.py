@@ -13,7 +13,6 @@ from datasets import (
     LargeList,
     List,
     Value,
-    load_dataset,
     load_dataset_builder,
     load_from_disk,
 )
@@ -152,10 +151,13 @@ def load_source_dataset(
             options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: source}}
             # By its own choice, the first row group's size, it cannot read a file without rows.
             options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
-            files = load_dataset_builder(path, **options)
-            if type(files).__name__ == "WebDataset":
-                return _files_of_split(source, files.config.data_files, split)
-            dataset = load_dataset(path, split=split, streaming=streaming, **options)
+            loader = load_dataset_builder(path, **options)
+            if type(loader).__name__ == "WebDataset":
+                return _files_of_split(source, loader.config.data_files, split)
+            if streaming:
+                return loader.as_streaming_dataset(split)
+            loader.download_and_prepare()
+            dataset = loader.as_dataset(split)
     except FileNotFoundError:
         raise
     except Exception as error:  # Whatever a file format, the Hub or a network raises.
