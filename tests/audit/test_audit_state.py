@@ -147,6 +147,14 @@ def change_type_in_plan(audit: Path) -> str:
     return "plan.json"
 
 
+def change_policy_in_plan(audit: Path) -> str:
+    path = audit / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["policy"]["types"]["privacy"]["enabled"] = False
+    path.write_text(json.dumps(plan))
+    return "shard-0000000-part-0000000.parquet was not written under this plan.json"
+
+
 def break_manifest(audit: Path) -> str:
     (audit / "manifest.parquet").write_bytes(b"PAR1")
     return "manifest.parquet"
@@ -158,7 +166,7 @@ def remove_manifest(audit: Path) -> str:
 
 
 CHANGES = [double, copy_over, add_shard, add_foreign_table, add_foreign_file, cut_off, forget_a_row]
-CHANGES += [break_plan, empty_plan, change_type_in_plan, break_manifest, remove_manifest]
+CHANGES += [break_plan, empty_plan, change_type_in_plan, change_policy_in_plan, break_manifest, remove_manifest]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
