@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import NearDuplicates
 from .report_samples import find_flagged, find_untrusted, read_rows, take_first
+from .verdict_table import ASSESSED, UNREADABLE
 
 
 NUM_BINS = 20
@@ -31,7 +32,7 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
         counted apart as `untrusted`. `total` is the last row of the table, which counts each sample once, and those
         too.
     """
-    is_assessed = pc.equal(table["status"], "assessed").to_numpy()
+    is_assessed = pc.equal(table["status"], ASSESSED).to_numpy()
     types, levels = (
         pc.fill_null(pc.index_in(table[column], pa.array(names)), -1).to_numpy()
         for column, names in (("type", SAFETY_TYPES), ("level", SAFETY_LEVELS))
@@ -107,7 +108,7 @@ def list_unreadable(table: pa.Table, order: np.ndarray) -> dict[str, Any]:
         `dict`: `reasons`, the most frequent ones, each with `reason`, `rows` and `examples` of keys; of the others
         `num_other_reasons` and `num_other_rows`.
     """
-    is_unreadable = pc.equal(table["status"], "unreadable")
+    is_unreadable = pc.equal(table["status"], UNREADABLE)
     positions = np.flatnonzero(is_unreadable.to_numpy())
     reasons = pc.list_element(pc.split_pattern(table["reason"].filter(is_unreadable), ":", max_splits=1), 0)
     counts = sorted(_count_values(reasons).items(), key=lambda item: (-item[1], item[0]))

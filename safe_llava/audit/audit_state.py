@@ -9,6 +9,9 @@ from typing import Any
 from ..files import atomic_path
 
 
+_BLOCK = 1 << 20
+
+
 class AuditStateError(ValueError):
     """A file of the audit's own that is gone, broken, doubled or foreign, so that the table cannot be trusted."""
 
@@ -36,9 +39,17 @@ def read_state(path: Path) -> dict[str, Any]:
     return values
 
 
-def digest(content: bytes) -> str:
-    """12 hexadecimal digits that tell contents apart."""
-    return hashlib.sha256(content).hexdigest()[:12]
+def digest(content: bytes | Path) -> str | None:
+    """12 hexadecimal digits that tell contents apart, those of a file too; `None` where there is no such file."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()[:12]
+    if not content.is_file():
+        return None
+    found = hashlib.sha256()
+    with content.open("rb") as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()[:12]
 
 
 def write_lines(path: Path, lines: Iterable[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def _find_encoded(dataset: Dataset | IterableDataset) -> tuple[str, ...]:
     """Columns of bytes that begin as images."""
     columns = [column for column in dataset.features if _holds_bytes(dataset.features[column])]
     found = set()
-    for record in dataset.select_columns(columns).take(_ROWS_LOOKED_AT) if columns else ():
+    for record in islice(dataset.select_columns(columns), _ROWS_LOOKED_AT) if columns else ():
         found |= {column for column in columns if find_reference({column: record[column]})}
     return tuple(column for column in columns if column in found)
 

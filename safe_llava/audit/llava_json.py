@@ -145,5 +145,5 @@ def _split(value: Any) -> Any:
 
 
 def _encodable(name: str) -> str:
-    """A file name that the operating system can be asked for; one with a null character stands for no file."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+    """A file name that the operating system can be asked for; half of a surrogate pair stands for no file."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -65,7 +65,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Changes with everything that the table depends on, so that parts of another plan are known."""
-        return digest(json.dumps(asdict(self), sort_keys=True).encode())
+        return str(digest(json.dumps(asdict(self), sort_keys=True).encode()))
 
     def require_unchanged(self, output_dir: Path) -> None:
         """
@@ -77,7 +77,7 @@ class Plan:
         if Plan.read(output_dir / "plan.json").digest != self.digest:
             raise state_error(output_dir / "plan.json", "was changed meanwhile")
         manifest = output_dir / "manifest.parquet"
-        if (digest(manifest.read_bytes()) if manifest.exists() else None) != self.manifest:
+        if digest(manifest) != self.manifest:
             raise state_error(manifest, "is not the one that plan.json was made with")
 
 
@@ -124,7 +124,7 @@ def settle_plan(
             source.num_shards,
             source.num_rows,
             count_suffixes(not_images),
-            digest(manifest.read_bytes()) if manifest.exists() else None,
+            digest(manifest),
         )
         write_lines(output_dir / "not-images.txt", not_images)
         write_json(path, asdict(plan))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..models.safety_labels import SAFETY_LEVELS
+from .verdict_table import ASSESSED
 
 
 _ROWS_AT_ONCE = 1 << 18
@@ -33,14 +34,14 @@ class Samples:
 
 def find_flagged(table: pa.Table) -> np.ndarray:
     """Marks the assessed rows that the policy does not simply answer, or whose verdict cannot be trusted."""
-    is_assessed = pc.equal(table["status"], "assessed")
+    is_assessed = pc.equal(table["status"], ASSESSED)
     is_answered = pc.fill_null(pc.equal(table["action"], "answer"), False)
     return pc.and_(is_assessed, pc.or_(pc.invert(is_answered), find_untrusted(table))).to_numpy()
 
 
 def find_passed(table: pa.Table) -> np.ndarray:
     """Marks the assessed rows that are not flagged."""
-    return pc.equal(table["status"], "assessed").to_numpy() & ~find_flagged(table)
+    return pc.equal(table["status"], ASSESSED).to_numpy() & ~find_flagged(table)
 
 
 def find_untrusted(table: pa.Table) -> pa.ChunkedArray:

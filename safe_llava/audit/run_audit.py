@@ -96,7 +96,7 @@ def run_audit(
         from .ray_pool import audit_with_ray
 
         broken = audit_with_ray(output_dir, shards, ray_actors, device, dtype, workers, skip_broken_shards)
-        return _outcome(output_dir, plan, source, share, broken)
+        return _outcome(output_dir, plan, source, share, broken, world_size)
     with (
         _one_compute_thread() if device == "cpu" else nullcontext(),
         _progress_bar(source, share, finished, begun, shard_size, is_shown=rank == 0) as on_row,
@@ -114,10 +114,12 @@ def run_audit(
             on_row,
             world_size,
         )
-    return _outcome(output_dir, plan, source, share, broken)
+    return _outcome(output_dir, plan, source, share, broken, world_size)
 
 
-def _outcome(output_dir: Path, plan: Plan, source: Source, share: range, broken: list[str]) -> AuditOutcome:
+def _outcome(
+    output_dir: Path, plan: Plan, source: Source, share: range, broken: list[str], world_size: int
+) -> AuditOutcome:
     # Whoever removed or changed these meanwhile has taken the finished parts with them, or made them another audit's.
     plan.require_unchanged(output_dir)
     folder = output_dir / "verdicts"
@@ -129,8 +131,9 @@ def _outcome(output_dir: Path, plan: Plan, source: Source, share: range, broken:
     if len(finished) < plan.num_shards:
         return AuditOutcome(None, broken)
     summary = write_results(output_dir, plan, source)
-    for left in (output_dir, folder):
-        remove_partials(left)
+    if world_size == 1:  # Another process may be writing the same results.
+        for left in (output_dir, folder):
+            remove_partials(left)
     return AuditOutcome(summary, broken)
 
 

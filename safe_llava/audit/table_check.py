@@ -10,7 +10,7 @@ from .audit_state import state_error
 from .manifest import read_keys
 from .plan import Plan
 from .sources import Source
-from .verdict_table import SCHEMA, PartName, read_parts
+from .verdict_table import SCHEMA, TEXT_ONLY, PartName, read_parts
 
 
 def check_table(output_dir: Path, plan: Plan, source: Source) -> pa.Table:
@@ -63,6 +63,6 @@ def check_table(output_dir: Path, plan: Plan, source: Source) -> pa.Table:
     table = pa.concat_tables(tables)
     if not len(table):
         raise ValueError(f"{plan.spec.source} has no rows")
-    if pc.all(pc.equal(table["status"], "text only")).as_py():
+    if pc.all(pc.equal(table["status"], TEXT_ONLY)).as_py():
         raise ValueError(f"{plan.spec.source}: no row names an image, so there is nothing to assess")
     return table
