@@ -96,11 +96,12 @@ class WebdatasetSource:
         try:
             images = images_of(fields, columns)
             text = self._text(sample)
+            problem = None if images else self._why_not_text_only(sample)
         except EmptyImageError as error:
             return AuditRow(key, problem=f"no image: {error}")
         except ValueError as error:
             return AuditRow(key, problem=f"not a row: {error}")
-        if not images and (problem := self._why_not_text_only(sample)) is not None:
+        if problem is not None:
             return AuditRow(key, problem=f"image not given: {problem}")
         return make_row(key, images, text)
 

@@ -121,15 +121,16 @@ def test_every_member_of_a_tar_file_is_looked_at(states, write_tar, encoded, mak
     members |= {"late.webp": webp.getvalue(), "unnamed.bin": encoded(1), "posing.txt": encoded(1), "null.png": b""}
     members |= {"talk.txt": b"Hello", "failed.json": b'{"url": "http://a/b.jpg"}', "numbers.npy": b"\x93NUMPY\xff"}
     members |= {"beside.png": encoded(1), "beside.npz": b"PK\3\4", "new.jxl": b"\xff\x0a", "README": b"Hello"}
+    members |= {"deep.json": b"[" * 100_000, "broken.json": b'{"url": ', "last.png": encoded(1)}
     found = states(write_tar(members))
     assert {key for key, state in found.items() if state == "assessed"} == {
         *map(str, range(6)),
-        *("late", "unnamed", "posing", "beside"),
+        *("late", "unnamed", "posing", "beside", "last"),
     }
     assert {key for key, state in found.items() if state == "text only"} == {"talk", "README"}
     kinds = {key: state.partition(":")[0] for key, state in found.items()}
     assert (kinds["null"], kinds["failed"], kinds["numbers"]) == ("no image", "image not given", "image not given")
-    assert kinds["new"] == "format not read"
+    assert (kinds["new"], kinds["deep"], kinds["broken"]) == ("format not read", "not a row", "not a row")
 
 
 def test_a_path_beside_zero_bytes_is_not_read_from_the_disk(
