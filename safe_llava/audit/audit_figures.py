@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .near_duplicates import NearDuplicates
 from .report_samples import find_flagged, find_untrusted, read_rows, take_first
+from .verdict_table import ASSESSED, UNREADABLE
 
 
 NUM_BINS = 20
@@ -27,17 +28,17 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
 
     Returns:
         `dict`: `rows`, one `{"name", "levels", "all", "flagged"}` for each type. `flagged` counts the rows in which
-        the policy acted on the type, so a row may count for several types. Rows whose verdict cannot be trusted, and
-        those without an image, on which policies do not act, are counted apart as `untrusted` and `without_image`.
-        `total` is the last row of the table, which counts each sample once and those two kinds too.
+        the policy acted on the type, so a row may count for several types. Rows whose verdict cannot be trusted are
+        counted apart as `untrusted`. `total` is the last row of the table, which counts each sample once, and those
+        too.
     """
-    is_assessed = pc.equal(table["status"], "assessed").to_numpy()
+    is_assessed = pc.equal(table["status"], ASSESSED).to_numpy()
     types, levels = (
         pc.fill_null(pc.index_in(table[column], pa.array(names)), -1).to_numpy()
         for column, names in (("type", SAFETY_TYPES), ("level", SAFETY_LEVELS))
     )
     is_untrusted = is_assessed & find_untrusted(table).to_numpy()
-    is_counted = is_assessed & ~is_untrusted & (table["num_images"].to_numpy() > 0)
+    is_counted = is_assessed & ~is_untrusted
     cells = np.bincount(
         types[is_counted] * len(SAFETY_LEVELS) + levels[is_counted], minlength=len(SAFETY_TYPES) * len(SAFETY_LEVELS)
     ).reshape(len(SAFETY_TYPES), len(SAFETY_LEVELS))
@@ -50,7 +51,6 @@ def count_types_and_levels(table: pa.Table) -> dict[str, Any]:
             for name, row in zip(SAFETY_TYPES, cells)
         ],
         "untrusted": int(is_untrusted.sum()),
-        "without_image": int((is_assessed & ~is_untrusted & ~is_counted).sum()),
         "total": {
             "levels": cells.sum(axis=0).tolist(),
             "all": int(is_assessed.sum()),
@@ -98,7 +98,7 @@ def draw_histogram(values: np.ndarray, is_flagged: np.ndarray) -> dict[str, Any]
 
 def list_unreadable(table: pa.Table, order: np.ndarray) -> dict[str, Any]:
     """
-    Counts the unreadable rows by their reason.
+    Counts the unreadable rows by their reason, as far as its colon: what stands behind it is the row's own.
 
     Args:
         table (`pa.Table`): one verdict a row.
@@ -108,9 +108,9 @@ def list_unreadable(table: pa.Table, order: np.ndarray) -> dict[str, Any]:
         `dict`: `reasons`, the most frequent ones, each with `reason`, `rows` and `examples` of keys; of the others
         `num_other_reasons` and `num_other_rows`.
     """
-    is_unreadable = pc.equal(table["status"], "unreadable")
+    is_unreadable = pc.equal(table["status"], UNREADABLE)
     positions = np.flatnonzero(is_unreadable.to_numpy())
-    reasons = table["reason"].filter(is_unreadable)
+    reasons = pc.list_element(pc.split_pattern(table["reason"].filter(is_unreadable), ":", max_splits=1), 0)
     counts = sorted(_count_values(reasons).items(), key=lambda item: (-item[1], item[0]))
     shown, others = counts[:MAX_REASONS], counts[MAX_REASONS:]
     return {

@@ -98,8 +98,12 @@ function exportJson() {
   download("audit-ticks.json", "application/json", JSON.stringify(content, null, 2) + "\n");
 }
 
+// A spreadsheet would run a cell that begins so; behind an apostrophe it is a text.
+const asText = (value) => /^'*[=+\-@\t\r\n]/.test(value) ? `'${value}` : value;
+const asWritten = (text) => /^'+[=+\-@\t\r\n]/.test(text) ? text.slice(1) : text;
+
 function exportCsv() {
-  const quote = (value) => `"${String(value).replaceAll('"', '""')}"`;
+  const quote = (value) => `"${asText(String(value)).replaceAll('"', '""')}"`;
   const lines = [...ticks.keys()].map((key) => {
     const sample = { ...describe(key), source: facts.source };
     return COLUMNS.map((name) => quote(name === "lists" ? sample.lists.join(" ") : sample[name])).join(",");
@@ -115,7 +119,7 @@ function parseCsv(text) {
   }
   const [names, ...lines] = rows;
   return lines.filter((line) => line.length === names.length)
-    .map((line) => Object.fromEntries(names.map((name, index) => [name, line[index]])));
+    .map((line) => Object.fromEntries(names.map((name, index) => [name, asWritten(line[index])])));
 }
 
 function parseTicks(text) {

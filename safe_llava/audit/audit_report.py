@@ -133,7 +133,7 @@ def _find_duplicates(table: pa.Table, is_flagged: np.ndarray, order: np.ndarray)
 
 
 def _keys_with_images(samples: Samples, groups: list[dict[str, Any]]) -> list[str]:
-    of_samples = [row["key"] for name in SECTIONS for row in getattr(samples, name) if row["num_images"]]
+    of_samples = [row["key"] for name in SECTIONS for row in getattr(samples, name)]
     return list(dict.fromkeys([*of_samples, *(key for group in groups for key in group["examples"])]))
 
 

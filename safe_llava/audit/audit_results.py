@@ -1,20 +1,26 @@
 """What an audit leaves behind beside the verdict table: a summary, lists of keys to keep and to drop, a report."""
 
 import io
-from collections import Counter
+from bisect import bisect_right
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from ..files import atomic_path, describe_versions, write_json
+from ..files import describe_versions, write_json
 from ..models.image_reading import UnreadableImageError, read_image
 from .audit_report import write_report
+from .audit_state import write_lines
 from .plan import Plan
 from .report_samples import find_flagged, find_passed
-from .sources import Source
-from .verdict_table import PartName, part_paths, read_costs, read_num_rows, read_verdicts
+from .shard_audit import BROKEN_SHARD
+from .sources import Source, pick_rows
+from .table_check import check_table
+from .verdict_table import ASSESSED, TEXT_ONLY, UNREADABLE, PartName, part_paths, read_parts
 
 
 PACKAGES = ("transformers", "torch", "datasets", "pillow")
@@ -24,11 +30,12 @@ THUMBNAIL_SIZE = 256
 
 def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any]:
     """
-    Writes `summary.json`, `keep.txt`, `drop.txt` and `report.html` for a finished verdict table.
+    Writes `summary.json`, `keep.txt`, `drop.txt`, `text-only.txt` and `report.html` for a finished verdict table.
 
-    `keep.txt` has the keys of the rows that the policy answers without a hint, `drop.txt` all others: those that it
+    `keep.txt` has the keys of the rows that were assessed and that the policy answers without a hint, `text-only.txt`
+    those of the rows that have no field of images, which nobody assessed, `drop.txt` all others: those that the policy
     flags, those whose verdict is not to be trusted, and those that could not be read. A key that stands for several
-    rows is kept only if all of them are.
+    rows is dropped if one of them is, and kept only if all of them are.
 
     Args:
         output_dir (`Path`): the folder of the audit.
@@ -37,15 +44,18 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
 
     Returns:
         `dict`: the summary.
+
+    Raises:
+        AuditStateError: if the table is not the one that was planned ([`check_table`]).
     """
     folder = output_dir / "verdicts"
-    table = read_verdicts(folder)
-    is_kept = pa.array(find_passed(table))
-    dropped = pc.unique(table.filter(pc.invert(is_kept))["key"])
-    kept = table.filter(is_kept)["key"]
-    kept = kept.filter(pc.invert(pc.is_in(kept, dropped)))
-    _write_lines(output_dir / "keep.txt", kept)
-    _write_lines(output_dir / "drop.txt", dropped)
+    table = check_table(output_dir, plan, source)
+    is_kept, is_text = pa.array(find_passed(table)), pc.equal(table["status"], TEXT_ONLY)
+    dropped = pc.unique(table.filter(pc.invert(pc.or_(is_kept, is_text)))["key"])
+    text_only = _without(pc.unique(table.filter(is_text)["key"]), dropped)
+    kept = _without(_without(table.filter(is_kept)["key"], dropped), text_only)
+    for name, keys in {"keep": kept, "drop": dropped, "text-only": text_only}.items():
+        write_lines(output_dir / f"{name}.txt", keys)
     summary = _summarize(plan, table, folder) | {"keep": len(kept), "drop": len(dropped)}
     write_json(output_dir / "summary.json", summary)
     write_report(
@@ -54,27 +64,34 @@ def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any
     return summary
 
 
+def _without(keys: pa.ChunkedArray | pa.Array, others: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    return keys.filter(pc.invert(pc.is_in(keys, others)))
+
+
 def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
-    assessed = table.filter(pc.equal(table["status"], "assessed"))
+    assessed = table.filter(pc.equal(table["status"], ASSESSED))
+    statuses = _counts(table["status"])
     flagged = table.filter(pa.array(find_flagged(table)))
-    reasons = pc.list_element(pc.split_pattern(table["reason"].drop_null(), ":", max_splits=1), 0)
+    reasons = _counts(pc.list_element(pc.split_pattern(table["reason"].drop_null(), ":", max_splits=1), 0))
     return {
         "source": plan.spec.source,
         "model": plan.model,
         "model_version": plan.model_version,
         "policy_version": plan.policy_version,
         "rows": len(table),
-        "assessed": len(assessed),
-        "unreadable": len(table) - len(assessed),
+        "assessed": statuses.get(ASSESSED, 0),
+        "text_only": statuses.get(TEXT_ONLY, 0),
+        "unreadable": statuses.get(UNREADABLE, 0),
         "untrusted": pc.sum(pc.invert(assessed["trusted"])).as_py() or 0,
         "flagged": len(flagged),
         "duplicate_keys": len(table) - pc.count_distinct(table["key"]).as_py(),
         "actions": _counts(assessed["action"]),
         "levels": _counts(assessed["level"]),
         "types": _counts(pc.list_flatten(flagged["types"])),
-        "unreadable_reasons": _counts(reasons),
-        "files_passed_over": plan.files_passed_over,
-        "cost": _cost(read_costs(folder)),
+        "unreadable_reasons": reasons,
+        "broken_shards": reasons.get(BROKEN_SHARD, 0),
+        "not_images": plan.not_images,
+        "cost": _cost([part["cost"] for parts in read_parts(folder, plan.digest).values() for part in parts]),
         "versions": describe_versions(*PACKAGES),
     }
 
@@ -103,36 +120,22 @@ def _cost(parts: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _write_lines(path: Path, keys: pa.ChunkedArray | pa.Array) -> None:
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
-        for key in keys:
-            file.write(f"{key}\n")
-
-
 def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[str]) -> dict[str, bytes]:
     """Thumbnails of the rows with these keys, read from the source again; without those that cannot be read now."""
-    places = [(PartName.parse(path), rows) for path, rows in zip(part_paths(folder), read_num_rows(folder))]
-    wanted = pc.index_in(pa.array(keys, pa.string()), table["key"]).drop_null().to_pylist()
+    starts = list(accumulate((pq.read_metadata(path).num_rows for path in part_paths(folder)), initial=0))
+    names = [PartName.parse(path) for path in part_paths(folder)]
+    first_of_shard = {name.shard: start for name, start in reversed(list(zip(names, starts)))}
+    places: dict[int, list[int]] = {}
+    for position in sorted(pc.index_in(pa.array(keys, pa.string()), table["key"]).drop_null().to_pylist()):
+        shard = names[bisect_right(starts, position) - 1].shard
+        places.setdefault(shard, []).append(position - first_of_shard[shard])
     thumbnails = {}
-    for position in wanted:
-        shard, start = _locate(places, position)
-        row = next(source.rows(shard, start))
-        try:
-            thumbnails[row.key] = _thumbnail(row.images[0])
-        except (UnreadableImageError, IndexError):
-            continue
+    for shard, of_shard in places.items():
+        with suppress(Exception):  # A source may be gone by now, and a report without images is one nevertheless.
+            for row in pick_rows(source, shard, of_shard):
+                with suppress(UnreadableImageError, IndexError):
+                    thumbnails[row.key] = _thumbnail(row.images[0])
     return thumbnails
-
-
-def _locate(places: list[tuple[PartName, int]], position: int) -> tuple[int, int]:
-    """The shard of a row of the table, and the row's place in it."""
-    start: Counter[int] = Counter()
-    for name, num_rows in places:
-        if position < num_rows:
-            return name.shard, start[name.shard] + position
-        position -= num_rows
-        start[name.shard] += num_rows
-    raise IndexError(position)
 
 
 def _thumbnail(source: Any) -> bytes:

@@ -1,8 +1,11 @@
 """One row of an audit: what is to be assessed."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from .image_references import find_reference_in_turns
 
 
 _USERS = ("human", "user")
@@ -16,7 +19,9 @@ class AuditRow:
 
     Args:
         key (`str`): its name in the dataset, in every table and list of the audit.
-        images (`tuple[Path | bytes | dict, ...]`): its images, as files, encoded, or as rows of a dataset have them.
+        images (`tuple[Path | bytes | dict, ...]`):
+            Its images, as files, encoded, or as rows of a dataset have them. Without any, and without a `problem`, the
+            row is text only: it has no field of images.
         text (`str`, *optional*): what is asked about them; `None` asks a neutral question.
         problem (`str`, *optional*): why the row cannot be assessed, if the source already knows.
     """
@@ -25,6 +30,30 @@ class AuditRow:
     images: tuple[Any, ...] = ()
     text: str | None = None
     problem: str | None = None
+
+
+def make_row(key: str, images: Sequence[Any], value: Any) -> AuditRow:
+    """
+    A row of images and of what its text column holds.
+
+    Args:
+        key (`str`): the row's key.
+        images (`Sequence`): the images of its image fields.
+        value (`Any`): what [`question_of`] takes.
+
+    Returns:
+        [`AuditRow`]: with a `problem` where the text is none, or speaks of images that are not among `images`.
+    """
+    try:
+        text = question_of(value)
+    except ValueError as error:
+        return AuditRow(key, tuple(images), problem=f"not a row: {error}")
+    problem = None
+    if (field := find_reference_in_turns(value, list(images))) is not None:
+        problem = f"image not given: a turn names an image in field {field!r}, which is in no image field of the row"
+    elif (asked := _count_placeholders(value)) > len(images):
+        problem = f"image not given: the text has {asked} {_PLACEHOLDER}, and the row has {len(images)} images"
+    return AuditRow(key, tuple(images), text, problem)
 
 
 def question_of(value: Any) -> str | None:
@@ -48,14 +77,38 @@ def question_of(value: Any) -> str | None:
     if isinstance(value, Sequence) and all(isinstance(turn, dict) for turn in value):
         said = [_said(turn) for turn in value if turn.get("from", turn.get("role")) in _USERS]
         return "\n".join(filter(None, map(question_of, said))) or None
-    raise ValueError(f"a text is a string or a list of turns, not {value!r:.80}")
+    raise ValueError(f"a text is a string or a list of turns, not {reprlib.repr(value):.80}")
 
 
-def _said(turn: dict[str, Any]) -> str | None:
+def _count_placeholders(value: Any) -> int:
+    if isinstance(value, str):
+        return value.count(_PLACEHOLDER)
+    contents = [_content(turn) for turn in value or () if turn.get("from", turn.get("role")) in _USERS]
+    parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
+    return sum("image" in part["type"] if _is_other(part) else _text_of(part).count(_PLACEHOLDER) for part in parts)
+
+
+def _content(turn: dict[str, Any]) -> Any:
     content = turn.get("value", turn.get("content"))
-    if isinstance(content, list):
-        return "\n".join(part.get("text") or "" for part in content if part.get("type") == "text")
-    return content
+    return "" if content is None else content
+
+
+def _said(turn: dict[str, Any]) -> str:
+    content = _content(turn)
+    return "\n".join(map(_text_of, content if isinstance(content, list) else [content]))
+
+
+def _text_of(part: Any) -> str:
+    if _is_other(part):
+        return ""
+    text = part.get("text") or "" if isinstance(part, dict) else part
+    if not isinstance(text, str):
+        raise ValueError(f"a turn holds a text or parts with a type, not {reprlib.repr(part):.80}")
+    return text
+
+
+def _is_other(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("type"), str) and part["type"] != "text"
 
 
 def printable_key(name: str) -> str:

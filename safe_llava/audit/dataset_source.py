@@ -1,22 +1,34 @@
 """Datasets of the HuggingFace libraries: from the Hub or from data files, loaded or streamed."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, Image, IterableDataset, List, load_dataset, load_from_disk
+from datasets import (
+    Dataset,
+    Features,
+    Image,
+    IterableDataset,
+    LargeList,
+    List,
+    Value,
+    load_dataset_builder,
+    load_from_disk,
+)
 
-from .audit_row import AuditRow, printable_key, question_of
+from ..models.image_formats import format_of_name
+from .audit_row import AuditRow, make_row, printable_key
+from .image_references import EmptyImageError, find_reference, images_of
+from .webdataset_source import WEBDATASET_SUFFIXES, expand_urls
 
 
 _TEXT_COLUMNS = ("conversations", "messages")
-_BUILDERS = {
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".tar": "webdataset",
-    ".tar.gz": "webdataset",
-    ".tgz": "webdataset",
-}
+_BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
+_ROWS_AT_ONCE = 100
+_ROWS_LOOKED_AT = 20
+"""Rows that are looked at for images, where no column is typed as such."""
 
 
 class DatasetSource:
@@ -28,11 +40,13 @@ class DatasetSource:
         dataset (`Dataset` or `IterableDataset`): the dataset.
         name (`str`): what keys begin with where no column gives them.
         shard_size (`int`): rows of a shard, where the dataset is loaded.
-        image_columns (`tuple[str, ...]`, *optional*): columns with images. Defaults to all columns of that type.
+        image_columns (`tuple[str, ...]`, *optional*):
+            Columns with images. Defaults to all columns of that type, or
+            else to those of bytes that are images.
         text_column (`str`, *optional*):
             Column of the question, a text or a conversation. Defaults to "conversations" or "messages", where there is
             one; else every image is asked a neutral question.
-        key_column (`str`, *optional*): column of the key. Defaults to webdataset's `__key__`, or the row's number.
+        key_column (`str`, *optional*): column of the key. Defaults to the row's number.
 
     Raises:
         ValueError: if a column is missing, or none holds images.
@@ -51,15 +65,12 @@ class DatasetSource:
         for column in (*image_columns, *filter(None, (text_column, key_column))):
             if column not in features:
                 raise ValueError(f"{name} has no column {column!r}; it has {', '.join(features)}")
-        self.image_columns = image_columns or tuple(column for column in features if _holds_images(features[column]))
+        dataset = _keep_encoded(dataset)
+        self.image_columns = image_columns or find_image_columns(features) or _find_encoded(dataset)
         if not self.image_columns:
             raise ValueError(f"{name} has no column of images among {', '.join(features)}; name it: --image-column")
         self.text_column = text_column or next((column for column in _TEXT_COLUMNS if column in features), None)
-        self.key_column = key_column or ("__key__" if "__key__" in features else None)
-        for column in self.image_columns:
-            encoded = Image(decode=False)
-            feature = List(encoded) if isinstance(features[column], List) else encoded
-            dataset = dataset.cast_column(column, feature)
+        self.key_column = key_column
         wanted = [*self.image_columns, *filter(None, (self.text_column, self.key_column))]
         self._dataset, self._name, self._shard_size = (
             dataset.select_columns(list(dict.fromkeys(wanted))),
@@ -68,6 +79,8 @@ class DatasetSource:
         )
         self.num_rows: int | None = len(dataset) if isinstance(dataset, Dataset) else None
         self.num_shards: int = dataset.num_shards if self.num_rows is None else -(-self.num_rows // shard_size)
+        if not self.num_shards:
+            raise ValueError(f"{name} has no rows")
 
     def shard_rows(self, shard: int) -> int | None:
         """How many rows a shard has; `None` where the dataset is streamed."""
@@ -92,18 +105,16 @@ class DatasetSource:
     def _row(self, key: str, record: dict[str, Any]) -> AuditRow:
         if self.key_column is not None and record[self.key_column] is not None:
             key = printable_key(str(record[self.key_column]))
-        values = [record[column] for column in self.image_columns]
-        images = [image for value in values for image in (value if isinstance(value, list) else [value])]
         try:
-            text = question_of(record[self.text_column]) if self.text_column else None
-        except ValueError as error:
-            return AuditRow(key, problem=f"not a row: column {self.text_column!r}: {error}")
-        return AuditRow(key, tuple(image for image in images if image is not None), text)
+            images = images_of(record, self.image_columns)
+        except EmptyImageError as error:
+            return AuditRow(key, problem=f"no image: {error}")
+        return make_row(key, images, record[self.text_column] if self.text_column else None)
 
 
 def load_source_dataset(
     source: str, split: str = "train", config_name: str | None = None, streaming: bool = False
-) -> Dataset | IterableDataset:
+) -> Dataset | IterableDataset | list[str]:
     """
     Loads a dataset.
 
@@ -116,25 +127,45 @@ def load_source_dataset(
         streaming (`bool`, *optional*, defaults to `False`): read while assessing in place of downloading first.
 
     Returns:
-        `Dataset`, or `IterableDataset` where it is streamed.
+        `Dataset`, `IterableDataset` where it is streamed, or, of webdataset's form, the names of the tar files.
 
     Raises:
-        ValueError: if `save_to_disk`'s format is to be streamed, or the split is not there.
+        ValueError: if it cannot be loaded, the split is not there, or `save_to_disk`'s format is to be streamed.
     """
     folder = Path(source)
     saved = [name for name in ("state.json", "dataset_dict.json") if (folder / name).is_file()]
     if saved and streaming:
         raise ValueError(f"{source} was written by `save_to_disk` and is read where it lies: leave --streaming out")
-    if saved:
-        dataset = load_from_disk(source)
-        if isinstance(dataset, Dataset):
-            return dataset
-        if split not in dataset:
-            raise ValueError(f"{source} has no split {split!r}; it has {', '.join(dataset)}")
-        return dataset[split]
-    if (builder := data_file_builder(source)) is not None:
-        return load_dataset(builder, data_files={split: source}, split=split, streaming=streaming)
-    return load_dataset(source, config_name, split=split, streaming=streaming)
+    builder = data_file_builder(source)
+    if source.endswith(WEBDATASET_SUFFIXES):
+        return expand_urls(source)
+    if builder is not None and not folder.is_dir():
+        expand_urls(source)
+    elif any(wildcard in source for wildcard in "*?["):
+        raise ValueError(f"{source}: wildcards are for .parquet, .arrow and .tar files; of images name the folder")
+    try:
+        if saved:
+            dataset = load_from_disk(source)
+        else:
+            # A folder that is called "parquet" is not the format of that name.
+            path = builder or (str(folder.absolute()) if folder.is_dir() else source)
+            options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: source}}
+            # By its own choice, the first row group's size, it cannot read a file without rows.
+            options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
+            loader = load_dataset_builder(path, **options)
+            if type(loader).__name__ == "WebDataset":
+                return _files_of_split(source, loader.config.data_files, split)
+            if streaming:
+                return loader.as_streaming_dataset(split)
+            loader.download_and_prepare()
+            dataset = loader.as_dataset(split)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Whatever a file format, the Hub or a network raises.
+        cause = error.__cause__ or error
+        where = "" if folder.exists() or builder is not None else " (and there is no such file or folder here)"
+        raise ValueError(f"{source} cannot be loaded: {type(cause).__name__}: {cause}{where}") from error
+    return _files_of_split(source, dataset, split) if isinstance(dataset, dict) else dataset
 
 
 def data_file_builder(name: str) -> str | None:
@@ -142,7 +173,54 @@ def data_file_builder(name: str) -> str | None:
     return next((builder for suffix, builder in _BUILDERS.items() if name.endswith(suffix)), None)
 
 
-def _holds_images(feature: Any) -> bool:
+def find_image_columns(features: Features) -> tuple[str, ...]:
+    """Columns that are typed as images, and those of bytes that are named like them, as img2dataset's `jpg` is."""
+    typed = tuple(column for column in features if _holds_images(features[column]))
+    named = (column for column in features if _holds_bytes(features[column]) and format_of_name(f"x.{column}"))
+    return typed or tuple(named)
+
+
+def _find_encoded(dataset: Dataset | IterableDataset) -> tuple[str, ...]:
+    """Columns of bytes that begin as images."""
+    columns = [column for column in dataset.features if _holds_bytes(dataset.features[column])]
+    found = set()
+    for record in islice(dataset.select_columns(columns), _ROWS_LOOKED_AT) if columns else ():
+        found |= {column for column in columns if find_reference({column: record[column]})}
+    return tuple(column for column in columns if column in found)
+
+
+def _files_of_split(source: str, splits: Mapping[str, Any], split: str) -> Any:
+    if split not in splits:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(map(str, splits))}")
+    return splits[split]
+
+
+def _keep_encoded(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:
+    """The same rows, with images as dictionaries of `bytes` and `path`: nothing is copied or decoded."""
+    if isinstance(dataset, IterableDataset):
+        return dataset.decode(False)
+    dataset = copy.deepcopy(dataset)
+    dataset.info.features = Features({name: _encoded(feature) for name, feature in dataset.features.items()})
+    return dataset
+
+
+def _encoded(feature: Any) -> Any:
+    if isinstance(feature, Image):
+        return Image(decode=False)
     if isinstance(feature, List):
+        return List(_encoded(feature.feature), length=feature.length)
+    if isinstance(feature, LargeList):
+        return LargeList(_encoded(feature.feature))
+    return {name: _encoded(item) for name, item in feature.items()} if isinstance(feature, dict) else feature
+
+
+def _holds_images(feature: Any) -> bool:
+    if isinstance(feature, List | LargeList):
         return _holds_images(feature.feature)
     return isinstance(feature, Image) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"})
+
+
+def _holds_bytes(feature: Any) -> bool:
+    if isinstance(feature, List | LargeList):
+        return _holds_bytes(feature.feature)
+    return isinstance(feature, Value) and "binary" in feature.dtype

@@ -1,11 +1,16 @@
 """LLaVA's JSON and the JSON lines of arXiv 2405.13581: rows that name image files and hold a conversation."""
 
+import gzip
 import json
+import reprlib
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .audit_row import AuditRow, printable_key, question_of
+from .audit_row import AuditRow, make_row, printable_key
+from .image_references import EmptyImageError, find_reference, images_of
 
 
 _IMAGE_COLUMNS = ("image", "images")
@@ -21,7 +26,7 @@ def list_json(
     key_column: str | None = None,
 ) -> Iterator[AuditRow]:
     """
-    The rows of a `.json` file (a list of objects) or a `.jsonl` file (an object a line).
+    The rows of a `.json` file (a list of objects) or a `.jsonl` file (an object a line), as they are or in `.gz`.
 
     Args:
         path (`Path`): the file.
@@ -39,7 +44,7 @@ def list_json(
         [`AuditRow`]. Where a row cannot be understood it says so in `problem`.
 
     Raises:
-        ValueError: if the file is no JSON, or a field that was named is in no row.
+        ValueError: if the file is no JSON, a field that was named is in no row, or no row names an image.
     """
     records = _read_records(path)
     objects = [record for record in records if isinstance(record, dict)]
@@ -48,62 +53,97 @@ def list_json(
             fields = sorted({field for record in objects[:100] for field in record})
             raise ValueError(f"{path} has no field {column!r}; its rows have {', '.join(fields) or 'no fields'}")
     keys = _keys(records, key_column)
-    for key, record in zip(keys, records):
-        if not isinstance(record, dict):
-            problem = str(record) if isinstance(record, ValueError) else f"not a JSON object but {record!r:.80}"
-            yield AuditRow(key, problem=f"not a row: {problem}")
-            continue
-        try:
-            names = [name for column in image_columns or _IMAGE_COLUMNS for name in _names(record.get(column))]
-            found = text_column or next((column for column in _TEXT_COLUMNS if column in record), "")
-            yield AuditRow(key, tuple((image_folder / name).absolute() for name in names), _question(record, found))
-        except ValueError as error:
-            yield AuditRow(key, problem=f"not a row: {error}")
+    rows = [_row(key, record, image_folder, image_columns, text_column) for key, record in zip(keys, records)]
+    if rows and not any(row.images or row.problem for row in rows):
+        raise ValueError(
+            f"{path}: no row names an image. Images are sought in the fields {', '.join(map(repr, _IMAGE_COLUMNS))}; "
+            "name another one: --image-column"
+        )
+    yield from rows
+
+
+def is_json_name(path: Path) -> bool:
+    """Whether a file is named like one that [`list_json`] reads."""
+    return path.name.lower().removesuffix(".gz").endswith((".json", ".jsonl"))
+
+
+def _row(
+    key: str, record: Any, image_folder: Path, image_columns: tuple[str, ...], text_column: str | None
+) -> AuditRow:
+    if not isinstance(record, dict):
+        problem = (
+            str(record) if isinstance(record, ValueError) else f"not a JSON object but {reprlib.repr(record):.80}"
+        )
+        return AuditRow(key, problem=f"not a row: {problem}")
+    found = text_column or next((column for column in _TEXT_COLUMNS if column in record), "")
+    try:
+        split = {field: _split(record[field]) for field in image_columns or _IMAGE_COLUMNS if field in record}
+        images = images_of(split, tuple(split))
+        if not all(isinstance(image, str) for image in images):
+            raise ValueError("images are a file name or a list of file names")
+        if not images and (field := find_reference(record, (found,))) is not None:
+            problem = f"names an image in field {field!r}, which was not given; pass --image-column {field}"
+            return AuditRow(key, problem=f"image not given: {problem}")
+    except EmptyImageError as error:
+        return AuditRow(key, problem=f"no image: {error}")
+    except ValueError as error:
+        return AuditRow(key, problem=f"not a row: {error}")
+    row = make_row(key, images, record.get(found))
+    # Half of a surrogate pair, which JSON can spell and neither UTF-8 nor a tokenizer can hold.
+    text = None if row.text is None else row.text.encode("utf-8", "replace").decode("utf-8")
+    return replace(row, images=tuple((image_folder / _encodable(name)).absolute() for name in images), text=text)
 
 
 def _read_records(path: Path) -> list[Any]:
-    """The rows; a line that is no JSON is a `ValueError` in its place."""
-    if path.suffix == ".json":
-        try:
-            records = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not valid JSON: {error}. A file with an object a line is called .jsonl"
-            ) from error
-        if not isinstance(records, list):
-            raise ValueError(
-                f"{path} should hold a list of objects, as LLaVA's files do, not {type(records).__name__}"
-            )
-        return records
-    return [_parse(line) for line in path.read_bytes().split(b"\n") if line.strip()]
-
-
-def _parse(line: bytes) -> Any:
+    """The rows; one that is no JSON, or names a field twice, is a `ValueError` in its place."""
+    is_compressed = path.name.lower().endswith(".gz")
     try:
-        return json.loads(line)
+        content = gzip.decompress(path.read_bytes()) if is_compressed else path.read_bytes()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} cannot be unpacked: {error}") from error
+    if path.name.lower().removesuffix(".gz").endswith(".jsonl"):
+        return [_parse(line) for line in content.split(b"\n") if line.strip()]
+    records = _parse(content)
+    if isinstance(records, ValueError):
+        raise ValueError(f"{path} is not valid JSON: {records}. A file with an object a line is called .jsonl")
+    if not isinstance(records, list):
+        raise ValueError(f"{path} should hold a list of objects, as LLaVA's files do, not {type(records).__name__}")
+    return records
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique_fields)
+    except RecursionError:
+        return ValueError("invalid JSON (it is nested too deep)")
     except ValueError as error:
         return ValueError(f"invalid JSON ({error})")
+
+
+def _unique_fields(pairs: list[tuple[str, Any]]) -> Any:
+    """Of a field that stands there twice only one value would be looked at."""
+    record = dict(pairs)
+    if len(record) == len(pairs):
+        return record
+    names = [name for name, _ in pairs]
+    return ValueError(f"it names the field {next(name for name in names if names.count(name) > 1)!r} twice")
 
 
 def _keys(records: list[Any], key_column: str | None) -> list[str]:
     numbers = [str(number) for number in range(len(records))]
     values = [record.get(key_column or "id") if isinstance(record, dict) else None for record in records]
+    values = [value if isinstance(value, str | int | float) else None for value in values]
     if key_column is None and (None in values or len(set(map(str, values))) < len(values)):
         return numbers
     return [number if value is None else printable_key(str(value)) for number, value in zip(numbers, values)]
 
 
-def _names(value: Any) -> list[str]:
-    if value is None or value == "":
-        return []
+def _split(value: Any) -> Any:
     if isinstance(value, str):
         return [name.strip() for name in value.split(_SEPARATOR)]
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return value
-    raise ValueError(f"images are a file name or a list of file names, not {value!r:.80}")
+    return value
 
 
-def _question(record: dict[str, Any], column: str) -> str | None:
-    text = question_of(record.get(column))
-    # Half of a surrogate pair, which JSON can spell and neither UTF-8 nor a tokenizer can hold.
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+def _encodable(name: str) -> str:
+    """A file name that the operating system can be asked for; half of a surrogate pair stands for no file."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,7 +6,6 @@ order, whatever happens to the folder meanwhile.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..files import atomic_path
-from ..models.image_reading import is_image_file, is_image_name
-from .audit_row import AuditRow, printable_key
+from .audit_row import AuditRow
+from .audit_state import state_error
 
 
 # Paths are bytes, for a file name need not be valid UTF-8.
@@ -33,7 +32,10 @@ class ManifestSource:
     """
 
     def __init__(self, path: Path):
-        self._file = pq.ParquetFile(path)
+        try:
+            self._file = pq.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise state_error(path, f"is broken: {error}") from error
         self.num_shards: int = self._file.num_row_groups
         self.num_rows: int | None = self._file.metadata.num_rows
 
@@ -46,6 +48,11 @@ class ManifestSource:
         for row in self._file.read_row_group(shard).slice(start).to_pylist():
             images = tuple(Path(os.fsdecode(image)) for image in row["images"])
             yield AuditRow(row["key"], images, row["text"], row["problem"])
+
+
+def read_keys(path: Path, shard: int) -> pa.Array:
+    """The keys of a shard, in their order."""
+    return pq.ParquetFile(path).read_row_group(shard, columns=["key"])["key"].combine_chunks()
 
 
 def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> None:
@@ -67,31 +74,3 @@ def write_manifest(rows: Iterable[AuditRow], path: Path, shard_size: int) -> Non
                 waiting = []
         if waiting:
             writer.write_table(pa.Table.from_pylist(waiting, _SCHEMA))
-
-
-def list_folder(folder: Path, passed_over: Counter[str]) -> Iterator[AuditRow]:
-    """
-    Every image below a folder, in the order of their names; the key is the path from the folder.
-
-    A file is taken for an image by its name, or, where the name says otherwise, because it begins like one. Links to
-    files are followed, links to folders are not.
-
-    Args:
-        folder (`Path`): the folder.
-        passed_over (`Counter[str]`): gets, by suffix, the number of files that are no images.
-
-    Yields:
-        [`AuditRow`]
-    """
-    for directory, subfolders, names in os.walk(folder, onerror=_raise):
-        subfolders.sort()
-        for name in sorted(names):
-            path = Path(directory, name)
-            if is_image_name(path) or is_image_file(path):
-                yield AuditRow(printable_key(path.relative_to(folder).as_posix()), (path.absolute(),))
-            else:
-                passed_over[path.suffix.lower() or "no suffix"] += 1
-
-
-def _raise(error: OSError) -> None:
-    raise error

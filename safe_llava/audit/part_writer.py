@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .row_assessment import PreparedRow, RowAssessor
-from .verdict_table import PartName, write_part
+from .verdict_table import ASSESSED, PartName, write_part
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,20 @@ class PartWriter:
         shard (`int`): the shard.
         num_parts (`int`): how many of its parts are there already.
         processes (`int`): how many share the work; for the record of the cost.
+        plan (`str`): the digest of the audit's plan.
     """
 
     def __init__(
-        self, assessor: RowAssessor, folder: Path, settings: PartSettings, shard: int, num_parts: int, processes: int
+        self,
+        assessor: RowAssessor,
+        folder: Path,
+        settings: PartSettings,
+        shard: int,
+        num_parts: int,
+        processes: int,
+        plan: str,
     ):
-        self._assessor, self._folder, self._settings = assessor, folder, settings
+        self._assessor, self._folder, self._settings, self._plan = assessor, folder, settings, plan
         self._shard, self._num_parts, self._processes = shard, num_parts, processes
         self._clock = time.thread_time if assessor.model.device.type == "cpu" else time.perf_counter
         self._begin()
@@ -57,7 +65,7 @@ class PartWriter:
             self._write(is_last=False)
         row = {
             "key": prepared.row.key,
-            "status": "assessed" if prepared.reason is None else "unreadable",
+            "status": prepared.status,
             "reason": prepared.reason,
             "notes": [],
             "text": prepared.row.text,
@@ -69,7 +77,7 @@ class PartWriter:
         self._rows.append(row)
         self._cost["images"] += len(prepared.row.images)
         self._cost["decode_seconds"] += prepared.seconds
-        if prepared.reason is None:
+        if prepared.status == ASSESSED:
             self._waiting.append((row, prepared))
             if len(self._waiting) == self._settings.batch_size:
                 self._assess_waiting()
@@ -97,6 +105,6 @@ class PartWriter:
         if self._waiting:
             self._assess_waiting()
         self._cost["finished"] = time.time()
-        write_part(self._folder, PartName(self._shard, self._num_parts), self._rows, is_last, self._cost)
+        write_part(self._folder, PartName(self._shard, self._num_parts), self._rows, is_last, self._cost, self._plan)
         self._num_parts += 1
         self._begin()

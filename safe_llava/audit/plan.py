@@ -1,14 +1,16 @@
 """The plan of an audit: written once, so that every process and every later start cuts the work in the same way."""
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json, write_json
+from ..files import write_json
+from .audit_state import digest, read_state, state_error, write_lines
 from .part_writer import PartSettings
 from .row_assessment import RowAssessor
-from .sources import Source, SourceSpec, open_source, prepare_source
+from .sources import Source, SourceSpec, count_suffixes, open_source, prepare_source
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Plan:
         settings ([`PartSettings`]): sizes of parts and batches.
         num_shards (`int`): shards of the source.
         num_rows (`int`, *optional*): its rows; `None` where only reading can tell.
-        files_passed_over (`dict[str, int]`): files of a folder that are no images, by suffix.
+        not_images (`dict[str, int]`): files of a folder that are no images, by suffix; `not-images.txt` has them all.
+        manifest (`str`, *optional*): the digest of the manifest, where the source has one.
     """
 
     spec: SourceSpec
@@ -36,15 +39,46 @@ class Plan:
     settings: PartSettings
     num_shards: int
     num_rows: int | None
-    files_passed_over: dict[str, int]
+    not_images: dict[str, int]
+    manifest: str | None
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
-        """The plan that [`settle_plan`] wrote."""
-        values = read_json(path)
-        spec = values.pop("spec")
-        spec["image_columns"] = tuple(spec["image_columns"])
-        return cls(SourceSpec(**spec), settings=PartSettings(**values.pop("settings")), **values)
+        """
+        The plan that [`settle_plan`] wrote.
+
+        Raises:
+            AuditStateError: if it is gone or broken.
+        """
+        values = read_state(path)
+        try:
+            spec = values.pop("spec")
+            spec["image_columns"] = tuple(spec["image_columns"])
+            plan = cls(SourceSpec(**spec), settings=PartSettings(**values.pop("settings")), **values)
+            sizes = (plan.num_shards, plan.settings.part_size, plan.settings.batch_size)
+            if not all(isinstance(size, int) and size > 0 for size in sizes):
+                raise ValueError(f"{sizes} are no sizes")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise state_error(path, f"is no plan of this version: {error!r}") from error
+        return plan
+
+    @property
+    def digest(self) -> str:
+        """Changes with everything that the table depends on, so that parts of another plan are known."""
+        return str(digest(json.dumps(asdict(self), sort_keys=True).encode()))
+
+    def require_unchanged(self, output_dir: Path) -> None:
+        """
+        Makes sure that the plan and its manifest still lie in the folder of the audit.
+
+        Raises:
+            AuditStateError: if one of them is gone or another.
+        """
+        if Plan.read(output_dir / "plan.json").digest != self.digest:
+            raise state_error(output_dir / "plan.json", "was changed meanwhile")
+        manifest = output_dir / "manifest.parquet"
+        if digest(manifest) != self.manifest:
+            raise state_error(manifest, "is not the one that plan.json was made with")
 
 
 def settle_plan(
@@ -73,12 +107,13 @@ def settle_plan(
 
     Raises:
         ValueError: if the folder holds an audit of something else, or the source cannot be audited.
+        AuditStateError: if the plan or the manifest of an earlier start is broken.
     """
     path, manifest = output_dir / "plan.json", output_dir / "manifest.parquet"
     if is_planner and not path.exists():
         manifest.unlink(missing_ok=True)
-        passed_over = prepare_source(spec, manifest, part_size)
-        source = open_source(spec, manifest, part_size)
+        not_images = prepare_source(spec, output_dir, manifest, part_size)
+        source = open_source(spec, output_dir, manifest, part_size)
         plan = Plan(
             spec,
             model,
@@ -88,14 +123,17 @@ def settle_plan(
             PartSettings(part_size, batch_size or assessor.find_batch_size()),
             source.num_shards,
             source.num_rows,
-            dict(passed_over.most_common()),
+            count_suffixes(not_images),
+            digest(manifest),
         )
+        write_lines(output_dir / "not-images.txt", not_images)
         write_json(path, asdict(plan))
         return plan, source
     while not path.exists():
         time.sleep(0.2)
     plan = Plan.read(path)
-    source = open_source(plan.spec, manifest, plan.settings.part_size)
+    plan.require_unchanged(output_dir)
+    source = open_source(plan.spec, output_dir, manifest, plan.settings.part_size)
     _require_same(
         output_dir,
         {

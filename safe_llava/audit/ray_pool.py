@@ -31,12 +31,13 @@ class ShardActor:
         self.output_dir = Path(output_dir)
         self.plan = Plan.read(self.output_dir / "plan.json")
         self.assessor = RowAssessor(self.plan.model, self.plan.policy, device or default_device(), dtype)
-        self.source = open_source(self.plan.spec, self.output_dir / "manifest.parquet", self.plan.settings.part_size)
+        manifest = self.output_dir / "manifest.parquet"
+        self.source = open_source(self.plan.spec, self.output_dir, manifest, self.plan.settings.part_size)
         self.workers, self.skip_broken, self.actors = workers, skip_broken, actors
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         folder = self.output_dir / "verdicts"
-        _, begun = read_progress(folder)
+        _, begun = read_progress(folder, self.plan.digest)
         broken = audit_shards(
             self.assessor,
             self.source,
@@ -44,6 +45,7 @@ class ShardActor:
             begun,
             folder,
             self.plan.settings,
+            self.plan.digest,
             self.workers,
             self.skip_broken,
             lambda prepared: None,

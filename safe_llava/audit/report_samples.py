@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..models.safety_labels import SAFETY_LEVELS
+from .verdict_table import ASSESSED
 
 
 _ROWS_AT_ONCE = 1 << 18
@@ -33,14 +34,14 @@ class Samples:
 
 def find_flagged(table: pa.Table) -> np.ndarray:
     """Marks the assessed rows that the policy does not simply answer, or whose verdict cannot be trusted."""
-    is_assessed = pc.equal(table["status"], "assessed")
+    is_assessed = pc.equal(table["status"], ASSESSED)
     is_answered = pc.fill_null(pc.equal(table["action"], "answer"), False)
     return pc.and_(is_assessed, pc.or_(pc.invert(is_answered), find_untrusted(table))).to_numpy()
 
 
 def find_passed(table: pa.Table) -> np.ndarray:
     """Marks the assessed rows that are not flagged."""
-    return pc.equal(table["status"], "assessed").to_numpy() & ~find_flagged(table)
+    return pc.equal(table["status"], ASSESSED).to_numpy() & ~find_flagged(table)
 
 
 def find_untrusted(table: pa.Table) -> pa.ChunkedArray:
@@ -59,14 +60,13 @@ def score_risk(table: pa.Table) -> np.ndarray:
         table (`pa.Table`): one verdict a row.
 
     Returns:
-        `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, none to be trusted, or no
-        image, for policies do not act on text alone.
+        `np.ndarray` of shape `(num_rows,)` and dtype float64: NaN where there is no verdict, or none to be trusted.
     """
     expected = np.zeros(table.num_rows)
     for index, level in enumerate(SAFETY_LEVELS):
         expected += index * table[f"level_prob_{level}"].to_numpy()
     scores = expected / (len(SAFETY_LEVELS) - 1) * (1 - table["type_prob_safe"].to_numpy().astype(np.float64))
-    scores[find_untrusted(table).to_numpy() | (table["num_images"].to_numpy() == 0)] = np.nan
+    scores[find_untrusted(table).to_numpy()] = np.nan
     return scores
 
 

@@ -17,12 +17,14 @@ from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict
 from .audit_row import AuditRow
-from .verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
+from .verdict_table import ASSESSED, LEVEL_COLUMNS, TEXT_ONLY, TYPE_COLUMNS, UNREADABLE
 
 
 LARGEST_BATCH = {"cpu": 32}
 """Rows assessed at once where memory allows; a CPU gains nothing by more."""
 LARGEST_BATCH_ON_ACCELERATORS = 256
+LARGEST_RATIO = 200
+"""By which the longer side of an image may exceed the shorter."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class PreparedRow:
     reason: str | None = None
     seconds: float = 0.0
 
+    @property
+    def status(self) -> str:
+        """What becomes of the row: "assessed", "text only" or "unreadable"."""
+        return UNREADABLE if self.reason is not None else ASSESSED if self.row.images else TEXT_ONLY
+
 
 class RowAssessor:
     """
@@ -56,16 +63,21 @@ class RowAssessor:
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
 
     Raises:
-        ValueError: if there is no SafeLLaVA at `model`, or the policy is invalid.
+        ValueError: if there is no SafeLLaVA at `model`, the policy is invalid, or there is no such device.
     """
 
     def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
         read_config(model)
-        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).to(device).eval()
+        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).eval()
+        try:
+            self.model.to(device)
+        except (AssertionError, RuntimeError) as error:  # Torch raises the one without CUDA, the other beyond it.
+            raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
         self.processor = AutoProcessor.from_pretrained(model)
         self.model.check_ready(self.processor)
         self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
         self.model_version = _fingerprint(self.model, self.processor)
+        self._longest_token = max(map(len, self.processor.tokenizer.get_vocab()))
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
 
     def prepare(self, row: AuditRow) -> PreparedRow:
@@ -76,18 +88,25 @@ class RowAssessor:
         start = time.thread_time()
         if row.problem is not None:
             return PreparedRow(row, reason=row.problem)
+        if not row.images:
+            return PreparedRow(row)
         try:
+            self._require_short(row.text)
             images = [read_image(loaded) for loaded in row.images]
+            for loaded in images:
+                _require_broad(loaded.image)
             pixel_values = [
                 self.processor.image_processor(loaded.image, return_tensors="pt")["pixel_values"][0]
                 for loaded in images
             ]
         except UnreadableImageError as error:
             return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
-        facts: dict[str, Any] = {"notes": [note for loaded in images for note in loaded.notes]}
-        if images:
-            first = images[0].image
-            facts |= {"width": first.width, "height": first.height, "image_hash": str(phash(first))}
+        except TypeError as error:
+            return PreparedRow(row, reason=f"not an image: {error}", seconds=time.thread_time() - start)
+        first = images[0].image
+        notes = [note for loaded in images for note in loaded.notes]
+        size = {"width": first.width, "height": first.height}
+        facts = {"notes": notes, **size, "image_hash": str(phash(first))}
         return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
 
     def assess(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
@@ -116,6 +135,18 @@ class RowAssessor:
             for row, decision in zip(verdict.to_list(), decisions)
         ]
 
+    def _require_short(self, text: str | None) -> None:
+        """A text that is surely too long is not even cut into tokens, for that alone could take for ever."""
+        most = self.model.config.text_config.max_position_embeddings
+        if text is None or len(text.encode()) <= most:
+            return
+        counted = "more than " if len(text) > most * self._longest_token else ""
+        size = most if counted else len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if size > most or counted:
+            raise UnreadableImageError(
+                f"the question has {counted}{size} tokens, and the model takes {most}", "question too long"
+            )
+
     def find_batch_size(self) -> int:
         """The largest batch, of images with a neutral question, that memory holds."""
         largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
@@ -131,16 +162,23 @@ class RowAssessor:
         chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.pixel_values)) for prepared in batch]
         prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
         pixel_values = [loaded for prepared in batch for loaded in prepared.pixel_values]
-        inputs: dict[str, Any] = {}
-        if pixel_values:
-            inputs["pixel_values"] = torch.stack(pixel_values)
-            # Users' texts hold no such token any more: the processor's chat template has seen to that.
-            placeholders = self.processor.replace_image_token(inputs, 0)
-            prompts = [prompt.replace(self.processor.image_token, placeholders) for prompt in prompts]
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+        inputs: dict[str, Any] = {"pixel_values": torch.stack(pixel_values)}
+        # Users' texts hold no such token any more: the processor's chat template has seen to that.
+        placeholders = self.processor.replace_image_token(inputs, 0)
+        prompts = [prompt.replace(self.processor.image_token, placeholders) for prompt in prompts]
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.device, self.model.dtype)
         inputs |= self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
         names = ("input_ids", "attention_mask", "pixel_values")
-        return self.model.assess(**{name: inputs[name] for name in names if name in inputs}, safety_policy=self.policy)
+        return self.model.assess(**{name: inputs[name] for name in names}, safety_policy=self.policy)
+
+
+def _require_broad(image: Image.Image) -> None:
+    """Scaled to the tower's height, a strip of an image would not fit into memory."""
+    if max(image.size) > LARGEST_RATIO * min(image.size):
+        raise UnreadableImageError(
+            f"the image has {image.width} x {image.height} pixels; one side may be {LARGEST_RATIO} times the other",
+            "too narrow",
+        )
 
 
 def _chat(text: str, num_images: int) -> list[dict[str, Any]]:

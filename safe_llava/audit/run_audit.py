@@ -13,11 +13,12 @@ from tqdm.auto import tqdm
 
 from ..checkpoints import default_device
 from .audit_results import write_results
+from .audit_state import remove_partials, state_error
 from .plan import Plan, settle_plan
 from .row_assessment import PreparedRow, RowAssessor
-from .shard_audit import audit_shards
+from .shard_audit import audit_shards, pillow_is_silent
 from .sources import Source, SourceSpec
-from .verdict_table import read_progress
+from .verdict_table import PartName, read_parts, read_progress
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class AuditOutcome:
     broken_shards: list[str]
 
 
+@pillow_is_silent()
 def run_audit(
     spec: SourceSpec,
     model: str,
@@ -57,7 +59,9 @@ def run_audit(
     Args:
         spec ([`SourceSpec`]): what to audit.
         model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
-        output_dir (`Path`): gets `verdicts/*.parquet`, `summary.json`, `keep.txt`, `drop.txt` and `report.html`.
+        output_dir (`Path`):
+            Gets `verdicts/*.parquet`, `summary.json`, `keep.txt`, `drop.txt`, `text-only.txt`, `not-images.txt` and
+            `report.html`.
         policy (`dict`, *optional*): fields to change in the stored policy.
         device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
@@ -65,7 +69,8 @@ def run_audit(
         shard_size (`int`, *optional*, defaults to 1024): rows that a killed process loses at most.
         workers (`int`, *optional*): threads that decode images. Defaults to this process' share of the cores.
         skip_broken_shards (`bool`, *optional*, defaults to `False`):
-            Whether to finish a shard that breaks off, such as a truncated tar file, with what it holds. By default it
+            Whether to finish a shard that breaks off, such as a truncated tar file, with what it holds. Where the
+            source tells how many rows there are, each that cannot be read is a row of its own. By default the shard
             stays unfinished, to be tried again.
         ray_actors (`int`, *optional*): assess in so many Ray actors in place of this process.
 
@@ -74,6 +79,7 @@ def run_audit(
 
     Raises:
         ValueError: if the source, the model or the policy is unsound, or `output_dir` holds another audit.
+        AuditStateError: if a file that the audit goes on by is gone, broken, doubled or foreign.
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -81,7 +87,7 @@ def run_audit(
     assessor = RowAssessor(model, policy, device, dtype)
     plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"
-    finished, begun = read_progress(folder)
+    finished, begun = read_progress(folder, plan.digest)
     # A process' share must not depend on what is finished already, or two would take the same shard.
     share = range(rank, plan.num_shards, world_size)
     shards = [shard for shard in share if shard not in finished]
@@ -90,7 +96,7 @@ def run_audit(
         from .ray_pool import audit_with_ray
 
         broken = audit_with_ray(output_dir, shards, ray_actors, device, dtype, workers, skip_broken_shards)
-        return _outcome(output_dir, plan, source, broken)
+        return _outcome(output_dir, plan, source, share, broken, world_size)
     with (
         _one_compute_thread() if device == "cpu" else nullcontext(),
         _progress_bar(source, share, finished, begun, shard_size, is_shown=rank == 0) as on_row,
@@ -102,18 +108,33 @@ def run_audit(
             begun,
             folder,
             plan.settings,
+            plan.digest,
             workers,
             skip_broken_shards,
             on_row,
             world_size,
         )
-    return _outcome(output_dir, plan, source, broken)
+    return _outcome(output_dir, plan, source, share, broken, world_size)
 
 
-def _outcome(output_dir: Path, plan: Plan, source: Source, broken: list[str]) -> AuditOutcome:
-    finished, _ = read_progress(output_dir / "verdicts")
-    is_whole = len(finished) == plan.num_shards
-    return AuditOutcome(write_results(output_dir, plan, source) if is_whole else None, broken)
+def _outcome(
+    output_dir: Path, plan: Plan, source: Source, share: range, broken: list[str], world_size: int
+) -> AuditOutcome:
+    # Whoever removed or changed these meanwhile has taken the finished parts with them, or made them another audit's.
+    plan.require_unchanged(output_dir)
+    folder = output_dir / "verdicts"
+    parts = read_parts(folder, plan.digest)
+    finished = {shard for shard, of_shard in parts.items() if any(part["is_last"] for part in of_shard)}
+    if not broken and (lost := [shard for shard in share if shard not in finished]):
+        missing = PartName(lost[0], len(parts.get(lost[0], [])))
+        raise state_error(folder / missing.file_name, "is gone")
+    if len(finished) < plan.num_shards:
+        return AuditOutcome(None, broken)
+    summary = write_results(output_dir, plan, source)
+    if world_size == 1:  # Another process may be writing the same results.
+        for left in (output_dir, folder):
+            remove_partials(left)
+    return AuditOutcome(summary, broken)
 
 
 @contextmanager

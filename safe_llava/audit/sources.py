@@ -1,17 +1,23 @@
-"""What can be audited: a folder of images, a JSON file with an image folder, a dataset."""
+"""What can be audited: a folder of images, an image, a JSON file with an image folder, tar files, a dataset."""
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from ..models.image_reading import is_image_name
-from .audit_row import AuditRow
+from ..models.image_formats import is_regular, may_hold_image
+from .audit_row import AuditRow, printable_key
+from .data_files import list_data_files
 from .dataset_source import DatasetSource, data_file_builder, load_source_dataset
-from .llava_json import list_json
-from .manifest import ManifestSource, list_folder, write_manifest
+from .image_folder import list_folder
+from .llava_json import is_json_name, list_json
+from .manifest import ManifestSource, write_manifest
+from .webdataset_source import WEBDATASET_SUFFIXES, WebdatasetSource
+
+
+_OPTIONS = ("image_folder", "image_columns", "text_column", "key_column", "split", "config_name", "streaming")
 
 
 class Source(Protocol):
@@ -39,7 +45,8 @@ class SourceSpec:
     What to audit, in the words of the command line.
 
     Args:
-        source (`str`): a folder of images; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
+        source (`str`):
+            A folder of images; an image; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
         image_folder (`str`, *optional*): the folder of the images that JSON names. Defaults to the file's own.
         image_columns (`tuple[str, ...]`, *optional*): columns or fields with images. Found by themselves by default.
         text_column (`str`, *optional*): column or field of the question.
@@ -59,59 +66,91 @@ class SourceSpec:
     streaming: bool = False
 
 
-def prepare_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Counter[str]:
+def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: int) -> list[str]:
     """
-    Writes the manifest of a source that needs one: a folder of images or a JSON file.
+    Writes the manifest of a source that needs one: a folder of images, an image, or a JSON file.
 
     Args:
         spec ([`SourceSpec`]): the source.
+        output_dir (`Path`): the folder of the audit, which is not audited itself.
         manifest (`Path`): where the manifest goes.
         shard_size (`int`): rows of a shard.
 
     Returns:
-        `Counter[str]`: the number of files that were passed over because they are no images, by suffix.
+        `list[str]`: the files of a folder that are no images.
 
     Raises:
         ValueError: if there is nothing to audit, or no telling what is.
         FileNotFoundError: if there is no such file.
     """
-    passed_over: Counter[str] = Counter()
-    path = Path(spec.source)
-    if path.suffix in (".json", ".jsonl"):
+    path, not_images = Path(spec.source), list[str]()
+    if path.exists() and not path.is_dir() and not is_regular(path):
+        raise ValueError(f"{path} is not a regular file; a source is a file that has an end, a folder or a Hub id")
+    if is_json_name(path):
+        _refuse_options(spec, "a JSON file", "split", "config_name", "streaming")
         folder = Path(spec.image_folder or path.parent)
         if not folder.is_dir():
             raise ValueError(f"The image folder {folder} is not there")
         rows = list_json(path, folder, spec.image_columns, spec.text_column, spec.key_column)
-    elif _is_image_folder(path):
-        if spec.image_columns or spec.text_column or spec.key_column or spec.streaming:
-            raise ValueError(f"{path} is a folder of images: columns and --streaming are for datasets")
-        rows = list_folder(path, passed_over)
+    elif path.is_dir() and (files := list_data_files(path, output_dir)).kind == "images":
+        _refuse_options(spec, "a folder of images", *_OPTIONS)
+        rows = list_folder(path, output_dir, not_images)
+    elif path.is_file() and not spec.source.endswith(WEBDATASET_SUFFIXES) and data_file_builder(spec.source) is None:
+        if not may_hold_image(path):
+            raise ValueError(
+                f"{path} cannot be audited. A source is a folder of images, an image, .json or .jsonl (also in .gz), "
+                ".parquet, .arrow, .tar, or a Hub id; make JSON lines or parquet of other tables, such as .csv"
+            )
+        _refuse_options(spec, "an image", *_OPTIONS)
+        rows = iter([AuditRow(printable_key(path.name), (path.absolute(),))])
     else:
-        return passed_over
+        _refuse_options(spec, "a dataset", "image_folder")
+        return files.others if path.is_dir() else not_images
     first = list(islice(rows, 1))
     if not first:
-        found = ", ".join(f"{count} {suffix}" for suffix, count in passed_over.most_common(5))
+        found = ", ".join(f"{count} {suffix}" for suffix, count in count_suffixes(not_images).items())
         raise ValueError(f"{path} has nothing to assess{f'; it holds {found}' if found else ''}")
     write_manifest((row for part in (first, rows) for row in part), manifest, shard_size)
-    return passed_over
+    return not_images
 
 
-def open_source(spec: SourceSpec, manifest: Path, shard_size: int) -> Source:
+def open_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: int) -> Source:
     """Opens a source for reading, after [`prepare_source`]."""
     if manifest.exists():
         return ManifestSource(manifest)
-    dataset = load_source_dataset(spec.source, spec.split, spec.config_name, spec.streaming)
-    return DatasetSource(dataset, spec.split, shard_size, spec.image_columns, spec.text_column, spec.key_column)
+    path = Path(spec.source)
+    columns = (spec.image_columns, spec.text_column, spec.key_column)
+    if path.is_dir() and (files := list_data_files(path, output_dir)).kind == "tars":
+        return WebdatasetSource(files.tars, spec.source, *columns)
+    loaded = load_source_dataset(spec.source, spec.split, spec.config_name, spec.streaming)
+    if isinstance(loaded, list):
+        return WebdatasetSource(loaded, spec.source, *columns)
+    return DatasetSource(loaded, spec.split, shard_size, *columns)
 
 
-def _is_image_folder(path: Path) -> bool:
-    if not path.is_dir() or any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
-        return False
-    data = next((file for file in path.rglob("*") if data_file_builder(file.name)), None)
-    image = next((file for file in path.rglob("*") if is_image_name(file)), None)
-    if data is not None and image is not None:
-        raise ValueError(
-            f"{path} holds data files ({data.name}) and images ({image.name}): name one of the two, such as "
-            f"'{path}/*{data.suffix}' or a folder of images alone"
-        )
-    return data is None
+def pick_rows(source: Source, shard: int, places: list[int]) -> Iterator[AuditRow]:
+    """
+    Some rows of a shard. A source that tells its number of rows finds each at once; another one is read through.
+
+    Args:
+        source ([`Source`]): the source.
+        shard (`int`): the shard.
+        places (`list[int]`): the rows' places in the shard, sorted.
+    """
+    if source.num_rows is not None:
+        yield from (next(source.rows(shard, place)) for place in places)
+        return
+    wanted = set(places)
+    yield from (row for place, row in enumerate(islice(source.rows(shard), places[-1] + 1)) if place in wanted)
+
+
+def count_suffixes(keys: list[str]) -> dict[str, int]:
+    """How many of these files have which suffix, the most frequent first."""
+    return dict(Counter(Path(key).suffix.lower() or "no suffix" for key in keys).most_common())
+
+
+def _refuse_options(spec: SourceSpec, kind: str, *options: str) -> None:
+    defaults = {field.name: field.default for field in fields(SourceSpec)}
+    if given := [name for name in options if getattr(spec, name) != defaults[name]]:
+        names = ", ".join(f"--{name.removesuffix('s').replace('_', '-')}" for name in given)
+        raise ValueError(f"{spec.source} is {kind}: {names} would have no effect")

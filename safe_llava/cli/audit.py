@@ -1,6 +1,8 @@
 """`safe-llava audit`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,8 @@ from .options import Device, DType, PolicyChanges, read_policy_changes, reported
 
 
 EXIT_CODE_UNREADABLE = 3
+EXIT_CODE_INCOMPLETE = 2
+EXIT_CODE_INTERRUPTED = 130
 
 
 def audit(
@@ -17,7 +21,7 @@ def audit(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or webdataset files; Hub id.",
+            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id.",
         ),
     ],
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
@@ -34,7 +38,7 @@ def audit(
         str | None, typer.Option(help="Column of the question. Default: conversations or messages, else none.")
     ] = None,
     key_column: Annotated[
-        str | None, typer.Option(help="Column of the rows' names. Default: id, __key__ or number.")
+        str | None, typer.Option(help="Column of the rows' names. Default: id, a tar file's names, or number.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
     config_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
@@ -59,10 +63,12 @@ def audit(
     """
     Assess every image of a dataset; go on where a killed run was. Under torchrun every process takes its share.
 
-    Exit code 0: all rows were assessed; 3: finished, but some rows could not be read (under torchrun 0, since a
-    launcher would start again); 1: an error, or parts of the source are unfinished.
+    Exit code 0: all rows with an image were assessed; 3: finished, but some rows could not be read (under torchrun 0,
+    since a launcher would start again); 2: the table is not whole, because a file of the audit is gone, broken or
+    foreign, or because nobody can count the rows behind the end of a broken shard; 1: an error, or parts of the source
+    are unfinished.
     """
-    with reported():
+    with reported(), _ends_reported():
         from safe_llava.audit.run_audit import run_audit
         from safe_llava.audit.sources import SourceSpec
 
@@ -99,8 +105,26 @@ def audit(
         typer.echo("This process' share is finished; another process is still at work.")
         return
     typer.echo(_in_words(outcome.summary, output_dir))
-    if outcome.summary["unreadable"] and "RANK" not in os.environ:
+    if "RANK" in os.environ:
+        return
+    if outcome.summary["broken_shards"]:
+        raise typer.Exit(EXIT_CODE_INCOMPLETE)
+    if outcome.summary["unreadable"]:
         raise typer.Exit(EXIT_CODE_UNREADABLE)
+
+
+@contextmanager
+def _ends_reported() -> Iterator[None]:
+    from safe_llava.audit.audit_state import AuditStateError
+
+    try:
+        yield
+    except AuditStateError as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        raise typer.Exit(EXIT_CODE_INCOMPLETE) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on where it was.", err=True)
+        raise typer.Exit(EXIT_CODE_INTERRUPTED) from None
 
 
 def _in_words(summary: dict, output_dir: Path) -> str:
@@ -114,8 +138,12 @@ def _in_words(summary: dict, output_dir: Path) -> str:
         f"types       {_listed(summary['types'])}",
         f"speed       {cost['images_per_second']:.0f} images/s; {cost['decode_share']:.0%} of it decoding",
     ]
-    if summary["files_passed_over"]:
-        lines.insert(1, f"passed over {_listed(summary['files_passed_over'])}: no images")
+    if summary["text_only"]:
+        lines.insert(1, f"text only   {summary['text_only']} without a field of images, in {output_dir}/text-only.txt")
+    if summary["not_images"]:
+        lines.insert(1, f"no images   {_listed(summary['not_images'])}, in {output_dir}/not-images.txt")
+    if summary["broken_shards"]:
+        lines.append(f"Not whole: {summary['broken_shards']} shards break off, and what lies behind is not known.")
     return "\n".join([*lines, f"Look at {output_dir / 'report.html'}. The table is in {output_dir / 'verdicts'}."])
 
 

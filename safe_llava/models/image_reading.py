@@ -14,6 +14,17 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from .image_formats import (
+    FORMATS_OF_OPENED,
+    HEAD_SIZE,
+    format_of_head,
+    formats_for,
+    is_camera_raw,
+    is_image_file,
+    is_regular,
+    read_head,
+    why_not_read,
+)
 from .image_modes import from_array, hides_content, lay_on_white, to_colors
 
 
@@ -22,17 +33,8 @@ MAX_PIXELS = 89_478_485
 DOWNLOAD_SECONDS = 30.0
 """How long a server may keep silent while an image is fetched."""
 
-# Those that Pillow decodes by itself: no PostScript, which it hands to Ghostscript, and no containers that hold
-# images among other things.
-_FORMATS = (
-    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000"),
-    *("PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TIFF", "WEBP"),
-)
-# These have no mark to be known by, and are read only where the name says so.
-_FORMATS_BY_NAME = {".tga": "TGA", ".xbm": "XBM"}
 _NOT_AN_IMAGE = "not an image"
-# Pillow opens a JPEG with several images under this name.
-_FORMATS_OF_OPENED = (*_FORMATS, *_FORMATS_BY_NAME.values(), "MPO")
+_NOT_READ = "format not read"
 
 
 class UnreadableImageError(ValueError):
@@ -41,7 +43,8 @@ class UnreadableImageError(ValueError):
 
     Args:
         message (`str`): what is wrong, with the image's name.
-        kind (`str`): "missing", "not an image", "too large", "cut off" or "broken".
+        kind (`str`):
+            "missing", "not a regular file", "not an image", "format not read", "too large", "cut off" or "broken".
     """
 
     def __init__(self, message: str, kind: str):
@@ -99,19 +102,23 @@ def read_image(source: Any, max_pixels: int | None = None, timeout: float | None
             _check_size((found.shape[1], found.shape[0]), max_pixels, name)
             found = from_array(found)
         if isinstance(found, Image.Image):
-            if found.format is not None and found.format not in _FORMATS_OF_OPENED:
-                raise UnreadableImageError(f"{name} is in the format {found.format}, which is not read", _NOT_AN_IMAGE)
+            if found.format is not None and found.format not in FORMATS_OF_OPENED:
+                raise UnreadableImageError(f"{name} is in the format {found.format}, which is not read", _NOT_READ)
             opened: contextlib.AbstractContextManager[Image.Image] = contextlib.nullcontext(found)
         else:
+            if isinstance(found, Path) and not is_regular(found):
+                raise UnreadableImageError(f"{name} is not a regular file", "not a regular file")
             file = io.BytesIO(found) if isinstance(found, bytes) else found
-            opened = Image.open(file, formats=_formats(path))
+            opened = Image.open(file, formats=formats_for(path))
         with opened as image:
+            if is_camera_raw(path) and image.format == "TIFF":
+                raise UnreadableImageError(f"{name} is camera raw, which is not read", _NOT_READ)
             return _decode(image, path, name, max_pixels)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         # Pillow's own message holds a memory address, which is another in every run.
-        raise UnreadableImageError(f"{name} is in no image format that is read", _NOT_AN_IMAGE) from error
+        raise _unidentified(found, path, name) from error
     except Exception as error:  # Pillow's decoders raise whatever type fits their format.
         raise UnreadableImageError(f"{name} cannot be read: {error}", _kind(error)) from error
 
@@ -133,21 +140,6 @@ def read_images(images: Any, timeout: float | None = DOWNLOAD_SECONDS) -> Any:
     if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4:
         return [read_images(image, timeout) for image in images]
     return read_image(images, timeout=timeout).image
-
-
-def is_image_name(path: str | os.PathLike) -> bool:
-    """Whether a file is named like an image."""
-    return Image.registered_extensions().get(Path(path).suffix.lower()) in _formats(Path(path))
-
-
-def is_image_file(source: str | os.PathLike | bytes) -> bool:
-    """Whether a file or its bytes begin as an image does, whatever its name."""
-    path = None if isinstance(source, bytes) else Path(source)
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats(path)):
-            return True
-    except Exception:  # As above.
-        return False
 
 
 def _find(source: Any, timeout: float | None) -> tuple[Image.Image | np.ndarray | bytes | Path, Path | None]:
@@ -256,9 +248,13 @@ def _count_frames(image: Image.Image) -> int:
         return 1
 
 
-def _formats(path: Path | None) -> tuple[str, ...]:
-    named = None if path is None else _FORMATS_BY_NAME.get(path.suffix.lower())
-    return _FORMATS if named is None else (*_FORMATS, named)
+def _unidentified(found: Any, path: Path | None, name: str) -> UnreadableImageError:
+    head = found[:HEAD_SIZE] if isinstance(found, bytes) else read_head(found)
+    if (unread := why_not_read(head, path)) is not None:
+        return UnreadableImageError(f"{name} is in no image format that is read: it is {unread}", _NOT_READ)
+    if (begun := format_of_head(head)) is not None:
+        return UnreadableImageError(f"{name} begins as {begun} and cannot be opened as such", "broken")
+    return UnreadableImageError(f"{name} is in no image format that is read", _NOT_AN_IMAGE)
 
 
 def _kind(error: Exception) -> str:
@@ -274,8 +270,6 @@ __all__ = [
     "MAX_PIXELS",
     "LoadedImage",
     "UnreadableImageError",
-    "is_image_file",
-    "is_image_name",
     "read_image",
     "read_images",
 ]

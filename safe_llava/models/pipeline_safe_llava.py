@@ -1,5 +1,6 @@
 """The pipeline task "safety-classification": images, with or without a question, to verdicts and decisions."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from .safety_policy import SafetyPolicy
 
 NEUTRAL_QUESTION = "What is in this picture?"
 """Stands in for the question where an image is assessed alone."""
+_PART_TYPES = ("text", "image", "image_url")
 
 
 class SafetyClassificationPipeline(Pipeline):
@@ -57,7 +59,8 @@ class SafetyClassificationPipeline(Pipeline):
                 A sample is an image, assessed with [`NEUTRAL_QUESTION`]: everything that
                 [`~safe_llava.models.image_reading.read_image`] takes, such as a path, a URL or a `PIL.Image.Image`; or
                 a dictionary with any of `image` (an image), `images` (a list of images) and `text` (the question);
-                or a chat (a list of messages). Datasets and generators of samples give results one by one.
+                or a chat (a list of messages). A field of images that is there and empty is refused: leave it out of
+                a sample that is text alone. Datasets and generators of samples give results one by one.
             safety_policy ([`SafetyPolicy`], `dict` or `False`, *optional*):
                 Whose temperature and decisions to take, as in `assess`. Defaults to the policy of the checkpoint.
             batch_size (`int`, *optional*, defaults to 1): samples that are assessed together.
@@ -73,7 +76,10 @@ class SafetyClassificationPipeline(Pipeline):
     def preprocess(self, inputs: Any, timeout: float | None = DOWNLOAD_SECONDS) -> dict[str, Any]:
         # transformers wraps chats as `Chat`, but not those in a list that begins with another kind of sample.
         messages = inputs.messages if isinstance(inputs, Chat) else inputs
-        messages = messages if isinstance(messages, list) else [_to_message(messages, timeout)]
+        if isinstance(messages, list):
+            _require_known_parts(messages)
+        else:
+            messages = [_to_message(messages, timeout)]
         encoded = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -118,11 +124,29 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
         return super().preprocess(inputs, timeout=timeout, **kwargs)
 
 
+def _require_known_parts(messages: list[dict[str, Any]]) -> None:
+    """What a chat template passes over, such as an image under another type, nobody would have looked at."""
+    contents = [message.get("content") for message in messages]
+    parts = [part for content in contents if isinstance(content, list | tuple) for part in content]
+    unknown = [part for part in parts if not isinstance(part, Mapping) or part.get("type") not in _PART_TYPES]
+    if unknown or not any(contents):
+        raise ValueError(
+            f"A chat holds texts, or parts of the types {', '.join(_PART_TYPES)}, but this one holds "
+            f"{f'{unknown[0]!r:.80}' if unknown else 'nothing'}."
+        )
+
+
 def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
     if not isinstance(sample, dict) or sample.keys() == {"bytes", "path"}:
         sample = {"image": sample}
     unknown = sorted(sample.keys() - {"image", "images", "text"})
     images = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
+    fields = [name for name in ("image", "images") if name in sample]
+    if (fields and not images) or any(image is None for image in images):
+        raise ValueError(
+            f"The sample has a field {fields[0]!r} that holds no image. A sample with a missing image is not assessed "
+            'as text alone; where there should be none, leave the field out: {"text": question}.'
+        )
     if unknown or not (images or sample.get("text")):
         raise ValueError(
             f"A sample holds `image` or `images` and `text`, or one of them, but this one holds {sorted(sample)}. "

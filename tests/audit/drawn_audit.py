@@ -75,7 +75,8 @@ def make_summary(table: pa.Table, **changes: Any) -> dict[str, Any]:
         "policy_version": "a1b2c3d4" * 8,
         "rows": table.num_rows,
         "assessed": assessed,
-        "unreadable": table.num_rows - assessed,
+        "text_only": columns["status"].count("text only"),
+        "unreadable": columns["status"].count("unreadable"),
         "flagged": flagged,
         "keep": assessed - flagged,
         "drop": table.num_rows - assessed + flagged,
@@ -83,6 +84,7 @@ def make_summary(table: pa.Table, **changes: Any) -> dict[str, Any]:
         "levels": _count(columns["level"]),
         "types": _count(columns["type"]),
         "unreadable_reasons": _count(columns["reason"]),
+        "not_images": {},
         "cost": {"images_per_second": 1093.4, "decode_share": 0.41, "processes": 2},
         "versions": {"safe_llava": "0.1.0", "torch": "2.13.0"},
     }
@@ -96,8 +98,8 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
     for index, conversation in enumerate(sample_conversations("test", num_rows, seed=0)):
         key = {0: HOSTILE_KEY, 2: LONG_KEY}.get(index, f"album-{index % 4}/{index:05d}.jpg")
         row = {"key": key, "text": HOSTILE_TEXT if index == 0 else conversation.prompt}
-        row |= _assess(conversation.safety_level, conversation.safety_type, generator)
         if conversation.scenes:
+            row |= _assess(conversation.safety_level, conversation.safety_type, generator)
             drawn = draw_scene(conversation.scenes[0]).resize((240, 240), Image.Resampling.BICUBIC)
             if index % 40 in (7, 15, 23, 24, 25, 26, 27, 28) and rows[-1]["num_images"]:
                 drawn = ImageEnhance.Brightness(Image.open(io.BytesIO(images[rows[-1]["key"]]))).enhance(1.05)
@@ -111,14 +113,7 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
                 "image_hash": str(imagehash.phash(image)),
             }
         else:
-            row |= {
-                "num_images": 0,
-                "width": None,
-                "height": None,
-                "image_hash": None,
-                "action": "answer",
-                "types": [],
-            }
+            row |= make_text_only(key)
         rows.append(row)
     rows[3] |= {"text": LONG_TEXT, "notes": ["animated: first frame"]}
     rows[5] |= {"trusted": False, "action": "refuse", "level": "high", "types": []}
@@ -132,6 +127,10 @@ def draw_audit(num_rows: int = 200, num_unreadable: int = 12) -> DrawnAudit:
 def make_unreadable(key: str, reason: str) -> dict[str, Any]:
     missing = {name: None for name in SCHEMA.names if name not in ("num_images", "model_version", "policy_version")}
     return missing | {"key": key, "status": "unreadable", "reason": reason, "notes": [], "types": []}
+
+
+def make_text_only(key: str) -> dict[str, Any]:
+    return make_unreadable(key, "") | {"status": "text only", "reason": None, "num_images": 0}
 
 
 def make_flagged(key: str, **changes: Any) -> dict[str, Any]:

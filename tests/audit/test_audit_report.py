@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_audit import HOSTILE_KEY, LONG_TEXT, draw_audit, make_flagged, make_summary, make_table, make_unreadable
+from drawn_audit import (
+    HOSTILE_KEY,
+    LONG_TEXT,
+    draw_audit,
+    make_flagged,
+    make_summary,
+    make_table,
+    make_text_only,
+    make_unreadable,
+)
 from markupsafe import escape
 
 from safe_llava.audit import audit_report
@@ -88,7 +97,7 @@ def test_a_long_question_is_cut_with_the_whole_at_hand(page):
 
 def test_thumbnails_are_asked_for_once_and_not_for_rows_without_an_image(tmp_path):
     asked = []
-    rows = [make_flagged("a"), {"key": "b"}, {"key": "c", "num_images": 0}, make_unreadable("d", "truncated")]
+    rows = [make_flagged("a"), {"key": "b"}, make_text_only("c"), make_unreadable("d", "truncated")]
     table = make_table(*rows)
     write_report(tmp_path / "r.html", table, make_summary(table), lambda keys: asked.append(keys) or {})
     assert [sorted(keys) for keys in asked] == [["a", "b"]]
@@ -115,15 +124,15 @@ def test_rarer_reasons_are_counted_too():
 
 
 def test_rows_are_counted_by_type_and_level():
-    untrusted, without_image = make_flagged("d", trusted=False), {"key": "e", "num_images": 0}
+    untrusted, text_only = make_flagged("d", trusted=False), make_text_only("e")
     counts = count_types_and_levels(
-        make_table(make_flagged("a"), make_flagged("b", level="low"), {"key": "c"}, untrusted, without_image)
+        make_table(make_flagged("a"), make_flagged("b", level="low"), {"key": "c"}, untrusted, text_only)
     )
     rows = {row["name"]: (row["levels"], row["all"], row["flagged"]) for row in counts["rows"]}
     assert rows["privacy"] == ([0, 1, 0, 1], 2, 2)
     assert rows["safe"] == ([1, 0, 0, 0], 1, 0)
-    assert (counts["untrusted"], counts["without_image"]) == (1, 1)
-    assert counts["total"] == {"levels": [1, 1, 0, 1], "all": 5, "flagged": 3}
+    assert counts["untrusted"] == 1
+    assert counts["total"] == {"levels": [1, 1, 0, 1], "all": 4, "flagged": 3}
 
 
 def test_a_row_counts_for_every_type_that_the_policy_acted_on():

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this ma
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NUM_SAMPLES = 8
 AWKWARD_KEY = 'passed, "quoted"\nand broken'
+FORMULAS = ['=HYPERLINK("http://host")', "+1", "-1+1", "@SUM(A1)", "\t=1", "'=1", "plain"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def write(tmp_path_factory, make_image) -> Callable[..., Path]:
     """Writes a page about 30 flagged and 8 passed rows; the riskiest are flagged rows."""
     image = to_jpeg(make_image(0))
     rows = [make_flagged(f"flagged-{index}", type_prob_safe=index / 30) for index in range(30)]
-    rows += [{"key": AWKWARD_KEY}, *({"key": f"passed-{index}"} for index in range(7))]
+    rows += [{"key": AWKWARD_KEY}, *({"key": key} for key in FORMULAS)]
     table = make_table(*rows)
 
     def write(**changes: str) -> Path:
@@ -222,6 +223,21 @@ def test_the_csv_export_has_a_row_for_each_tick(page, tmp_path):
     with export(page, "CSV", tmp_path).open(newline="", encoding="utf-8") as file:
         ticks = {row["key"]: row["tick"] for row in csv.DictReader(file)}
     assert ticks == {key_of(cards(page, "flagged").first): "risky", AWKWARD_KEY: "harmless"}
+
+
+def test_no_cell_of_the_csv_export_is_a_formula_and_keys_survive_it(page, tmp_path):
+    keys = [key_of(card) for card in cards(page, "passed").all()]
+    for index in range(NUM_SAMPLES):
+        tick(page, "passed", index, "harmless")
+    path = export(page, "CSV", tmp_path)
+    with path.open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    assert import_ticks(page, path) == f"{len(keys)} of {len(keys)} ticks in audit-ticks.csv were new."
+    for card in cards(page, "passed").all():
+        expect(card.get_by_label("harmless")).to_be_checked()
 
 
 @pytest.mark.parametrize("kind", ["JSON", "CSV"])

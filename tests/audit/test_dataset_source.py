@@ -13,7 +13,7 @@ IMAGES = {"image": Image(), "question": Value("string"), "name": Value("string")
 
 @pytest.fixture
 def dataset(encoded) -> Dataset:
-    """20 rows: number 3 broken, number 5 without an image."""
+    """20 rows: number 3 broken, the image of number 5 null."""
     images = [{"bytes": encoded(number), "path": None} for number in range(20)]
     images[3] = {"bytes": b"broken", "path": None}
     images[5] = None
@@ -46,7 +46,8 @@ def test_parquet(audit, dataset, tmp_path, rows_by_key, streaming):
     rows = rows_by_key()
     assert rows.keys() == set(dataset["name"])
     assert rows["row-3"]["status"] == "unreadable"
-    assert rows["row-5"]["num_images"] == 0 and rows["row-5"]["action"] == "answer"
+    assert rows["row-5"]["status"] == "unreadable"
+    assert rows["row-5"]["reason"] == "no image: image field 'image' is empty"
     assert rows["row-7"]["text"] == "Who is number 7?"
 
 

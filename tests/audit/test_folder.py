@@ -65,8 +65,9 @@ def test_keep_and_drop_share_out_all_keys(audited, tmp_path):
 def test_the_summary_counts_what_the_table_holds(audited, tmp_path):
     summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
     assert summary["rows"] == len(audited) == summary["assessed"] + summary["unreadable"]
+    assert summary["text_only"] == 0
     assert summary["unreadable_reasons"] == {"not an image": 2, "cut off": 1}
-    assert summary["files_passed_over"] == {".txt": 1}
+    assert summary["not_images"] == {".txt": 1}
     assert summary["flagged"] == sum(row["action"] in ("hint", "refuse") for row in audited.values())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from drawn_audit import make_flagged, make_table, make_unreadable
+from drawn_audit import make_flagged, make_table, make_text_only, make_unreadable
 from scipy.stats import chisquare
 
 from safe_llava.audit.report_samples import (
@@ -56,8 +56,8 @@ def test_the_score_is_the_expected_level_times_the_probability_of_a_risky_type()
 
 @pytest.mark.parametrize(
     "row",
-    [make_unreadable("a", "truncated"), make_flagged("a", trusted=False), make_flagged("a", num_images=0)],
-    ids=["unreadable", "untrusted", "without an image"],
+    [make_unreadable("a", "truncated"), make_flagged("a", trusted=False), make_text_only("a")],
+    ids=["unreadable", "untrusted", "text only"],
 )
 def test_rows_without_a_believable_verdict_on_an_image_have_no_score(row):
     assert np.isnan(score_risk(make_table(row))).all()

@@ -111,3 +111,29 @@ def test_a_saved_pipeline_loads_again(pipe, make_image, assert_same_result, tmp_
 def test_a_sample_without_image_or_text_is_refused(sample, pipe):
     with pytest.raises(ValueError, match="image"):
         pipe(sample)
+
+
+EMPTY = {
+    "None": None,
+    "no image": {"image": None, "text": "Who?"},
+    "no images": {"images": None, "text": "Who?"},
+    "an empty list": {"images": [], "text": "Who?"},
+    "a list of nothing": {"images": [None], "text": "Who?"},
+    "an empty name": {"image": "", "text": "Who?"},
+    "not a number": {"image": float("nan"), "text": "Who?"},
+    "a row without bytes": {"image": {"bytes": None, "path": None}, "text": "Who?"},
+    "a chat with a part of no image": [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}
+    ],
+    "a chat with a null": [{"role": "user", "content": [{"type": "image", "image": None}]}],
+    "a chat with an unknown part": [{"role": "user", "content": [{"type": "input_image", "image_url": "a.png"}]}],
+    "a chat without content": [{"role": "user", "content": []}],
+}
+
+
+@pytest.mark.parametrize("sample", EMPTY.values(), ids=EMPTY)
+def test_an_image_that_is_missing_is_refused_and_not_assessed_as_text(pipe, make_image, sample):
+    with pytest.raises((ValueError, TypeError)):
+        pipe(sample)
+    with pytest.raises((ValueError, TypeError)):
+        pipe([{"image": make_image(0), "text": "Who?"}, sample], batch_size=2)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from ...models.image_reading import is_image_file, is_image_name
+from ...models.image_formats import is_image_file, is_image_name
 from .benchmark_tables import InvalidBenchmarkError, Record
 
 

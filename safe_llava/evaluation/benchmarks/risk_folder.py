@@ -9,7 +9,7 @@
 from pathlib import Path
 
 from ...data.label_parsing import parse_safety_type
-from ...models.image_reading import is_image_name
+from ...models.image_formats import is_image_name
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
 from .benchmark_images import ImageFiles
 from .benchmark_row import BenchmarkRow
