@@ -154,34 +154,6 @@ def test_a_model_without_a_head_trains_its_language_model(make_trainer, model, d
     assert "level_loss" not in trainer.state.log_history[0]
 
 
-def test_a_resumed_run_equals_an_unbroken_one(make_trainer, model, tmp_path):
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    train_only_safety_modules(model)
-    options = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 3}
-    unbroken = make_trainer(**options)
-    unbroken.train()
-    expected = {name: value.clone() for name, value in model.state_dict().items()}
-
-    model.load_state_dict(start)
-    resumed = make_trainer(**options)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
-    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
-    for name in ("loss", *METRICS):
-        first, second = (trainer.state.log_history[-2].get(name) for trainer in (unbroken, resumed))
-        assert first == second
-
-
-def test_a_resumed_lora_run_equals_an_unbroken_one(make_trainer, tmp_path):
-    options = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 3}
-    trainers = []
-    for checkpoint in (None, str(tmp_path / "run" / "checkpoint-3")):
-        trainer = make_trainer(peft_config=LoraConfig(**LORA, lora_dropout=0.1), **options)
-        trainer.train(resume_from_checkpoint=checkpoint)
-        trainers.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
-        trainer.model.unload()
-    assert all(torch.equal(value, trainers[1][name]) for name, value in trainers[0].items())
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
