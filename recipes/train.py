@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
@@ -146,9 +146,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if eval_dataset is not None:
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
-    if trainer.is_world_process_zero() and (safety_args.stage == 1 or safety_args.merge_adapter):
-        data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+    data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+    if safety_args.stage == 2 and not safety_args.merge_adapter:
+        trainer.create_model_card(dataset_name=data)
+    elif trainer.is_world_process_zero():
         write_model_card(training_args.output_dir, source=model_args.model_name_or_path, data=data)
+    if training_args.push_to_hub:
+        trainer.push_output_folder()
     trainer.accelerator.end_training()
 
 
@@ -162,6 +166,11 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
     if safety_args.merge_adapter and safety_args.stage == 1:
         raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter.")
+    if safety_args.merge_adapter and training_args.push_to_hub and training_args.hub_strategy != HubStrategy.END:
+        raise ValueError(
+            f"`hub_strategy: {training_args.hub_strategy.value}` would push the adapter into the repository that the "
+            "merged model goes to. With `merge_adapter` set it to `end`."
+        )
     if training_args.max_length is not None:
         raise ValueError("`max_length` must be null, because the tokens of an image cannot be cut.")
     if safety_args.num_spared_layers < 0:
@@ -241,9 +250,7 @@ def save(trainer: SafeSFTTrainer, merge: bool) -> None:
     """Saves the model, or the adapter, or both the adapter and the merged model; the processor with each."""
     output_dir = Path(trainer.args.output_dir)
     folder = output_dir / "adapter" if merge else output_dir
-    trainer.save_model(str(folder))
-    if trainer.is_world_process_zero():
-        (folder / TRAINING_ARGS_NAME).unlink()  # a pickle; whoever loads the model needs none
+    trainer.save_model(str(folder), _internal_call=True)  # pushed once the card lies beside it
     if merge and trainer.is_world_process_zero():
         merge_adapter(folder, output_dir)
     trainer.accelerator.wait_for_everyone()

@@ -16,6 +16,7 @@ from trl import SFTConfig, SFTTrainer
 from ..data.encoded_images import keep_images_encoded
 from .checkpoint_keys import OwnKeysMixin
 from .collator import SafeDataCollator
+from .publishing import PublishingMixin
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .vision_cache import cache_vision_features
 
@@ -23,7 +24,7 @@ from .vision_cache import cache_vision_features
 SAFETY_COLUMNS = ("safety_level", "safety_type")
 
 
-class SafeSFTTrainer(OwnKeysMixin, SFTTrainer):
+class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
     """
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
