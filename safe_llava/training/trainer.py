@@ -15,16 +15,16 @@ from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
 from .checkpoint_keys import OwnKeysMixin
+from .class_figures import ClassFiguresMixin
 from .collator import SafeDataCollator
 from .publishing import PublishingMixin
+from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
+from .training_row import SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
-SAFETY_COLUMNS = ("safety_level", "safety_type")
-
-
-class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
+class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTrainer):
     """
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
@@ -32,16 +32,17 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
     Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
     steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
     `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
-    evaluation the same with `eval_` in front, over the whole evaluation set.
+    evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
+    the recall of each class. A safety loss that is not finite stops the run.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
             The model; freeze it first with [`train_only_safety_modules`], or pass `peft_config`.
         args ([`~trl.SFTConfig`], *optional*):
             As for trl. Set `max_length=None`, because images cannot be cut.
-        train_dataset ([`~datasets.Dataset`]):
-            Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none), with
-            `safety_level` and `safety_type`, -100 on rows without labels.
+        train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
+            Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
+            `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -53,8 +54,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
-        ValueError: if an option would let the head read answers, or leave the safety losses out; or if
-            `vision_feature_cache` is set and the vision tower trains.
+        ValueError: if an option has no effect, would let the head read answers, or leave the safety losses out; if a
+            data set lacks a column; or if `vision_feature_cache` is set and the vision tower trains.
     """
 
     _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
@@ -70,16 +71,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
         vision_feature_cache: str | Path | None = None,
         **kwargs: Any,
     ):
-        if train_dataset is not None and "images" not in train_dataset.column_names:
-            raise ValueError("`train_dataset` has no `images` column; give text-only rows an empty list.")
-        if kwargs.get("compute_loss_func") is not None:
-            raise ValueError("`compute_loss_func` would leave the safety losses out; override `compute_loss` instead.")
-        if args is not None and args.label_smoothing_factor:
-            raise ValueError("`label_smoothing_factor` would let the safety head read the answers; set it to 0.")
-        if args is not None and args.completion_only_loss is False:
-            raise ValueError(
-                "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
-            )
+        check_options(args, kwargs)
+        check_datasets(train_dataset, kwargs.get("eval_dataset"))
         super().__init__(
             model=model,
             args=args,
@@ -144,6 +137,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
 
         result = super().compute_loss(keep_outputs, inputs, return_outputs, num_items_in_batch)
         level_loss, type_loss = fused[0].level_loss, fused[0].type_loss
+        if (level_loss is None) != (type_loss is None):
+            raise ValueError("A batch has only one of `safety_level` and `safety_type`; -100 stands for no label.")
         if level_loss is None or type_loss is None:
             return result
         self._log_safety(fused[0], inputs)
@@ -158,20 +153,29 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, SFTTrainer):
     @torch.no_grad()
     def _log_safety(self, outputs: SafeFusedCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
         """Keep one figure per labelled row, so that trl's average over the list is the average over the rows."""
+        mode = "train" if self.model.training else "eval"
         metrics: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for name in ("level", "type"):
             logits, labels = outputs[f"{name}_logits"], inputs[f"safety_{name}"]
             loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
             metrics[f"{name}_loss"] = (loss, labels != -100)
-            metrics[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).float(), labels != -100)
+            predictions = logits.argmax(dim=-1)
+            metrics[f"{name}_accuracy"] = ((predictions == labels).float(), labels != -100)
+            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, labels], dim=1)).unbind(1)
+            self.keep_classes(mode, name, *(rows[wanted != -100].tolist() for rows in (found, wanted)))
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
 
         rows = torch.stack([torch.stack([values, labelled], dim=1) for values, labelled in metrics.values()], dim=1)
-        mode = "train" if self.model.training else "eval"
         for name, (values, labelled) in zip(metrics, self.accelerator.gather_for_metrics(rows).permute(1, 2, 0)):
             if labelled.any():
-                self._metrics[mode][name].extend(values[labelled.bool()].tolist())
+                values = values[labelled.bool()]
+                if not values.isfinite().all():
+                    raise ValueError(
+                        f"`{name}` is not finite at step {self.state.global_step}: the safety modules have diverged. "
+                        "Start again from an earlier checkpoint with a lower `learning_rate`."
+                    )
+                self._metrics[mode][name].extend(values.tolist())
 
 
 def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
