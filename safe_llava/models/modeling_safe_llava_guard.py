@@ -71,14 +71,15 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
         Returns:
             [`SafeLlavaImageFeatures`] without the rows of a language model.
         """
-        all_hidden_states = kwargs.pop("output_hidden_states", None) or False
+        for name in ("output_hidden_states", "output_attentions"):
+            if kwargs.get(name) is None:
+                kwargs[name] = bool(getattr(self.config, name, False))
+        all_hidden_states = kwargs.pop("output_hidden_states")
+        if not isinstance(all_hidden_states, bool):
+            raise ValueError(f"`output_hidden_states` must be True or False, not {all_hidden_states!r}.")
         outputs = self.vision_tower(
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
-        if kwargs.get("output_attentions") and not all(
-            torch.is_tensor(found) for found in outputs.attentions or [None]
-        ):
-            raise ValueError('`output_attentions` needs a model that was loaded with `attn_implementation="eager"`.')
         features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
         grid = find_patch_grid(self.config, pixel_values)
         num_dropped = int(self.config.vision_feature_select_strategy == "default")
@@ -173,7 +174,8 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             output_hidden_states (`bool`, *optional*):
                 Whether to return the vision tower's. Defaults to `config.output_hidden_states`.
             output_attentions (`bool`, *optional*):
-                Whether to return the vision tower's. Defaults to `config.output_attentions`.
+                Whether to return the vision tower's, which attention other than "eager" does not give. Defaults to
+                `config.output_attentions`.
             kwargs (`Any`): what else the vision tower's `forward` takes, such as `interpolate_pos_encoding`.
 
         Returns:
@@ -193,7 +195,11 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             )
         placeholders = input_ids == self.config.image_token_id
         num_placeholders = placeholders.sum(dim=1).tolist()
-        asked = self._ask_of_tower(output_hidden_states, output_attentions, kwargs)
+        known = inspect.signature(self.model.vision_tower.forward).parameters
+        if unknown := sorted(name for name in kwargs if name not in known):
+            raise TypeError(f"forward() got an unexpected keyword argument {unknown[0]!r}")
+        asked = {**kwargs, "output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        asked = {name: value for name, value in asked.items() if value is not None}
         if mm_encoder_outputs is not None and asked:
             raise ValueError(
                 f"`mm_encoder_outputs` are computed already; give {', '.join(asked)} where they are made."
@@ -214,20 +220,6 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             hidden_states=None if image_outputs is None else image_outputs.hidden_states,
             attentions=None if image_outputs is None else image_outputs.attentions,
         )
-
-    def _ask_of_tower(
-        self, output_hidden_states: bool | None, output_attentions: bool | None, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The arguments that go to the vision tower."""
-        tower = self.model.vision_tower
-        known = inspect.signature(tower.forward).parameters
-        if unknown := sorted(name for name in kwargs if name not in known):
-            raise TypeError(f"forward() got an unexpected keyword argument {unknown[0]!r}")
-        wanted = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
-        for name, value in wanted.items():
-            if getattr(self.config, name, False) if value is None else value:
-                kwargs[name] = True
-        return kwargs
 
 
 def _as_types(labels: torch.LongTensor, safety_type: torch.LongTensor | None) -> torch.LongTensor:

@@ -68,10 +68,9 @@ def test_what_the_vision_tower_saw_is_returned_where_it_is_asked_for(guard, inpu
     assert torch.equal(outputs.level_logits, guard(**inputs, **dict.fromkeys(asked, False)).level_logits)
 
 
-def test_attentions_that_cannot_be_had_are_refused(checkpoint, inputs):
-    guard = SafeLlavaForSafetyClassification.from_pretrained(checkpoint, attn_implementation="sdpa")
-    with pytest.raises(ValueError, match="eager"):
-        guard(**inputs, output_attentions=True)
+def test_layers_of_the_tower_cannot_be_chosen(guard, inputs):
+    with pytest.raises(ValueError, match="must be True or False"):
+        guard(**inputs, output_hidden_states=[0])
 
 
 def test_return_dict_false_gives_a_tuple_of_the_same(guard, inputs):

@@ -191,9 +191,8 @@ def test_rows_train_alike_in_whatever_form_they_come(make_trainer, model, datase
     logs = []
     for data in (dataset, FORMS[form](dataset)):
         model.load_state_dict(start)
-        trainer = make_trainer(
-            train_dataset=data, eval_dataset=data, max_steps=2, train_sampling_strategy="sequential"
-        )
+        options = {"max_steps": 2, "train_sampling_strategy": "sequential", "per_device_eval_batch_size": 4}
+        trainer = make_trainer(train_dataset=data, eval_dataset=data, **options)
         metrics = trainer.evaluate()
         trainer.train()
         logs.append([*trainer.state.log_history[1:3], metrics])
