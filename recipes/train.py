@@ -19,9 +19,7 @@ from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
-
-
-MINIATURE = "miniature"
+from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
 
 
 @dataclass
@@ -181,6 +179,7 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         )
     if training_args.eval_strategy != "no" and safety_args.eval_dataset_name is None:
         raise ValueError("`eval_strategy` needs `eval_dataset_name`, the rows to evaluate on.")
+    check_fields(safety_args, training_args, model_args)
     if safety_args.total_batch_size is not None:
         rows_at_once = training_args.per_device_train_batch_size * training_args.world_size
         steps, remainder = divmod(safety_args.total_batch_size, rows_at_once)
@@ -235,14 +234,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
                 f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
-    dataset, _ = load_safety_dataset(
-        source,
-        safety_args.image_folder,
-        split,
-        safety_args.dataset_config,
-        safety_args.on_bad_rows,
-        safety_args.check_images,
-    )
+    dataset, _ = load_safety_dataset(source, split=split, **options_of(safety_args, source))
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 
