@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
@@ -19,9 +19,7 @@ from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
-
-
-MINIATURE = "miniature"
+from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
 
 
 @dataclass
@@ -154,9 +152,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if eval_dataset is not None:
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
-    if trainer.is_world_process_zero() and (safety_args.stage == 1 or safety_args.merge_adapter):
-        data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+    data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+    if safety_args.stage == 2 and not safety_args.merge_adapter:
+        trainer.create_model_card(dataset_name=data)
+    elif trainer.is_world_process_zero():
         write_model_card(training_args.output_dir, source=model_args.model_name_or_path, data=data)
+    if training_args.push_to_hub:
+        trainer.push_output_folder()
     trainer.accelerator.end_training()
     if trainer.unlearned and safety_args.require_learned_head:
         raise ValueError(
@@ -176,6 +178,11 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
     if safety_args.merge_adapter and safety_args.stage == 1:
         raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter.")
+    if safety_args.merge_adapter and training_args.push_to_hub and training_args.hub_strategy != HubStrategy.END:
+        raise ValueError(
+            f"`hub_strategy: {training_args.hub_strategy.value}` would push the adapter into the repository that the "
+            "merged model goes to. With `merge_adapter` set it to `end`."
+        )
     if training_args.max_length is not None:
         raise ValueError("`max_length` must be null, because the tokens of an image cannot be cut.")
     if safety_args.num_spared_layers < 0:
@@ -186,6 +193,7 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         )
     if training_args.eval_strategy != "no" and safety_args.eval_dataset_name is None:
         raise ValueError("`eval_strategy` needs `eval_dataset_name`, the rows to evaluate on.")
+    check_fields(safety_args, training_args, model_args)
     if safety_args.total_batch_size is not None:
         rows_at_once = training_args.per_device_train_batch_size * training_args.world_size
         steps, remainder = divmod(safety_args.total_batch_size, rows_at_once)
@@ -247,14 +255,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
                 f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
-    dataset, _ = load_safety_dataset(
-        source,
-        safety_args.image_folder,
-        split,
-        safety_args.dataset_config,
-        safety_args.on_bad_rows,
-        safety_args.check_images,
-    )
+    dataset, _ = load_safety_dataset(source, split=split, **options_of(safety_args, source))
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 
@@ -262,9 +263,7 @@ def save(trainer: SafeSFTTrainer, merge: bool) -> None:
     """Saves the model, or the adapter, or both the adapter and the merged model; the processor with each."""
     output_dir = Path(trainer.args.output_dir)
     folder = output_dir / "adapter" if merge else output_dir
-    trainer.save_model(str(folder))
-    if trainer.is_world_process_zero():
-        (folder / TRAINING_ARGS_NAME).unlink()  # a pickle; whoever loads the model needs none
+    trainer.save_model(str(folder), _internal_call=True)  # pushed once the card lies beside it
     if merge and trainer.is_world_process_zero():
         merge_adapter(folder, output_dir)
     trainer.accelerator.wait_for_everyone()

@@ -63,9 +63,10 @@ def read_any_config(checkpoint: str | os.PathLike) -> PreTrainedConfig:
     """
     try:
         return AutoConfig.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # A broken config.json raises whatever meets it first.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {error}"
+            f"{checkpoint} cannot be loaded as a model, neither as a folder nor as a Hub id: {reason} (config.json)"
         ) from error
 
 

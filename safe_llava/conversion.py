@@ -9,24 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
-from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors.torch import save_file
 from tqdm import tqdm
-from transformers import AutoProcessor, LlavaConfig, LlavaProcessor
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
+from .conversion_processor import convert_processor
+from .conversion_source import blaming, check_layers, fetch_source, map_weights, read_llava_config
 from .model_card import read_model_card, write_model_card
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from .models.processing_safe_llava import SafeLlavaProcessor
 from .models.safety_policy import SafetyPolicy
 
 
-# What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
-_CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
 _SAFETY_MODULES = "model.safety_modules"
 
 
@@ -72,7 +68,8 @@ def convert_llava_checkpoint(
         max_shard_size (`int` or `str`, *optional*, defaults to `"2GB"`):
             Largest weight file.
         chat_template (`str`, *optional*):
-            A Jinja chat template in place of the source's. Needed where the source has none.
+            A Jinja chat template in place of the source's. Needed where the source has none, or one that takes no
+            list of parts.
         seed (`int`, *optional*, defaults to 0):
             Seed of the new modules' random weights.
         revision (`str`, *optional*):
@@ -80,20 +77,21 @@ def convert_llava_checkpoint(
 
     Returns:
         `Path`: the folder that was written, with weights, config, default [`SafetyPolicy`] (none without a head),
-        processor, code and card.
+        processor (it pads on the left, as generation needs it), code and card.
 
     Raises:
         FileExistsError: if `output` holds anything.
-        FileNotFoundError: if the source lacks its config, a weight file or a shard.
-        ValueError: if the source is no LLaVA, if its weights are cut off, missing, of another shape or unknown, or if
-            its processor has no chat template or does not fit its model.
+        OSError: if the source lacks its config, a weight file or a shard, or cannot be read.
+        ValueError: if the source is no LLaVA, if a file of it is broken, if its weights are missing, of another shape
+            or unknown, or if its processor does not fit its model; the message names the file or the field.
     """
     output = Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"`output` {output} exists and is not empty. Name a new folder, or remove it first.")
-    folder = _fetch(source, revision)
-    base = _read_llava_config(folder)
-    weights = _map_weights(folder)
+    folder = fetch_source(source, revision)
+    base = read_llava_config(folder)
+    weights = map_weights(folder)
+    check_layers(base, len(weights), folder)
     config = SafeLlavaConfig(
         **base,
         num_safety_tokens=num_safety_tokens,
@@ -106,7 +104,7 @@ def convert_llava_checkpoint(
         safety_loss_coef=safety_loss_coef,
     )
     model = _load_on_meta(folder, config, dtype)
-    processor = _convert_processor(folder, model, chat_template)
+    processor = convert_processor(folder, model, chat_template)
     weights |= _initialize_safety_modules(model, seed)
     if use_safety_head:
         model.set_safety_policy(SafetyPolicy(), processor)
@@ -143,61 +141,11 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _fetch(source: str | os.PathLike, revision: str | None) -> Path:
-    """The folder of the source, downloaded from the Hub if it is not one already."""
-    if os.path.isdir(source):
-        return Path(source)
-    if os.path.exists(source) or str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
-        raise FileNotFoundError(f"`source` {source} is no folder. Name a folder or a Hub id such as `org/model`.")
-    return Path(snapshot_download(str(source), revision=revision, allow_patterns=_CHECKPOINT_FILES))
-
-
-def _read_llava_config(folder: Path) -> dict:
-    """The stock configuration without what belongs to its class alone."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no config.json, so it is no transformers checkpoint.")
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    if stored.get("model_type") != "llava" or "text_config" not in stored or "vision_config" not in stored:
-        raise ValueError(
-            f"{path} is not a LLaVA-1.5 in transformers' format: `model_type` is {stored.get('model_type')!r}, and "
-            "'llava' with a `text_config` and a `vision_config` was expected, as in llava-hf/llava-1.5-7b-hf."
-        )
-    if "quantization_config" in stored:
-        raise ValueError(
-            f"{path} describes a quantized checkpoint. Convert the original one, then quantize the result."
-        )
-    base = LlavaConfig.from_dict(stored).to_dict()
-    # Without a dtype the weights are read in the one they are stored in, whatever the config says.
-    return {key: value for key, value in base.items() if key not in ("model_type", "architectures", "dtype")}
-
-
-def _map_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the checkpoint, mapped from disk: they take no memory before they are used."""
-    index = folder / SAFE_WEIGHTS_INDEX_NAME
-    if index.is_file():
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
-    else:
-        names = [SAFE_WEIGHTS_NAME]
-    weights: dict[str, torch.Tensor] = {}
-    for name in names:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} lacks the weight file {name}. Fetch the whole checkpoint as safetensors."
-            )
-        try:
-            weights |= load_file(folder / name)
-        except SafetensorError as error:
-            raise ValueError(f"{folder / name} is cut off or damaged ({error}). Fetch it again.") from error
-    return weights
-
-
 def _load_on_meta(
     folder: Path, config: SafeLlavaConfig, dtype: torch.dtype | None
 ) -> SafeLlavaForConditionalGeneration:
     """The model without its data, once every name and shape is known to fit."""
-    with _quiet():
+    with _quiet(), blaming(f"{folder} does not hold the LLaVA that its config.json describes"):
         model, info = SafeLlavaForConditionalGeneration.from_pretrained(
             folder,
             config=config,
@@ -221,45 +169,6 @@ def _load_on_meta(
             "Nothing was written. Fetch the checkpoint again, or save it anew with transformers."
         )
     return model
-
-
-def _convert_processor(
-    folder: Path, model: SafeLlavaForConditionalGeneration, chat_template: str | None
-) -> SafeLlavaProcessor:
-    """The source's processor with the safety tokens counted, checked against what the model makes of an image."""
-    stock = AutoProcessor.from_pretrained(folder)
-    if not isinstance(stock, LlavaProcessor):
-        raise ValueError(f"{folder} has no LLaVA processor (found {type(stock).__name__}). Save one beside the model.")
-    chat_template = chat_template or stock.chat_template
-    if chat_template is None:
-        raise ValueError(f"The processor of {folder} has no chat template. Pass one as `chat_template`.")
-    config = model.config
-    processor = SafeLlavaProcessor(
-        image_processor=stock.image_processor,
-        tokenizer=stock.tokenizer,
-        patch_size=stock.patch_size or config.vision_config.patch_size,
-        vision_feature_select_strategy=stock.vision_feature_select_strategy or config.vision_feature_select_strategy,
-        chat_template=chat_template,
-        image_token=stock.image_token,
-        num_additional_image_tokens=stock.num_additional_image_tokens + config.num_safety_tokens,
-    )
-    if processor.image_token_id != config.image_token_id:
-        raise ValueError(
-            f"{folder}: the tokenizer's image token {processor.image_token!r} has id {processor.image_token_id}, but "
-            f"`image_token_id` in config.json is {config.image_token_id}. Make them agree."
-        )
-    image = Image.new("RGB", (config.vision_config.image_size,) * 2)
-    inputs = processor(images=image, text=processor.image_token, return_tensors="pt")
-    written = int((inputs["input_ids"] == config.image_token_id).sum()) - config.num_safety_tokens
-    pixel_values = inputs["pixel_values"].to("meta", model.dtype)
-    made = len(model.model.get_image_features(pixel_values).pooler_output[0]) - config.num_safety_tokens
-    if written != made:
-        raise ValueError(
-            f"The processor of {folder} writes {written} image tokens for an image that its model turns into {made}. "
-            f"Correct `patch_size`, `vision_feature_select_strategy` or "
-            "`num_additional_image_tokens` (1 for a CLIP tower) in its processor_config.json."
-        )
-    return processor
 
 
 def _initialize_safety_modules(model: SafeLlavaForConditionalGeneration, seed: int) -> dict[str, torch.Tensor]:

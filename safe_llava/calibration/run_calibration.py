@@ -121,8 +121,5 @@ def _load_rows(source: str, image_folder: Path | None, split: str, max_samples: 
         if max_samples is None:
             raise ValueError(f"'{MINIATURE}' draws as many scenes as --max-samples; set it, such as to 1000.")
         return build_dataset(split, max_samples, stage="evaluation")
-    try:
-        dataset, _ = load_safety_dataset(source, image_folder, split)
-    except KeyError as error:
-        raise ValueError(f"{source} has no split {split!r}: {error}. Name one of its own with --split.") from error
+    dataset, _ = load_safety_dataset(source, image_folder, split)
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))

@@ -43,7 +43,8 @@ def load_safety_dataset(
             columns (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`), a parquet
             file, a folder, or a dataset id on the Hub.
         image_folder (`str` or `Path`, *optional*):
-            Folder that the file names in a JSON lines file start from. Defaults to the file's own folder.
+            Folder that the file names in a JSON lines file start from. Defaults to the file's own folder. For JSON
+            lines only.
         split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         on_error (`str`, *optional*, defaults to `"raise"`):
@@ -59,11 +60,16 @@ def load_safety_dataset(
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
         FileNotFoundError: if the file does not exist.
-        ValueError: if a column is missing, or `on_error` is none of the two.
+        ValueError: if a column or the split is missing, if `on_error` is none of the two, or if the source has no use
+            for `image_folder` or `config_name`.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', not {on_error!r}.")
-    if Path(source).suffix in (".jsonl", ".json"):
+    if image_folder is not None and not names_images(source):
+        raise ValueError(f"`image_folder` has no effect: {source} holds its images, only JSON lines name theirs.")
+    if config_name is not None and not has_configurations(source):
+        raise ValueError(f"`config_name` has no effect: {source} has no configurations.")
+    if names_images(source):
         rows, problems = _read_author_file(Path(source), image_folder, check_images)
         report = _settle(source, problems, on_error)
         return Dataset.from_list(rows, features=AUTHOR_FEATURES), report
@@ -73,6 +79,22 @@ def load_safety_dataset(
     if report.bad_rows:
         dataset = dataset.select([number - 1 for number, reasons in problems.items() if not reasons])
     return with_label_indices(dataset), report
+
+
+def names_images(source: str | Path) -> bool:
+    """Whether a source is JSON lines, which name their images by their files."""
+    return Path(source).suffix in (".jsonl", ".json")
+
+
+def has_configurations(source: str | Path) -> bool:
+    """Whether a source may have configurations, as a folder of files and a dataset on the Hub may."""
+    saved = any((Path(source) / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    return not saved and not names_images(source) and not str(source).endswith(".parquet")
+
+
+def has_splits(source: str | Path) -> bool:
+    """Whether a source may have splits: a file and a dataset that was saved alone have none."""
+    return has_configurations(source) or (Path(source) / "dataset_dict.json").is_file()
 
 
 def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -> DatasetReport:
@@ -109,5 +131,10 @@ def _read_dataset(source: str, split: str, config_name: str | None) -> Dataset:
     if (Path(source) / "state.json").is_file():
         return load_from_disk(source)
     if (Path(source) / "dataset_dict.json").is_file():
-        return load_from_disk(source)[split]
+        splits = load_from_disk(source)
+        if split not in splits:
+            raise ValueError(
+                f"{source} has no split {split!r}, but {', '.join(splits)}. Name one of them (`split`, `--split`)."
+            )
+        return splits[split]
     return load_dataset(source, config_name, split=split)

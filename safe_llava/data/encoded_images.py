@@ -11,13 +11,16 @@ AnyDataset = TypeVar("AnyDataset")
 
 def keep_images_encoded(dataset: AnyDataset) -> AnyDataset:
     """
-    The same rows with `images` as dictionaries of `bytes` and `path`. Nothing is copied or read.
+    The same rows with `images`, or `image`, as dictionaries of `bytes` and `path`. Nothing is copied or read.
 
     Args:
-        dataset (`Dataset` or `IterableDataset`): rows with a column `images`; everything else comes back as it is.
+        dataset (`Dataset` or `IterableDataset`):
+            Rows with declared features, `images` or `image` among them; everything else comes back as it is.
     """
     if not isinstance(dataset, Dataset | IterableDataset) or dataset.features is None:
         return dataset
+    if isinstance(dataset.features.get("image"), Image):
+        return dataset.cast_column("image", Image(decode=False))
     feature = dataset.features.get("images")
     if not isinstance(feature, List | LargeList) or not isinstance(feature.feature, Image):
         return dataset

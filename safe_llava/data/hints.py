@@ -24,7 +24,7 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
         [`~datasets.Dataset`]: the same rows; those that are clean, unlabelled or without an image are as they were.
 
     Raises:
-        ValueError: if a risky row's prompt is plain text.
+        ValueError: if a risky row's prompt is plain text, or no row gets a hint.
 
     Example:
 
@@ -35,13 +35,18 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
     """
     column = "messages" if "messages" in dataset.column_names else "prompt"
 
+    def needs_hint(row: dict[str, Any]) -> bool:
+        return row["safety_level"] > 0 and row["safety_type"] >= 0 and bool(row["images"])
+
     def add(row: dict[str, Any]) -> dict[str, Any]:
-        if row["safety_level"] <= 0 or row["safety_type"] < 0 or not row["images"]:
+        if not needs_hint(row):
             return {column: row[column]}
         hint = hints[SAFETY_TYPES[row["safety_type"]]][SAFETY_LEVELS[row["safety_level"]]]
         return {column: _append(row[column], hint)}
 
     encoded = dataset.cast_column("images", List(Image(decode=False)))
+    if not any(map(needs_hint, encoded)):
+        raise ValueError("Hints have no effect: no row is risky and has an image.")
     return encoded.map(add, desc="hints").cast_column("images", List(Image()))
 
 

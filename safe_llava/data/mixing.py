@@ -35,7 +35,8 @@ def mix_safety_dataset(
         [`~datasets.Dataset`]: the chosen rows, shuffled; the dataset itself where neither option is given.
 
     Raises:
-        ValueError: if an option is out of range, or the data has no clean or no risky row to hold a ratio with.
+        ValueError: if an option is out of range, or the data has no risky row to balance, or no clean or no risky
+            row to hold a ratio with.
     """
     if clean_to_risky is None and balance_by is None:
         return dataset
@@ -47,7 +48,9 @@ def mix_safety_dataset(
     levels = np.asarray(dataset["safety_level"])
     clean, unlabelled = np.flatnonzero(levels == 0), np.flatnonzero(levels == UNLABELLED)
     risky = np.flatnonzero(levels > 0)
-    if balance_by is not None and len(risky):
+    if balance_by is not None and not len(risky):
+        raise ValueError(f"`balance_by` has no effect: none of {len(levels)} rows is risky.")
+    if balance_by is not None:
         risky = _balance(risky, np.asarray(dataset[balance_by])[risky], generator)
     if clean_to_risky is not None:
         if not len(clean) or not len(risky):

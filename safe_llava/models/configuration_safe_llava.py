@@ -10,6 +10,8 @@ from transformers import LlavaConfig
 from .safety_labels import SAFETY_TYPES
 
 
+_LABEL_IDS = {name: index for index, name in enumerate(SAFETY_TYPES)}
+_UNNAMED = {"LABEL_0": 0, "LABEL_1": 1}
 _GENERATING_CLASS = "modeling_safe_llava.SafeLlavaForConditionalGeneration"
 _GUARD_CLASS = "modeling_safe_llava_guard.SafeLlavaForSafetyClassification"
 AUTO_MAP = {
@@ -76,9 +78,12 @@ class SafeLlavaConfig(LlavaConfig):
             [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.
         safety_policy_token_ids (`dict`, *optional*):
             The policy's texts as token ids, for `generate` is given no tokenizer.
+        num_labels, id2label, label2id (*optional*):
+            Fixed: the seven risk types, for the policy, its hints and the verdicts are written in them.
 
     Raises:
-        ValueError: if a size is out of range or does not divide; the message names the field.
+        ValueError: if a size is out of range or does not divide, or if the labels are not the risk types; the message
+            names the field.
 
     Example:
 
@@ -108,10 +113,9 @@ class SafeLlavaConfig(LlavaConfig):
     def __post_init__(self, **kwargs):
         if getattr(self, "architectures", None) is None:
             self.architectures = ["SafeLlavaForConditionalGeneration"]
-        self.id2label = dict(enumerate(SAFETY_TYPES))
-        self.label2id = {name: index for index, name in self.id2label.items()}
-        set_here = ("num_labels", "custom_pipelines")
-        super().__post_init__(**{name: value for name, value in kwargs.items() if name not in set_here})
+        self.id2label, self.label2id = dict(enumerate(SAFETY_TYPES)), dict(_LABEL_IDS)
+        _check_labels("num_labels", kwargs.get("num_labels"))
+        super().__post_init__(**{name: value for name, value in kwargs.items() if name != "custom_pipelines"})
         self.auto_map = dict(AUTO_MAP)
         # Where the package is installed its import registers the task; transformers would refuse this entry there
         # without `trust_remote_code`.
@@ -137,6 +141,29 @@ class SafeLlavaConfig(LlavaConfig):
         has_cls_token = self.vision_config.model_type.startswith("clip")
         drops_first_token = self.vision_feature_select_strategy == "default"
         self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _check_labels(name, value)
+        super().__setattr__(name, value)
+
+
+def _check_labels(name: str, value: Any) -> None:
+    """Refuses labels that the head does not have. What transformers puts where nothing is said is no choice."""
+    if name == "num_labels":
+        fixed = value in (None, len(SAFETY_TYPES))
+    elif name == "id2label" and isinstance(value, dict):
+        fixed = {str(key): label for key, label in value.items()} in (
+            {str(index): label for label, index in labels.items()} for labels in (_LABEL_IDS, _UNNAMED)
+        )
+    elif name == "label2id":
+        fixed = value in (None, _LABEL_IDS, _UNNAMED)
+    else:
+        return
+    if not fixed:
+        raise ValueError(
+            f"`{name}` cannot be {value!r:.200}: a SafeLLaVA classifies into the {len(SAFETY_TYPES)} risk types of "
+            f"its method ({', '.join(SAFETY_TYPES)}), which its policy and verdicts are written in. Leave it out."
+        )
 
 
 __all__ = ["AUTO_MAP", "GUARD_AUTO_MAP", "SafeLlavaConfig"]

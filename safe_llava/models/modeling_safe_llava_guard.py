@@ -1,6 +1,7 @@
 """The guard: a SafeLLaVA that only assesses, without a layer of the language model, from the same checkpoint."""
 
 import copy
+import inspect
 from typing import Any
 
 import torch
@@ -66,17 +67,26 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
         self.language_model.set_input_embeddings(value)
 
     @can_return_tuple
-    def get_image_features(self, pixel_values: torch.Tensor) -> tuple | SafeLlavaImageFeatures:
+    def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
         """
         One pass of the vision tower: the features that the head reads.
 
         Args:
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
+            kwargs (`Any`): what the vision tower's `forward` takes; `output_hidden_states` and `output_attentions`.
 
         Returns:
             [`SafeLlavaImageFeatures`] without the rows of a language model.
         """
-        outputs = self.vision_tower(pixel_values, output_hidden_states=self.vision_layers, return_dict=True)
+        for name in ("output_hidden_states", "output_attentions"):
+            if kwargs.get(name) is None:
+                kwargs[name] = bool(getattr(self.config, name, False))
+        all_hidden_states = kwargs.pop("output_hidden_states")
+        if not isinstance(all_hidden_states, bool):
+            raise ValueError(f"`output_hidden_states` must be True or False, not {all_hidden_states!r}.")
+        outputs = self.vision_tower(
+            pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
+        )
         features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
         grid = find_patch_grid(self.config, pixel_values)
         num_dropped = int(self.config.vision_feature_select_strategy == "default")
@@ -84,6 +94,8 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
             patch_features=features[:, -grid[0] * grid[1] :],
             patch_grid=grid,
             num_placeholders=features.shape[1] - num_dropped + self.config.num_safety_tokens,
+            hidden_states=outputs.hidden_states if all_hidden_states else None,
+            attentions=outputs.attentions,
         )
 
 
@@ -108,6 +120,8 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
     ```"""
 
     config: SafeLlavaConfig
+    # `Trainer` would take `**kwargs` for a loss that counts the rows of all accumulation steps itself.
+    accepts_loss_kwargs = False
     shipped_auto_map = GUARD_AUTO_MAP
     card_pipeline_tag = "image-classification"
     card_loading_section = _CARD_LOADING_SECTION
@@ -140,6 +154,10 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
         safety_level: torch.LongTensor | None = None,
         safety_type: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
     ) -> tuple | SafeLlavaSafetyClassifierOutput:
         r"""
         The head's logits, those of [`SafeLlavaForConditionalGeneration.forward`]. For probabilities at the policy's
@@ -157,13 +175,25 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
                 Risk level of each row, 0 to 3, or -100 where it is not known.
             safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
                 Risk type of each row, 0 to 6, or -100 where it is not known.
+            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+                The same as `safety_type`, by the name that models for image classification give it.
+            output_hidden_states (`bool`, *optional*):
+                Whether to return the vision tower's. Defaults to `config.output_hidden_states`.
+            output_attentions (`bool`, *optional*):
+                Whether to return the vision tower's, which attention other than "eager" does not give. Defaults to
+                `config.output_attentions`.
+            kwargs (`Any`): what else the vision tower's `forward` takes, such as `interpolate_pos_encoding`.
 
         Returns:
             [`SafeLlavaSafetyClassifierOutput`]
 
         Raises:
-            ValueError: if there is no prompt, or if images and placeholders do not match.
+            ValueError: if there is no prompt, if images and placeholders do not match, or if arguments contradict each
+                other.
+            TypeError: if the vision tower takes no argument of that name.
         """
+        if labels is not None:
+            safety_type = _as_types(labels, safety_type)
         if input_ids is None:
             raise ValueError(
                 "`input_ids` is missing: the guard assesses an image together with its question. For images alone "
@@ -171,7 +201,16 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             )
         placeholders = input_ids == self.config.image_token_id
         num_placeholders = placeholders.sum(dim=1).tolist()
-        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
+        known = inspect.signature(self.model.vision_tower.forward).parameters
+        if unknown := sorted(name for name in kwargs if name not in known):
+            raise TypeError(f"forward() got an unexpected keyword argument {unknown[0]!r}")
+        asked = {**kwargs, "output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        if mm_encoder_outputs is not None and asked:
+            raise ValueError(
+                f"`mm_encoder_outputs` are computed already; give {', '.join(asked)} where they are made."
+            )
+        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs, **asked)
         check_placeholders(num_placeholders, image_outputs)
         scores = self.model.safety_modules(
             self.get_input_embeddings()(input_ids),
@@ -181,7 +220,22 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             safety_level=safety_level,
             safety_type=safety_type,
         )
-        return SafeLlavaSafetyClassifierOutput(loss=scores.pop("safety_loss", None), **scores)
+        return SafeLlavaSafetyClassifierOutput(
+            loss=scores.pop("safety_loss", None),
+            **scores,
+            hidden_states=None if image_outputs is None else image_outputs.hidden_states,
+            attentions=None if image_outputs is None else image_outputs.attentions,
+        )
+
+
+def _as_types(labels: torch.LongTensor, safety_type: torch.LongTensor | None) -> torch.LongTensor:
+    if safety_type is not None:
+        raise ValueError("`labels` and `safety_type` are the same: the risk type of each row. Give one of them.")
+    if labels.dim() != 1:
+        raise ValueError(
+            f"`labels` must be the risk type of each row, of shape (batch_size,), not of shape {tuple(labels.shape)}."
+        )
+    return labels
 
 
 def _shorten_vision_tower(config: SafeLlavaConfig, num_layers: int) -> PreTrainedConfig:

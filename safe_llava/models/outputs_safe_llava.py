@@ -38,8 +38,8 @@ class SafeLlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
             `lm_loss + config.safety_loss_coef * safety_loss`, of the parts whose labels were given (paper, 3.3).
         lm_loss (`torch.Tensor` of shape `()`, *optional*, returned with `labels`):
             The language-model loss alone.
-        safety_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
-            `level_loss + type_loss`, not weighted.
+        safety_loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` or `safety_type`):
+            `level_loss + type_loss`, or the one of them whose labels are given; not weighted.
         level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*):
             Cross-entropies of the risk level and the risk type, means over the labelled rows.
         level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`, *optional*):
@@ -62,14 +62,17 @@ class SafeLlavaSafetyClassifierOutput(ModelOutput):
     What a guard returns.
 
     Args:
-        loss (`torch.Tensor` of shape `()`, *optional*, returned with `safety_level` and `safety_type`):
-            `level_loss + type_loss`. There is no language-model loss to weigh it against.
+        loss (`torch.Tensor` of shape `()`, *optional*, returned with labels):
+            `level_loss + type_loss`, or the one of them whose labels are given. There is no language-model loss to
+            weigh it against.
         level_loss, type_loss (`torch.Tensor` of shape `()`, *optional*):
             Cross-entropies of the risk level and the risk type, means over the labelled rows.
         level_logits (`torch.FloatTensor` of shape `(batch_size, 4)`):
             Scores of the risk levels.
         type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`):
             Scores of the risk types, in the order of `config.id2label`.
+        hidden_states, attentions (`tuple[torch.Tensor]`, *optional*):
+            Those of the vision tower, up to the last layer that is read, where they are asked for.
     """
 
     loss: torch.Tensor | None = None
@@ -77,6 +80,8 @@ class SafeLlavaSafetyClassifierOutput(ModelOutput):
     type_loss: torch.Tensor | None = None
     level_logits: torch.Tensor | None = None
     type_logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
 
 
 def name_image_outputs(image_outputs: SafeLlavaImageFeatures | None) -> dict[str, Any]:

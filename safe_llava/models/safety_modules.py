@@ -163,8 +163,8 @@ class SafetyModules(nn.Module):
             safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*): risk types, -100 if not known.
 
         Returns:
-            Float32 `level_logits` of shape `(batch_size, 4)` and `type_logits` of shape `(batch_size, 7)`; with both
-            labels given also `level_loss`, `type_loss` and their sum `safety_loss`.
+            Float32 `level_logits` of shape `(batch_size, 4)` and `type_logits` of shape `(batch_size, 7)`; for labels
+            that are given also `level_loss`, `type_loss` and their sum `safety_loss`.
 
         Raises:
             ValueError: if the model was built without a safety head.
@@ -173,10 +173,13 @@ class SafetyModules(nn.Module):
         _, head = self.require_head()
         level_logits, type_logits = head(*inputs)
         outputs = {"level_logits": level_logits, "type_logits": type_logits}
-        if safety_level is not None and safety_type is not None:
+        if safety_level is not None:
             outputs["level_loss"] = safety_cross_entropy(level_logits, safety_level)
+        if safety_type is not None:
             outputs["type_loss"] = safety_cross_entropy(type_logits, safety_type)
-            outputs["safety_loss"] = outputs["level_loss"] + outputs["type_loss"]
+        losses = [outputs[name] for name in ("level_loss", "type_loss") if name in outputs]
+        if losses:
+            outputs["safety_loss"] = torch.stack(losses).sum()
         return outputs
 
     def explain(

@@ -13,13 +13,14 @@ from transformers import ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 
 from ..models.image_reading import read_images
+from .training_row import SAFETY_COLUMNS, row_images, row_labels
 
 
 @dataclass
 class SafeDataCollator:
     """
-    Renders, tokenises and pads rows of `messages` (or `prompt` and `completion`), `images`, `safety_level` and
-    `safety_type`.
+    Renders, tokenises and pads rows of `messages` (or `prompt` and `completion`), `images` (or `image`, one a row),
+    `safety_level` and `safety_type`, as indices or names.
 
     Labels are the tokens of the assistant's answers and the end-of-sequence token behind the last of them; everything
     else is -100. Of a `prompt`, no turn is labelled. The safety head reads text whose label is -100, so that it sees
@@ -47,9 +48,13 @@ class SafeDataCollator:
             `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
             sequence_length)`, padded on the right; `pixel_values` where the batch has an image; `safety_level` and
             `safety_type` of shape `(batch_size,)` where the rows have them.
+
+        Raises:
+            ValueError: if a row has no answer, if its images and placeholders do not match, if `max_length` cuts an
+                image or the whole answer, or if it has no such label.
         """
-        texts, answers = zip(*[self._render(example) for example in examples])
-        images = read_images([image for example in examples for image in example["images"] or []])
+        texts, answers, images_by_row = zip(*[self._render(example) for example in examples])
+        images = read_images([image for images in images_by_row for image in images])
         bos_token = self.processor.tokenizer.bos_token
         has_bos = bos_token is not None and texts[0].startswith(bos_token)
         batch = self.processor(
@@ -72,22 +77,40 @@ class SafeDataCollator:
                 answer = (starts[row] < last) & (ends[row] > first)
                 labels[row, answer] = batch["input_ids"][row, answer]
         batch["labels"] = labels
-        for name in ("input_ids", "attention_mask", "labels"):
-            batch[name] = batch[name][:, : self.max_length]
-        for name in ("safety_level", "safety_type"):
-            if name in examples[0]:
-                batch[name] = torch.tensor([-100 if row[name] is None else row[name] for row in examples])
+        if self.max_length is not None:
+            self._cut(batch)
+        safety_labels = [row_labels(example) for example in examples]
+        if any(safety_labels):
+            for name in SAFETY_COLUMNS:
+                batch[name] = torch.tensor([-100 if row is None else row[name] for row in safety_labels])
         return dict(batch)
 
-    def _render(self, example: dict[str, Any]) -> tuple[str, list[tuple[int, int]]]:
-        """One row as text, and the character spans of its answers."""
+    def _cut(self, batch: dict[str, torch.Tensor]) -> None:
+        rest = {name: batch[name][:, self.max_length :] for name in ("input_ids", "labels")}
+        for name in ("input_ids", "attention_mask", "labels"):
+            batch[name] = batch[name][:, : self.max_length]
+        lost_image = (rest["input_ids"] == self.processor.image_token_id).any()
+        lost_answer = (rest["labels"] != -100).any(dim=1) & (batch["labels"] == -100).all(dim=1)
+        if lost_image or lost_answer.any():
+            raise ValueError(
+                f"`max_length` ({self.max_length}) cuts {'an image' if lost_image else 'the whole answer'} of a row "
+                "away. Set it to None, or leave such rows out."
+            )
+
+    def _render(self, example: dict[str, Any]) -> tuple[str, list[tuple[int, int]], list[Any]]:
+        """One row as text, the character spans of its answers, and its images."""
+        images = row_images(example)
         prompt = example.get("prompt")
         if isinstance(prompt, str):
             text = self._end(prompt + example["completion"])
-            return text, [(len(prompt), len(text))]
+            self._check_images(text, images)
+            return text, [(len(prompt), len(text))], images
         messages = example["messages"] if prompt is None else [*prompt, *example["completion"]]
-        messages = prepare_multimodal_messages(messages, images=example["images"])
+        messages = prepare_multimodal_messages(messages, images=images)
+        # In the order of their placeholders, with those that a message brings itself.
+        images = [part["image"] for message in messages for part in message["content"] if part["type"] == "image"]
         text = self._chat(messages)
+        self._check_images(text, images)
         spans = []
         for index in range(len(prompt or []), len(messages)):
             if messages[index]["role"] == "assistant":
@@ -98,9 +121,19 @@ class SafeDataCollator:
                         f"from prompts. It wrote {before!r}, then {after!r}, then {text!r}."
                     )
                 spans.append((len(before), len(after.rstrip())))
+        if not spans:
+            raise ValueError(f"A row has no assistant turn to learn from: {text!r:.200}.")
         text = self._end(text)
         spans[-1] = (spans[-1][0], len(text))
-        return text, spans
+        return text, spans, images
+
+    def _check_images(self, text: str, images: list[Any]) -> None:
+        """The rows of a batch are tokenised together, where one with too many could make up for another."""
+        num_placeholders = text.count(self.processor.image_token)
+        if num_placeholders != len(images):
+            raise ValueError(
+                f"A row has {num_placeholders} image placeholders for {len(images)} images: {text!r:.200}."
+            )
 
     def _chat(self, messages: list[dict[str, Any]], add_generation_prompt: bool = False) -> str:
         return self.processor.apply_chat_template(

@@ -1,17 +1,17 @@
 """Whether a safety head has learned its classes, on labelled rows that were set aside from its training."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 from torch import nn
 
-from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .class_figures import CLASSES
+from .training_row import SAFETY_COLUMNS, row_labels
 
 
-CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
 _WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_modules|vision_tower|embed_tokens)\.")
 # A class is checked when so many held-out rows have it.
 MIN_ROWS = 10
@@ -76,29 +76,29 @@ def count_labels(dataset: Any) -> dict[str, dict[str, int]] | None:
     """Rows of each level and each type, or `None` for a stream, which cannot be counted."""
     if not isinstance(dataset, Dataset):
         return None
-    counts = {}
-    for task, names in CLASSES.items():
-        column = dataset[f"safety_{task}"] if f"safety_{task}" in dataset.column_names else []
-        labels = [label for label in column if label is not None and label >= 0]
-        counts[task] = dict(zip(names, np.bincount(np.array(labels, dtype=int), minlength=len(names)).tolist()))
+    counts = {task: dict.fromkeys(names, 0) for task, names in CLASSES.items()}
+    columns = [name for name in SAFETY_COLUMNS if name in dataset.column_names]
+    for row in dataset.select_columns(columns) if columns else ():
+        for name, label in (row_labels(row) or {}).items():
+            task = name.removeprefix("safety_")
+            if label >= 0:
+                counts[task][CLASSES[task][label]] += 1
     return counts
 
 
-def measure_recall(labels: Sequence[int], predictions: Sequence[int], names: Iterable[str]) -> dict[str, dict]:
+def measure_recall(rows: Iterable[tuple[int, int]], names: Iterable[str]) -> dict[str, dict]:
     """
     How well each class is told from the others.
 
     Args:
-        labels (`Sequence[int]`): what rows are; negative where it is not known.
-        predictions (`Sequence[int]`): what the head takes them for.
+        rows (`Iterable[tuple[int, int]]`): for each labelled row what it is, and what the head takes it for.
         names (`Iterable[str]`): the classes, in the order of their numbers.
 
     Returns:
         `dict[str, dict]`: for each class with a row its `rows`, its `recall`, and `false_alarms`, the share of the
         rows of other classes that are taken for it.
     """
-    actual, found = np.asarray(labels), np.asarray(predictions)
-    actual, found = actual[actual >= 0], found[actual >= 0]
+    actual, found = np.array([*rows], dtype=int).reshape(-1, 2).T
     figures = {}
     for index, name in enumerate(names):
         is_class: np.ndarray = actual == index

@@ -18,19 +18,22 @@ from trl import SFTConfig, SFTTrainer
 from ..data.encoded_images import keep_images_encoded
 from ..models.image_processor_check import describe_image_processor
 from ..models.safety_trust import record_training
+from .checkpoint_keys import OwnKeysMixin
+from .class_figures import CLASSES, ClassFiguresMixin
 from .collator import SafeDataCollator
-from .learning_check import CLASSES, LearningCheck, find_unlearned, measure_recall
+from .learning_check import LearningCheck, find_unlearned, measure_recall
+from .publishing import PublishingMixin
+from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
+from .training_row import SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
 logger = logging.get_logger(__name__)
 
-SAFETY_COLUMNS = ("safety_level", "safety_type")
 
-
-class SafeSFTTrainer(SFTTrainer):
+class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTrainer):
     """
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
@@ -38,16 +41,17 @@ class SafeSFTTrainer(SFTTrainer):
     Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
     steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
     `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
-    evaluation the same with `eval_` in front, over the whole evaluation set.
+    evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
+    the recall of each class. A safety loss that is not finite stops the run.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
             The model; freeze it first with [`train_only_safety_modules`], or pass `peft_config`.
         args ([`~trl.SFTConfig`], *optional*):
             As for trl. Set `max_length=None`, because images cannot be cut.
-        train_dataset ([`~datasets.Dataset`]):
-            Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none), with
-            `safety_level` and `safety_type`, -100 on rows without labels.
+        train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
+            Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
+            `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -62,8 +66,9 @@ class SafeSFTTrainer(SFTTrainer):
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
-        ValueError: if an option would let the head read answers, or leave the safety losses out; if the head trains
-            and no row has labels; or if `vision_feature_cache` is set and the vision tower trains.
+        ValueError: if an option has no effect, would let the head read answers, or leave the safety losses out; if a
+            data set lacks a column; if the head trains and no row has labels; or if `vision_feature_cache` is set and
+            the vision tower trains.
 
     After training of weights that verdicts rest on, `unlearned` says what speaks against the head on the held-out
     rows. Where nothing does, the model's config has a record of the training, and its verdicts are trusted.
@@ -84,16 +89,8 @@ class SafeSFTTrainer(SFTTrainer):
         vision_feature_cache: str | Path | None = None,
         **kwargs: Any,
     ):
-        if train_dataset is not None and "images" not in train_dataset.column_names:
-            raise ValueError("`train_dataset` has no `images` column; give text-only rows an empty list.")
-        if kwargs.get("compute_loss_func") is not None:
-            raise ValueError("`compute_loss_func` would leave the safety losses out; override `compute_loss` instead.")
-        if args is not None and args.label_smoothing_factor:
-            raise ValueError("`label_smoothing_factor` would let the safety head read the answers; set it to 0.")
-        if args is not None and args.completion_only_loss is False:
-            raise ValueError(
-                "`completion_only_loss` must not be False: only answers carry loss, prompts go to the head."
-            )
+        check_options(args, kwargs)
+        check_datasets(train_dataset, kwargs.get("eval_dataset"))
         held_out_dataset = kwargs.get("eval_dataset") if held_out_dataset is None else held_out_dataset
         self.learning_check = LearningCheck(model, train_dataset, held_out_dataset, 0 if args is None else args.seed)
         super().__init__(
@@ -110,7 +107,6 @@ class SafeSFTTrainer(SFTTrainer):
             )
         self.base_model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self.unlearned = []
-        self._findings: list[torch.Tensor] | None = None
         add_safety_losses(self.base_model)
         if vision_feature_cache is not None:
             cache_vision_features(self.base_model, vision_feature_cache)
@@ -133,16 +129,9 @@ class SafeSFTTrainer(SFTTrainer):
         """Records the training in the model's config, or says what speaks against it."""
         if self.learning_check.held_out_dataset is None:
             return ["there are no held-out rows to check it on; pass `held_out_dataset`"]
-        self._findings = []
         batches = self.get_eval_dataloader(self.learning_check.held_out_dataset)
-        self.evaluation_loop(batches, description="Held-out rows", prediction_loss_only=True)
-        self._metrics["eval"].clear()
-        found = torch.cat([torch.zeros(0, 4), *self._findings]).long().T
-        self._findings = None
-        held_out = {
-            task: measure_recall(found[2 * index].tolist(), found[2 * index + 1].tolist(), names)
-            for index, (task, names) in enumerate(CLASSES.items())
-        }
+        self.evaluation_loop(batches, "Held-out rows", prediction_loss_only=True, metric_key_prefix="held_out")
+        held_out = {task: measure_recall(self._eval_rows[task], names) for task, names in CLASSES.items()}
         if reasons := find_unlearned(held_out):
             return reasons
         seen = {
@@ -203,6 +192,8 @@ class SafeSFTTrainer(SFTTrainer):
 
         result = super().compute_loss(keep_outputs, inputs, return_outputs, num_items_in_batch)
         level_loss, type_loss = fused[0].level_loss, fused[0].type_loss
+        if (level_loss is None) != (type_loss is None):
+            raise ValueError("A batch has only one of `safety_level` and `safety_type`; -100 stands for no label.")
         if level_loss is None or type_loss is None:
             return result
         self._log_safety(fused[0], inputs)
@@ -217,24 +208,29 @@ class SafeSFTTrainer(SFTTrainer):
     @torch.no_grad()
     def _log_safety(self, outputs: SafeFusedCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
         """Keep one figure per labelled row, so that trl's average over the list is the average over the rows."""
+        mode = "train" if self.model.training else "eval"
         metrics: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for name in ("level", "type"):
             logits, labels = outputs[f"{name}_logits"], inputs[f"safety_{name}"]
             loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
             metrics[f"{name}_loss"] = (loss, labels != -100)
-            metrics[f"{name}_accuracy"] = ((logits.argmax(dim=-1) == labels).float(), labels != -100)
+            predictions = logits.argmax(dim=-1)
+            metrics[f"{name}_accuracy"] = ((predictions == labels).float(), labels != -100)
+            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, labels], dim=1)).unbind(1)
+            self.keep_classes(mode, name, *(rows[wanted != -100].tolist() for rows in (found, wanted)))
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
-        if self._findings is not None:
-            found = [inputs["safety_level"], outputs["level_logits"].argmax(dim=-1)]
-            found += [inputs["safety_type"], outputs["type_logits"].argmax(dim=-1)]
-            self._findings.append(self.accelerator.gather_for_metrics(torch.stack(found, dim=1)).cpu())
 
         rows = torch.stack([torch.stack([values, labelled], dim=1) for values, labelled in metrics.values()], dim=1)
-        mode = "train" if self.model.training else "eval"
         for name, (values, labelled) in zip(metrics, self.accelerator.gather_for_metrics(rows).permute(1, 2, 0)):
             if labelled.any():
-                self._metrics[mode][name].extend(values[labelled.bool()].tolist())
+                values = values[labelled.bool()]
+                if not values.isfinite().all():
+                    raise ValueError(
+                        f"`{name}` is not finite at step {self.state.global_step}: the safety modules have diverged. "
+                        "Start again from an earlier checkpoint with a lower `learning_rate`."
+                    )
+                self._metrics[mode][name].extend(values.tolist())
 
 
 def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Conversion: whatever layout or backbones come in, each stock weight comes out bit for bit, or nothing does."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,50 @@ def test_the_processor_counts_the_safety_tokens_and_keeps_the_rest(source, tiny_
     assert processor.tokenizer.get_vocab() == tiny_llava_processor.tokenizer.get_vocab()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"num_additional_image_tokens": 0},
+        {"num_additional_image_tokens": 10**12},
+        {"patch_size": 14},
+        {"patch_size": None},
+        {"vision_feature_select_strategy": None},
+        {"vision_feature_select_strategy": "full"},
+    ],
+    ids=str,
+)
+def test_an_image_has_as_many_tokens_as_the_model_makes_whatever_the_processor_says(
+    source, tmp_path, make_image, said
+):
+    path = source / "processor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | said))
+    output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
+    inputs = AutoProcessor.from_pretrained(output)(images=make_image(0), text="<image>", return_tensors="pt")
+    model = SafeLlavaForConditionalGeneration.from_pretrained(output)
+    made = model.model.get_image_features(inputs["pixel_values"]).pooler_output[0]
+    assert (inputs["input_ids"] == model.config.image_token_id).sum() == len(made) == 25 + 4
+
+
+@pytest.mark.parametrize("changes", [{"padding_side": "right"}, {"padding_side": "right", "pad_token": None}], ids=str)
+def test_a_batch_is_padded_on_the_left(source, tmp_path, changes):
+    path = source / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    processor = AutoProcessor.from_pretrained(convert_llava_checkpoint(source, tmp_path / "output", **SIZES))
+    batch = processor(text=["Who?", "What is in the picture?"], padding=True, return_tensors="pt")
+    assert batch["attention_mask"][0, 0] == 0
+    assert batch["attention_mask"][0, -1] == 1
+
+
+def test_a_snapshot_of_links_converts(source, tmp_path):
+    """The Hub's cache is one."""
+    blobs = tmp_path / "blobs"
+    source.rename(blobs)
+    source.mkdir()
+    for path in blobs.iterdir():
+        (source / path.name).symlink_to(path)
+    assert (convert_llava_checkpoint(source, tmp_path / "output", **SIZES) / "config.json").is_file()
+
+
 def test_policy_and_generation_config_come_along(source, tiny_llava, tmp_path):
     model = SafeLlavaForConditionalGeneration.from_pretrained(
         convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
@@ -155,7 +200,7 @@ def test_a_source_without_chat_template_needs_one(source, tmp_path):
     (source / "chat_template.jinja").unlink()
     with pytest.raises(ValueError, match="no chat template"):
         convert_llava_checkpoint(source, tmp_path / "output", **SIZES)
-    template = "{% for message in messages %}{{ message['content'][-1]['text'] + ' >' }}{% endfor %}"
+    template = "{% for m in messages %}{{ '<image>' * m.content[:-1] | length + m.content[-1].text }} > {% endfor %}"
     output = convert_llava_checkpoint(source, tmp_path / "output", **SIZES, chat_template=template)
     assert AutoProcessor.from_pretrained(output).chat_template == template
 

@@ -73,10 +73,6 @@ class TestRefusals:
         edit_json(source / "config.json", lambda config: config.update(quantization_config={"quant_method": "x"}))
         self.refuse(source, ValueError, r"quantized")
 
-    def test_a_processor_that_does_not_fit_its_model(self, source):
-        edit_json(source / "processor_config.json", lambda config: config.update(num_additional_image_tokens=0))
-        self.refuse(source, ValueError, r"writes 24 image tokens .* turns into 25")
-
     def test_a_tokenizer_with_another_image_token(self, source):
         edit_json(source / "config.json", lambda config: config.update(image_token_index=7))
         self.refuse(source, ValueError, r"`image_token_id` in config.json is 7")

@@ -1,7 +1,7 @@
 """Datasets that already have our columns."""
 
 import pytest
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from safe_llava.data import UNLABELLED, InvalidDatasetError, load_safety_dataset
@@ -112,3 +112,25 @@ def test_skip_leaves_bad_rows_out(row, save):
     dataset, report = load_safety_dataset(save({**row, "safety_level": 9}, row), on_error="skip")
     assert len(dataset) == 1
     assert [bad_row.number for bad_row in report.bad_rows] == [1]
+
+
+NO_USE = [(name, "config_name") for name in ("rows.parquet", "saved", "splits", "lines.jsonl")]
+NO_USE += [(name, "image_folder") for name in ("rows.parquet", "saved", "splits", "folder")]
+
+
+@pytest.mark.parametrize(("name", "option"), NO_USE)
+def test_an_option_that_a_source_has_no_use_for_is_refused(name, option, row, tmp_path):
+    dataset = Dataset.from_list([row])
+    dataset.save_to_disk(tmp_path / "saved")
+    DatasetDict({"train": dataset}).save_to_disk(tmp_path / "splits")
+    (tmp_path / "lines.jsonl").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    dataset.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=f"`{option}` has no effect"):
+        load_safety_dataset(tmp_path / name, **{option: "other"})
+
+
+def test_a_split_that_does_not_exist_is_named_with_those_that_do(row, tmp_path):
+    DatasetDict({"train": Dataset.from_list([row])}).save_to_disk(tmp_path / "splits")
+    with pytest.raises(ValueError, match="no split 'test', but train"):
+        load_safety_dataset(tmp_path / "splits", split="test")

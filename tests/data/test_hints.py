@@ -67,3 +67,9 @@ def test_of_content_parts_the_last_text_gets_the_hint():
 def test_prompts_that_are_plain_text_are_refused():
     with pytest.raises(ValueError, match="lists of turns"):
         add_hints(with_columns(prompt="USER: <image> Who? ASSISTANT:", completion="No."), DEFAULT_HINTS)
+
+
+def test_hints_for_rows_of_which_none_is_risky_are_refused():
+    dataset = build_dataset("train", 60, stage="stage1").filter(lambda row: row["safety_level"] == 0)
+    with pytest.raises(ValueError, match="Hints have no effect"):
+        add_hints(dataset, DEFAULT_HINTS)

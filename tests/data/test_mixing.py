@@ -64,3 +64,10 @@ def test_a_ratio_without_clean_rows_is_refused(dataset):
 def test_an_option_out_of_range_is_named(options, dataset):
     with pytest.raises(ValueError, match=next(iter(options))):
         mix_safety_dataset(dataset, **options)
+
+
+@pytest.mark.parametrize("column", ["safety_level", "safety_type"])
+def test_balancing_where_no_row_is_risky_is_refused(column, dataset):
+    clean = dataset.filter(lambda row: row["safety_level"] <= 0)
+    with pytest.raises(ValueError, match="`balance_by` has no effect"):
+        mix_safety_dataset(clean, balance_by=column)

@@ -2,6 +2,7 @@ import pytest
 from transformers import AutoConfig, LlavaConfig
 
 from safe_llava import SafeLlavaConfig
+from safe_llava.models.safety_labels import SAFETY_TYPES
 
 
 def test_defaults_are_a_llava_1_5_7b_with_the_papers_safety_modules():
@@ -69,3 +70,40 @@ def test_config_always_names_the_classes_that_load_it_as_remote_code():
 def test_wrong_value_is_refused_by_the_name_of_its_field(arguments, field):
     with pytest.raises(Exception, match=field):
         SafeLlavaConfig(**arguments)
+
+
+OTHER_LABELS = {
+    "num_labels": (2, 5, 0),
+    "id2label": ({0: "cat", 1: "dog"}, dict(enumerate(SAFETY_TYPES[::-1])), {}),
+    "label2id": ({"cat": 0, "dog": 1}, {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in OTHER_LABELS.items() for value in values]
+)
+def test_labels_other_than_the_risk_types_are_refused_wherever_they_come_in(name, value, tmp_path):
+    SafeLlavaConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"`{name}` cannot be .*politics, illegal"):
+        SafeLlavaConfig(**{name: value})
+    with pytest.raises(ValueError, match=f"`{name}` cannot be"):
+        AutoConfig.from_pretrained(tmp_path, **{name: value})
+    with pytest.raises(ValueError, match=f"`{name}` cannot be"):
+        setattr(SafeLlavaConfig(), name, value)
+
+
+def test_the_risk_types_themselves_may_be_named(tmp_path):
+    names = list(SAFETY_TYPES)
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    for changes in ({"num_labels": 7}, labels, {"num_labels": 7, **labels}):
+        config = SafeLlavaConfig(**changes)
+        config.save_pretrained(tmp_path)
+        for known in (config, AutoConfig.from_pretrained(tmp_path, **changes)):
+            assert (known.num_labels, known.id2label, known.label2id) == (7, labels["id2label"], labels["label2id"])
+
+
+def test_the_labels_that_every_stock_config_has_give_way_to_the_risk_types():
+    stock = LlavaConfig().to_dict()
+    del stock["model_type"]
+    stock |= {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    assert list(SafeLlavaConfig(**stock).id2label.values()) == list(SAFETY_TYPES)

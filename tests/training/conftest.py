@@ -1,7 +1,7 @@
 """Copies of the tiny model and its processor that a test may train, and rows to train on."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from trl import SFTConfig
 
 from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaProcessor
 from safe_llava.training import SafeSFTTrainer
+from tests.models.hub.loopback_hub import LoopbackHub
 
 
 @pytest.fixture
@@ -113,3 +114,15 @@ def inputs_of_a_row(processor, rows) -> dict[str, Any]:
     """The first row's question and image, as a model takes them."""
     prompt = processor.apply_chat_template(rows[0]["messages"][:1], add_generation_prompt=True)
     return dict(processor(images=rows[0]["images"], text=prompt, return_tensors="pt"))
+
+
+@pytest.fixture
+def hub(monkeypatch) -> Iterator[LoopbackHub]:
+    """A Hub for this process, which read where the real one is when it was started."""
+    with LoopbackHub() as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield hub

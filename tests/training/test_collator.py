@@ -109,8 +109,76 @@ def test_missing_labels_become_minus_100(collate):
 
 
 def test_max_length_cuts_tokens_mask_and_labels_alike(processor):
-    batch = SafeDataCollator(processor, max_length=7)([{"messages": [FOLLOW_UP, ANSWER], "images": []}])
-    assert {batch[name].shape for name in ("input_ids", "attention_mask", "labels")} == {(1, 7)}
+    row = {"messages": [FOLLOW_UP, ANSWER], "images": []}
+    length = SafeDataCollator(processor)([row])["input_ids"].shape[1] - 3
+    batch = SafeDataCollator(processor, max_length=length)([row])
+    assert {batch[name].shape for name in ("input_ids", "attention_mask", "labels")} == {(1, length)}
+
+
+@pytest.mark.parametrize(("max_length", "lost"), [(20, "an image"), (34, "the whole answer")])
+def test_a_length_that_cuts_away_an_image_or_an_answer_is_refused(processor, max_length, lost):
+    with pytest.raises(ValueError, match=rf"`max_length` \({max_length}\) cuts {lost}"):
+        SafeDataCollator(processor, max_length=max_length)([{"messages": [QUESTION, ANSWER], "images": [IMAGE]}])
+
+
+def test_one_image_in_a_column_image_is_a_list_of_one(collate):
+    rows = {"images": [IMAGE]}, {"image": IMAGE}
+    first, second = (collate([{"messages": [QUESTION, ANSWER], **images}]) for images in rows)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert "pixel_values" not in collate([{"messages": [FOLLOW_UP, ANSWER], "image": None}])
+
+
+def test_an_image_that_a_message_brings_itself_is_read(collate):
+    part = {"type": "image", "image": IMAGE}
+    question = {"role": "user", "content": [part, QUESTION["content"][1]]}
+    expected = collate([{"messages": [QUESTION, ANSWER], "images": [IMAGE]}])
+    batch = collate([{"messages": [question, ANSWER], "images": []}])
+    assert torch.equal(batch["pixel_values"], expected["pixel_values"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [QUESTION, ANSWER], "images": []},
+        {"messages": [QUESTION, ANSWER], "image": None},
+        {"messages": [QUESTION, ANSWER], "images": [IMAGE, IMAGE]},
+        {"messages": [FOLLOW_UP, ANSWER], "images": [IMAGE]},
+        {"prompt": [QUESTION], "completion": [ANSWER], "images": []},
+        {"prompt": "What ?", "completion": "A square .", "images": [IMAGE]},
+        {"prompt": "<image> What ?", "completion": "A square .", "images": []},
+    ],
+    ids=str,
+)
+def test_a_row_whose_images_and_placeholders_differ_is_refused_whatever_stands_beside_it(collate, row):
+    """One with too many, and one with too few, would make up for each other."""
+    others = [
+        {"messages": [QUESTION, ANSWER], "images": [IMAGE]},
+        {"prompt": "<image> <image> What ?", "completion": "A square .", "images": [IMAGE]},
+    ]
+    for batch in ([row], [others[0], row]):
+        with pytest.raises(ValueError, match=r"image placeholders"):
+            collate(batch)
+    with pytest.raises(ValueError, match=r"image placeholders"):
+        collate([others[1], row])
+
+
+def test_a_row_without_an_answer_is_refused(collate):
+    with pytest.raises(ValueError, match="no assistant turn"):
+        collate([{"messages": [QUESTION], "images": [IMAGE]}])
+
+
+def test_labels_may_be_names(collate):
+    rows = [{"safety_level": "high", "safety_type": "privacy"}, {"safety_level": 0, "safety_type": "safe"}]
+    batch = collate([{"messages": [FOLLOW_UP, ANSWER], "images": [], **labels} for labels in rows])
+    assert (batch["safety_level"].tolist(), batch["safety_type"].tolist()) == ([3, 0], [4, 6])
+
+
+@pytest.mark.parametrize(
+    "labels", [{"safety_level": 4}, {"safety_type": 7}, {"safety_level": "dire"}, {"safety_type": True}]
+)
+def test_what_is_no_label_is_refused_by_name(collate, labels):
+    with pytest.raises(ValueError, match=f"`{next(iter(labels))}`"):
+        collate([{"messages": [FOLLOW_UP, ANSWER], "images": [], "safety_level": 0, "safety_type": 6, **labels}])
 
 
 def test_a_template_that_ends_the_turn_itself_gets_no_second_end(collate, processor):

@@ -151,13 +151,13 @@ def test_of_few_rows_none_is_set_aside():
 
 
 def figures(labels: list[int], predictions: list[int]) -> dict:
-    levels = measure_recall(labels, predictions, SAFETY_LEVELS)
-    types = measure_recall([6 if label == 0 else label for label in labels], predictions, SAFETY_TYPES)
+    levels = measure_recall(zip(labels, predictions), SAFETY_LEVELS)
+    types = measure_recall([(label or 6, prediction) for label, prediction in zip(labels, predictions)], SAFETY_TYPES)
     return {"level": levels, "type": types}
 
 
-def test_recall_and_false_alarms_are_those_of_known_rows():
-    assert measure_recall([0, 0, 3, 3, -100], [0, 3, 3, 3, 3], SAFETY_LEVELS) == {
+def test_recall_and_false_alarms_are_told_for_each_class():
+    assert measure_recall([(0, 0), (0, 3), (3, 3), (3, 3)], SAFETY_LEVELS) == {
         "none": {"rows": 2, "recall": 0.5, "false_alarms": 0.0},
         "high": {"rows": 2, "recall": 1.0, "false_alarms": 0.5},
     }
@@ -177,9 +177,8 @@ def test_a_head_that_guesses_has_learned_nothing():
 
 
 def test_one_class_that_is_missed_is_enough():
-    labels = [0] * 20 + [1] * 20 + [2] * 20 + [3] * 20
-    levels = measure_recall(labels, [0] * 20 + [1] * 20 + [3] * 40, SAFETY_LEVELS)
-    types = measure_recall([6] * 20 + [2] * 60, [6] * 20 + [2] * 60, SAFETY_TYPES)
+    levels = measure_recall([(0, 0)] * 20 + [(1, 1)] * 20 + [(2, 3)] * 20 + [(3, 3)] * 20, SAFETY_LEVELS)
+    types = measure_recall([(6, 6)] * 20 + [(2, 2)] * 60, SAFETY_TYPES)
     assert find_unlearned({"level": levels, "type": types}) == [
         "the level 'medium' is found in 0% of its 20 held-out rows and in 0% of the others"
     ]

@@ -82,6 +82,20 @@ def test_what_is_saved_has_a_model_card_and_no_pickle(write_config, tmp_path):
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)
 
 
+PUSH = {"push_to_hub": True, "hub_model_id": "org/trained", "hub_token": "loopback", "hub_strategy": "end"}
+
+
+@pytest.mark.parametrize("stage", [{}, LORA, LORA | {"merge_adapter": True}], ids=["stage1", "adapter", "merged"])
+def test_a_push_is_the_output_folder_once_all_of_it_is_written(write_config, hub, tmp_path, stage):
+    run(write_config(**PUSH, **stage))
+    folder = tmp_path / "out"
+    lying = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert hub.files("org/trained") == lying
+    assert len([files for files in hub.repos["org/trained"] if files]) == 1
+    assert "Data: " in lying["README.md"].decode()
+    assert "trl" not in lying["README.md"].decode().split("---")[2].lower()
+
+
 def test_no_warning_names_a_field_that_every_supported_version_needs(write_config, recwarn):
     run(write_config())
     assert not [warning for warning in recwarn if "gradient_checkpointing" in str(warning.message)]
@@ -143,6 +157,7 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"use_peft": True}, "use_peft"),
         ({"merge_adapter": True}, "merge_adapter"),
         ({"hints_in_prompts": True}, "hints_in_prompts"),
+        ({**LORA, "merge_adapter": True, **PUSH, "hub_strategy": "every_save"}, "hub_strategy"),
         ({"max_length": 512}, "max_length"),
         ({"num_spared_layers": 1}, "num_spared_layers"),
         ({"num_spared_layers": -1, "gradient_checkpointing": True}, "num_spared_layers"),
@@ -151,6 +166,18 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"balance_by": "kind"}, "balance_by"),
         ({"eval_strategy": "epoch"}, "eval_dataset_name"),
         ({"dataset_name": "miniature"}, "max_train_samples"),
+        ({"max_eval_samples": 4}, "max_eval_samples"),
+        ({"dataset_eval_split": "test"}, "dataset_eval_split"),
+        ({"dataset_train_split": "test"}, "dataset_train_split"),
+        ({"dataset_config": "small"}, "dataset_config"),
+        ({"image_folder": "images"}, "image_folder"),
+        ({"dataset_name": "miniature", "max_train_samples": 4, "on_bad_rows": "skip"}, "on_bad_rows"),
+        ({"dataset_name": "miniature", "max_train_samples": 4, "check_images": False}, "check_images"),
+        ({"total_batch_size": 8, "gradient_accumulation_steps": 4}, "gradient_accumulation_steps"),
+        ({"lora_r": 4}, "lora_r"),
+        ({"lora_target_modules": ["q_proj"]}, "lora_target_modules"),
+        ({"use_rslora": True}, "use_rslora"),
+        ({"dataset_text_field": "caption"}, "dataset_text_field"),
         ({"learning_rat": 1.0}, "learning_rat"),
     ],
 )

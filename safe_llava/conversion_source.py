@@ -1,0 +1,219 @@
+"""The LLaVA that a conversion starts from: its files, each read with errors that name it, and none outside."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import GenerationConfig, LlavaConfig
+from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from .models.configuration_safe_llava import SafeLlavaConfig
+
+
+# What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
+_CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
+_FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+# Their keys are the texts of tokens, which a tokenizer may repeat.
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
+
+
+@contextmanager
+def blaming(culprit: object) -> Iterator[None]:
+    """Turns whatever a library raises over a broken file into a `ValueError` of one line that names the file."""
+    try:
+        yield
+    except Exception as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{culprit}: {text[:500]} ({type(error).__name__})") from error
+
+
+def fetch_source(source: str | os.PathLike, revision: str | None) -> Path:
+    """
+    The folder of the source, downloaded from the Hub if it is not one already, once its JSON files, chat template and
+    generation config are known to be sound.
+
+    Args:
+        source (`str` or `os.PathLike`): a Hub id or a folder.
+        revision (`str`, *optional*): branch, tag or commit of a Hub id.
+
+    Raises:
+        OSError: if there is no such folder, or one that cannot be read.
+        ValueError: if one of them is broken, or the folder holds an adapter.
+    """
+    folder = _find_folder(source, revision)
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(f"{folder} holds an adapter (adapter_config.json). Merge it into its base, and convert that.")
+    for path in sorted(folder.glob("*.json")):
+        if path.is_file():
+            _read_json_object(path)
+    for path in folder.glob("*.jinja"):
+        with blaming(path):
+            path.read_bytes().decode("utf-8")
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        with blaming(folder / GENERATION_CONFIG_NAME):
+            GenerationConfig.from_pretrained(folder).validate(strict=True)
+    return folder
+
+
+def read_llava_config(folder: Path) -> dict[str, Any]:
+    """
+    The stock configuration without what belongs to its class alone.
+
+    Args:
+        folder (`Path`): a checkpoint.
+
+    Raises:
+        FileNotFoundError: if there is no config.json.
+        ValueError: if it is not the configuration of a LLaVA.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no config.json, so it is no transformers checkpoint.")
+    stored = _read_json_object(path)
+    if stored.get("model_type") != "llava" or "text_config" not in stored or "vision_config" not in stored:
+        raise ValueError(
+            f"{path} is not a LLaVA-1.5 in transformers' format: `model_type` is {stored.get('model_type')!r}, and "
+            "'llava' with a `text_config` and a `vision_config` was expected, as in llava-hf/llava-1.5-7b-hf."
+        )
+    parts = {name: stored[name] for name in ("text_config", "vision_config")}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise ValueError(f"{path}: `{name}` must be an object, not {part!r:.100}.")
+    if any("quantization_config" in part for part in (stored, *parts.values())):
+        raise ValueError(
+            f"{path} describes a quantized checkpoint. Convert the original one, then quantize the result."
+        )
+    if foreign := sorted((SafeLlavaConfig.__annotations__.keys() & stored.keys()) - {"model_type"}):
+        raise ValueError(f"{path}: `{foreign[0]}` is a field of a SafeLLaVA, which a stock LLaVA does not have.")
+    with blaming(path):
+        config = LlavaConfig.from_dict(stored)
+        vision = config.vision_config
+        if vision.patch_size < 1 or vision.image_size < vision.patch_size:
+            raise ValueError(f"`image_size` {vision.image_size} and `patch_size` {vision.patch_size} give no patch")
+        layers, num_states = config.vision_feature_layer, vision.num_hidden_layers + 1
+        for layer in [layers] if isinstance(layers, int) else layers:
+            if not -num_states <= layer < num_states:
+                raise ValueError(f"`vision_feature_layer` {layer} is not among the tower's {num_states} hidden states")
+        base = config.to_dict()
+    # Without a dtype the weights are read in the one they are stored in, whatever the config says.
+    return {key: value for key, value in base.items() if key not in ("model_type", "architectures", "dtype")}
+
+
+def map_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """
+    All tensors of the checkpoint, mapped from disk: they take no memory before they are used.
+
+    Args:
+        folder (`Path`): a checkpoint.
+
+    Raises:
+        FileNotFoundError: if a weight file is not there.
+        ValueError: if one is damaged or holds no floating-point numbers, or if the index names anything but the files
+            beside it and what they hold.
+    """
+    placed = _read_index(folder)
+    weights: dict[str, torch.Tensor] = {}
+    for name in [SAFE_WEIGHTS_NAME] if placed is None else sorted(set(placed.values())):
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} lacks the weight file {name}. Fetch the whole checkpoint as safetensors."
+            )
+        with blaming(f"{path} is cut off or damaged, or cannot be read; fetch it again"):
+            _check_dtypes(path)
+            mapped = load_file(path)
+        indexed = mapped.keys() if placed is None else {key for key, place in placed.items() if place == name}
+        if mapped.keys() != indexed:
+            raise ValueError(
+                f"{folder / SAFE_WEIGHTS_INDEX_NAME} and {name} do not agree where "
+                f"{min(mapped.keys() ^ indexed)!r} is. Fetch the checkpoint again."
+            )
+        weights |= mapped
+    if not weights:
+        raise ValueError(f"{folder / SAFE_WEIGHTS_NAME} holds no weights. Fetch it again.")
+    return weights
+
+
+def check_layers(config: dict[str, Any], num_weights: int, folder: Path) -> None:
+    """
+    Refuses a configuration that asks for more layers than there are weights, before a module of them is made.
+
+    Args:
+        config (`dict`): a stock configuration.
+        num_weights (`int`): how many tensors the checkpoint has.
+        folder (`Path`): the checkpoint.
+
+    Raises:
+        ValueError: if a number of layers or experts is above `num_weights`.
+    """
+    for part in ("text_config", "vision_config"):
+        for name, value in config[part].items():
+            if ("layers" in name or "experts" in name) and isinstance(value, int) and value > num_weights:
+                raise ValueError(
+                    f"{folder / 'config.json'}: `{part}.{name}` is {value}, but the checkpoint has {num_weights} "
+                    "weights in all."
+                )
+
+
+def _find_folder(source: str | os.PathLike, revision: str | None) -> Path:
+    try:
+        exists = bool(os.stat(source))
+    except FileNotFoundError:
+        exists = False
+    if exists and os.path.isdir(source):
+        os.listdir(source)  # A folder that may not be read says so here, and not as if it were empty.
+        return Path(source)
+    if exists or str(source).count("/") > 1 or str(source).startswith((".", "/", "~")):
+        raise FileNotFoundError(f"`source` {source} is no folder. Name a folder or a Hub id such as `org/model`.")
+    with blaming(f"`source` {source} is neither a folder nor a model on the Hub that can be fetched"):
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=_CHECKPOINT_FILES))
+
+
+def _read_json_object(path: Path) -> dict[str, Any]:
+    def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs) and path.name not in _VOCABULARIES:
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        return values
+
+    with blaming(f"{path} is no sound JSON"):
+        values = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=refuse_repeated)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object, not {type(values).__name__}.")
+    return values
+
+
+def _read_index(folder: Path) -> dict[str, str] | None:
+    """The file of each weight; `None` where all stand in one file."""
+    path = folder / SAFE_WEIGHTS_INDEX_NAME
+    if not path.is_file():
+        return None
+    if (folder / SAFE_WEIGHTS_NAME).exists():
+        raise ValueError(f"{folder} holds both {SAFE_WEIGHTS_NAME} and {path.name}. Remove the one that is not meant.")
+    placed = _read_json_object(path).get("weight_map")
+    if not isinstance(placed, dict) or not placed:
+        raise ValueError(f"{path} has no `weight_map` that names a file for each weight.")
+    for key, name in placed.items():
+        plain = isinstance(name, str) and name.endswith(".safetensors") and not {"/", "\\", "\0"} & set(name)
+        if not plain:
+            raise ValueError(
+                f"{path}: `weight_map` puts {key!r} into {name!r:.200}, which is not the name of a safetensors file "
+                "beside it."
+            )
+    return placed
+
+
+def _check_dtypes(path: Path) -> None:
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 (no mapping)
+            dtype = file.get_slice(key).get_dtype()
+            if dtype not in _FLOAT_DTYPES and not key.endswith("position_ids"):
+                raise ValueError(f"{key} has the dtype {dtype}, and one of {', '.join(_FLOAT_DTYPES)} was expected")

@@ -1,0 +1,74 @@
+"""Fields of a training recipe that would have no effect, each with the reason."""
+
+from dataclasses import MISSING
+from typing import Any
+
+from trl import ModelConfig, SFTConfig
+
+from ..data.dataset_loading import has_configurations, has_splits, names_images
+
+
+MINIATURE = "miniature"
+
+
+def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelConfig) -> None:
+    """
+    Refuses a recipe that sets what nothing reads.
+
+    Args:
+        safety_args (`SafetyArguments`): those of `recipes/train.py`.
+        training_args ([`~trl.SFTConfig`]): trl's.
+        model_args ([`~trl.ModelConfig`]): trl's.
+
+    Raises:
+        ValueError: at the first such field.
+    """
+    has_evaluation = safety_args.eval_dataset_name is not None
+    roles = [("train", safety_args.dataset_name)]
+    roles += [("eval", safety_args.eval_dataset_name)] if has_evaluation else []
+    sources = [source for _, source in roles]
+    unread: dict[str, str] = {}
+    if not has_evaluation:
+        reason = "there is no `eval_dataset_name`"
+        unread |= {"max_eval_samples": reason, "dataset_eval_split": reason, "eval_on_start": reason}
+    for role, source in roles:
+        if source != MINIATURE and not has_splits(source):
+            unread[f"dataset_{role}_split"] = f"{source} has no splits"
+    if not any(source != MINIATURE and names_images(source) for source in sources):
+        unread["image_folder"] = "only JSON lines name images by their files"
+    if not any(source == MINIATURE or has_configurations(source) for source in sources):
+        unread["dataset_config"] = f"{' and '.join(sources)} has no configurations"
+    if all(source == MINIATURE for source in sources):
+        unread |= dict.fromkeys(("on_bad_rows", "check_images"), "scenes are drawn")
+    if safety_args.total_batch_size is not None:
+        unread["gradient_accumulation_steps"] = "`total_batch_size` sets it"
+    if safety_args.stage == 1:
+        unread |= {
+            name: "stage 1 has no adapter" for name in vars(model_args) if name.startswith(("lora_", "use_dora"))
+        }
+        unread["use_rslora"] = "stage 1 has no adapter"
+    for name, reason in unread.items():
+        for arguments in (safety_args, training_args, model_args):
+            field = type(arguments).__dataclass_fields__.get(name)
+            if field is not None and getattr(arguments, name) != _default(field):
+                raise ValueError(f"`{name}` has no effect, for {reason}. Remove it.")
+
+
+def _default(field: Any) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def options_of(safety_args: Any, source: str) -> dict[str, Any]:
+    """
+    The arguments of [`load_safety_dataset`] that a source of a recipe takes, of two sources that share their fields.
+
+    Args:
+        safety_args (`SafetyArguments`): those of `recipes/train.py`.
+        source (`str`): what is loaded.
+    """
+    return {
+        "image_folder": safety_args.image_folder if names_images(source) else None,
+        "config_name": safety_args.dataset_config if has_configurations(source) else None,
+        "on_error": safety_args.on_bad_rows,
+        "check_images": safety_args.check_images,
+    }

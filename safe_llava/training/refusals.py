@@ -1,0 +1,65 @@
+"""What a trainer is given that it cannot honour, said before it loads anything."""
+
+from collections.abc import Collection
+from typing import Any
+
+from trl import SFTConfig
+
+from .training_row import column_problem
+
+
+# Options of trl's preparation of texts, which it leaves out where there are images.
+_WITHOUT_EFFECT = ("dataset_text_field", "dataset_kwargs", "dataset_num_proc", "eval_packing")
+
+
+def check_options(args: SFTConfig | None, arguments: dict[str, Any]) -> None:
+    """
+    Refuses options of trl that would have no effect here, or one that harms.
+
+    Args:
+        args ([`~trl.SFTConfig`], *optional*): the trainer's.
+        arguments (`dict`): the other arguments of the trainer.
+
+    Raises:
+        ValueError: at the first of them.
+    """
+    if arguments.get("compute_loss_func") is not None:
+        raise ValueError("`compute_loss_func` would leave the safety losses out; override `compute_loss` instead.")
+    if arguments.get("formatting_func") is not None:
+        raise ValueError("`formatting_func` has no effect on images; `map` the data set before.")
+    if args is None:
+        return
+    if args.label_smoothing_factor:
+        raise ValueError("`label_smoothing_factor` would let the safety head read the answers; set it to 0.")
+    if getattr(args, "completion_only_loss", None) is False:
+        raise ValueError("`completion_only_loss` must not be False: only answers carry loss, prompts go to the head.")
+    for name in _WITHOUT_EFFECT:
+        default = SFTConfig.__dataclass_fields__[name].default
+        if getattr(args, name, default) != default:
+            raise ValueError(
+                f"`{name}` has no effect on images, whose texts are rendered as they are read; remove it."
+            )
+
+
+def check_datasets(train_dataset: Any, eval_dataset: Any) -> None:
+    """
+    Refuses data sets that lack a column, or have one too many. Where columns are not declared the first row counts.
+
+    Args:
+        train_dataset (`Dataset` or `IterableDataset`, *optional*): rows to train on.
+        eval_dataset (`Dataset`, `IterableDataset` or a `dict` of them, *optional*): rows to evaluate on.
+
+    Raises:
+        ValueError: with the name of the data set.
+    """
+    sets = {"train_dataset": train_dataset}
+    if isinstance(eval_dataset, dict):
+        sets |= {f"eval_dataset[{name!r}]": dataset for name, dataset in eval_dataset.items()}
+    else:
+        sets["eval_dataset"] = eval_dataset
+    for name, dataset in sets.items():
+        if dataset is None:
+            continue
+        columns: Collection[str] = getattr(dataset, "column_names", None) or next(iter(dataset), {})
+        if problem := column_problem(columns):
+            raise ValueError(f"`{name}` {problem}.")

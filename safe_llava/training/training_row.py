@@ -1,0 +1,68 @@
+"""A row of training data, under the names that trl knows, with everything that a batch takes of it."""
+
+from collections.abc import Collection
+from typing import Any
+
+from ..data.label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
+
+
+SAFETY_COLUMNS = ("safety_level", "safety_type")
+_PARSERS = dict(zip(SAFETY_COLUMNS, (parse_safety_level, parse_safety_type)))
+
+
+def column_problem(columns: Collection[str]) -> str | None:
+    """
+    Why a data set cannot be trained on, by the names of its columns.
+
+    Args:
+        columns (`Collection[str]`): the names.
+
+    Returns:
+        `str`, *optional*
+    """
+    has_pair = {"prompt", "completion"} & set(columns)
+    if ("image" in columns) == ("images" in columns):
+        return (
+            "has both `image` and `images`"
+            if "image" in columns
+            else ("has no `images` column; give text-only rows an empty list")
+        )
+    if ("messages" in columns) == bool(has_pair):
+        return "needs either `messages`, or `prompt` and `completion`"
+    if len(has_pair) == 1:
+        return "needs `prompt` and `completion` together"
+    if len(set(columns) & set(SAFETY_COLUMNS)) == 1:
+        return "needs `safety_level` and `safety_type` together; -100 stands for what is not known"
+    for name in ("tools", "chat_template_kwargs"):
+        if name in columns:
+            return f"has a column `{name}`, which has no effect on images; remove it"
+    return None
+
+
+def row_images(row: dict[str, Any]) -> list[Any]:
+    """The images of a row, of which `image` holds one and `images` any number."""
+    if "image" in row:
+        return [] if row["image"] is None else [row["image"]]
+    return list(row["images"] or [])
+
+
+def row_labels(row: dict[str, Any]) -> dict[str, int] | None:
+    """
+    Level and type of a row as class indices, -100 where they are not known; `None` where it has no such columns.
+
+    Args:
+        row (`dict`): a row, labels as indices or as names.
+
+    Raises:
+        ValueError: if one is no label.
+    """
+    if not any(name in row for name in SAFETY_COLUMNS):
+        return None
+    labels = {}
+    for name, parse in _PARSERS.items():
+        value = row.get(name)
+        try:
+            labels[name] = UNLABELLED if value in (None, UNLABELLED) else parse(value)
+        except ValueError as error:
+            raise ValueError(f"`{name}` of a row: {error}.") from error
+    return labels
