@@ -174,9 +174,11 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         **model_kwargs: Any,
     ) -> tuple[torch.Tensor | None, dict[str, Any]]:
         # The parent changes the features that the caller passed, and older versions mix up the images of rows.
-        counts = [] if input_ids is None else (input_ids == self.config.image_token_id).sum(dim=1).tolist()
         expanded: dict[str, Any] = {}
-        if expand_size > 1 and any(counts):
+        counts: list[int] = []
+        if expand_size > 1 and input_ids is not None:
+            counts = (input_ids == self.config.image_token_id).sum(dim=1).tolist()
+        if any(counts):
             rows = [row for row in range(len(counts)) for _ in range(expand_size)]
             if (pixel_values := model_kwargs.pop("pixel_values", None)) is not None:
                 expanded["pixel_values"] = pixel_values[_find_images(len(pixel_values), counts, rows)]

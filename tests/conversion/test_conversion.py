@@ -192,7 +192,7 @@ def test_policy_and_generation_config_come_along(source, tiny_llava, tmp_path):
 def test_the_card_says_that_the_safety_modules_are_untrained_and_keeps_the_licence(source, tmp_path):
     (source / "README.md").write_text("---\nlicense: llama2\n---\n# A LLaVA\n")
     card = (convert_llava_checkpoint(source, tmp_path / "output", **SIZES) / "README.md").read_text()
-    assert "safety modules of this checkpoint are untrained" in card
+    assert "No finished training of the safety modules is recorded" in card
     assert "license: llama2" in card
 
 

@@ -147,7 +147,7 @@ def test_an_image_that_a_message_brings_itself_is_read(collate):
         {"prompt": "What ?", "completion": "A square .", "images": [IMAGE]},
         {"prompt": "<image> What ?", "completion": "A square .", "images": []},
     ],
-    ids=str,
+    ids=["lacking", "null", "one too many", "in no question", "lacking in a prompt", "in no text", "lacking in text"],
 )
 def test_a_row_whose_images_and_placeholders_differ_is_refused_whatever_stands_beside_it(collate, row):
     """One with too many, and one with too few, would make up for each other."""

@@ -121,9 +121,10 @@ def test_nothing_waits_for_the_device_between_the_vision_tower_and_the_verdict(a
     assert notes_before_the_answer(ask, models, "refusing") == ["read", "vision tower", "read"]
 
 
-def test_an_assessed_answer_reads_the_device_no_more_often_than_stock(ask, models):
+def test_an_assessed_answer_reads_the_device_twice_more_than_stock_for_placeholders_and_decision(ask, models):
     stock, answering = (notes_before_the_answer(ask, models, way) for way in ("stock", "answering"))
-    assert answering.count("read") <= stock.count("read")
+    assert answering[:2] == ["read", "vision tower"]
+    assert answering.count("read") <= stock.count("read") + 2
 
 
 def count_graph_breaks(function, *args, **kwargs) -> int:
