@@ -12,7 +12,12 @@ from itertools import accumulate
 from typing import Any, Literal
 
 import torch
-from transformers.generation import GenerateDecoderOnlyOutput, GenerationConfig, GenerationMixin
+from transformers.generation import (
+    GenerateBeamDecoderOnlyOutput,
+    GenerateDecoderOnlyOutput,
+    GenerationConfig,
+    GenerationMixin,
+)
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import ModelOutput
 
@@ -121,7 +126,8 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         elif features is not None:
             kwargs["mm_encoder_outputs"] = {"image": features}
 
-        output: Any = GenerateDecoderOnlyOutput(sequences=input_ids[:0])
+        has_beams = (config.num_beams or 1) > 1
+        output: Any = (GenerateBeamDecoderOnlyOutput if has_beams else GenerateDecoderOnlyOutput)(input_ids[:0])
         if answered:
             ids = input_ids[answered] if is_refused else input_ids
             output = super().generate(ids, generation_config, streamer=streamer, **kwargs)

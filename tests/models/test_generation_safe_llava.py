@@ -67,6 +67,14 @@ def test_refusal_runs_no_decoder_layer(model_that_finds, inputs, tiny_processor)
     assert calls == []
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_batch_that_is_refused_as_a_whole_has_the_output_class_of_its_search(num_beams, model_that_finds, inputs):
+    model = model_that_finds("high", "privacy")
+    options = {"num_beams": num_beams, "return_dict_in_generate": True, "max_new_tokens": 4}
+    refused = model.generate(**inputs, safety_policy=REFUSE, **options)
+    assert type(refused) is type(model.generate(**inputs, safety_policy=False, **options))
+
+
 def test_refused_rows_leave_the_batch_before_the_language_model_runs(model_that_finds, prepare):
     model = model_that_finds("high", "privacy")
     batch_sizes = []
