@@ -9,6 +9,7 @@ from datasets import Dataset, Image, List, Value
 from .image_checks import find_image_problems
 from .label_parsing import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
 from .turn_checks import conversation_problems, text_problems
+from .turn_reading import UnknownRoleError, roles_of
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:
@@ -32,6 +33,23 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
     return dataset.cast_column("images", List(Image()))
+
+
+def with_known_roles(dataset: Dataset) -> Dataset:
+    """
+    Writes the roles of turns as chat templates know them; one that is unknown stays, for the checks to find.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): a dataset with our columns.
+    """
+    columns = [name for name in ("messages", "prompt", "completion") if name in dataset.column_names]
+
+    def rename(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: _with_known_roles(row[name]) for name in columns}
+
+    if all(rename(row) == row for row in dataset.select_columns(columns)):
+        return dataset
+    return dataset.map(rename, desc="roles")
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
@@ -61,6 +79,15 @@ def with_label_indices(dataset: Dataset) -> Dataset:
         labels = [_index(value, parse) for value in dataset[column]]
         dataset = dataset.remove_columns(column).add_column(column, labels).cast_column(column, Value("int64"))
     return dataset
+
+
+def _with_known_roles(turns: Any) -> Any:
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) and "role" in turn for turn in turns):
+        return turns
+    try:
+        return [{**turn, "role": role} for turn, role in zip(turns, roles_of(turns))]
+    except UnknownRoleError:
+        return turns
 
 
 def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
