@@ -14,7 +14,7 @@ from typing import Any
 from .image_names import image_names_of
 from .label_parsing import label_disagreement, parse_safety_level, parse_safety_type
 from .turn_checks import conversation_problems
-from .turn_reading import UnknownRoleError, find_conversation_field, parse_conversation
+from .turn_reading import CONVERSATION_FIELDS, UnknownRoleError, find_conversation_field, parse_conversation
 
 
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -53,6 +53,8 @@ def parse_record(
         row["images"] = []
         problems.append(str(error))
     field = find_conversation_field(record)
+    if all(name in record for name in CONVERSATION_FIELDS):
+        problems.append(f"{' and '.join(map(repr, CONVERSATION_FIELDS))} say the same; keep one")
     try:
         row["messages"] = parse_conversation(record.get(field or ""))
     except ValueError as error:
@@ -76,7 +78,7 @@ def _parse_labels(record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         found = [name for name in spellings if name in record]
         if len(found) != 1:
             problems.append(
-                f"{' and '.join(map(repr, found))} say the same" if found else f"'{spellings[0]}' is missing"
+                f"{' and '.join(map(repr, found))} say the same; keep one" if found else f"'{spellings[0]}' is missing"
             )
             continue
         try:
