@@ -260,7 +260,11 @@ def load_held_out(safety_args: SafetyArguments) -> Dataset | None:
 
 
 def load_rows(
-    safety_args: SafetyArguments, source: str, split: str, max_samples: int | None, unlabelled: str = "raise"
+    safety_args: SafetyArguments,
+    source: str,
+    split: str,
+    max_samples: int | None,
+    unlabelled: Literal["raise", "clean", "ignore"] = "raise",
 ) -> Dataset:
     """Up to `max_samples` rows of one source, checked."""
     if source == MINIATURE:

@@ -49,7 +49,8 @@ def with_known_roles(dataset: Dataset) -> Dataset:
 
     if all(rename(row) == row for row in dataset.select_columns(columns)):
         return dataset
-    return dataset.map(rename, desc="roles")
+    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
