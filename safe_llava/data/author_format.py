@@ -10,12 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .label_parsing import label_disagreement, parse_safety_level, parse_safety_type
+from .label_parsing import parse_labels
 from .turn_checks import IMAGE_PLACEHOLDER, conversation_problems
 
 
 _IMAGE_SEPARATOR = "<split>"
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
+_LABELS = {"safety_level": "safe_level", "safety_type": "safe_type"}
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
@@ -28,8 +29,9 @@ def parse_author_line(line: bytes, image_folder: Path) -> tuple[dict[str, Any], 
         image_folder (`Path`): folder that relative file names start from.
 
     Returns:
-        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, `safety_level`, `safety_type`), to be used
-        only if nothing is wrong; and everything that is wrong.
+        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, and the labels as
+        [`~safe_llava.data.label_parsing.parse_labels`] gives them), to be used only if nothing is wrong; and
+        everything that is wrong.
     """
     try:
         record = json.loads(line)
@@ -40,22 +42,9 @@ def parse_author_line(line: bytes, image_folder: Path) -> tuple[dict[str, Any], 
     if _UNPAIRED_SURROGATE.search(json.dumps(record, ensure_ascii=False)):
         return {}, ["the text has an unpaired surrogate (half of a \\ud800-\\udfff escape), which UTF-8 cannot hold"]
 
-    row: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, column, parse in (
-        ("safe_level", "safety_level", parse_safety_level),
-        ("safe_type", "safety_type", parse_safety_type),
-    ):
-        if key not in record:
-            problems.append(f"'{key}' is missing")
-            continue
-        try:
-            row[column] = parse(record[key])
-        except ValueError as error:
-            problems.append(f"'{key}': {error}")
-    if "safety_level" in row and "safety_type" in row:
-        disagreement = label_disagreement(row["safety_level"], row["safety_type"])
-        problems += [disagreement] if disagreement else []
+    missing = [name for name in _LABELS.values() if name not in record]
+    row, wrong_labels = parse_labels(record, _LABELS)
+    problems = [f"'{name}' is missing; write null where it is not known" for name in missing] + wrong_labels
 
     names = record.get("image") or ""
     if isinstance(names, str):

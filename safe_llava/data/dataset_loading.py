@@ -7,7 +7,7 @@ from typing import Any, Literal
 from datasets import Dataset, Features, Image, List, Value, load_dataset, load_from_disk
 
 from .author_format import parse_author_line
-from .columns import column_problems, require_columns, with_label_indices
+from .columns import LABEL_FEATURES, column_problems, require_columns, with_label_indices, without_empty_sets
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
 
@@ -20,8 +20,7 @@ AUTHOR_FEATURES = Features(
             {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
         ),
         "images": List(Image()),
-        "safety_level": Value("int64"),
-        "safety_type": Value("int64"),
+        **LABEL_FEATURES,
     }
 )
 
@@ -55,7 +54,8 @@ def load_safety_dataset(
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
-        `safety_type` as int64 (-100 on unlabelled rows, which only our columns allow); and the report.
+        `safety_type` as int64, -100 where not one class alone is known; where some row has a set of possible classes
+        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report.
 
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
@@ -72,7 +72,7 @@ def load_safety_dataset(
     if names_images(source):
         rows, problems = _read_author_file(Path(source), image_folder, check_images)
         report = _settle(source, problems, on_error)
-        return Dataset.from_list(rows, features=AUTHOR_FEATURES), report
+        return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
     dataset = require_columns(_read_dataset(str(source), split, config_name), str(source))
     problems = dict(enumerate(column_problems(dataset, check_images), start=1))
     report = _settle(source, problems, on_error)
