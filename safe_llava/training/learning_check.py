@@ -132,7 +132,7 @@ def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
         figures = held_out[task]
         num_harmless = figures.get(harmless, {"rows": 0})["rows"]
         num_risky = sum(figure["rows"] for figure in figures.values()) - num_harmless
-        for number, kind in ((num_harmless, harmless), (num_risky, "a risk")):
+        for number, kind in ((num_harmless, harmless), (num_risky, "one known risk")):
             if number < MIN_ROWS:
                 reasons.append(f"only {number} held-out rows have {kind} as their {task}, {MIN_ROWS} are needed")
         for name, figure in figures.items():

@@ -113,7 +113,7 @@ def test_the_held_out_check_uses_rows_of_one_known_class(make_trainer, model, so
     train_only_safety_modules(model)
     trainer = make_trainer(train_dataset=some_risk, held_out_dataset=some_risk)
     trainer.train()
-    assert any("only 1 held-out rows have a risk as their level" in reason for reason in trainer.unlearned)
+    assert any("only 1 held-out rows have one known risk as their level" in reason for reason in trainer.unlearned)
 
 
 def test_rows_that_know_only_sets_are_labelled(make_trainer, model, some_risk):
