@@ -10,6 +10,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from ..data import UNLABELLED
 from ..data.encoded_images import keep_images_encoded
+from ..data.label_parsing import SET_COLUMNS
 from ..models.image_reading import read_images
 
 
@@ -22,12 +23,16 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
 
     Returns:
         `tuple[Dataset, dict[str, int]]`: the rows with both labels and an image, and how many were left out:
-        `"unlabelled"` (-100), and `"without_image"`, on which policies do not act.
+        `"unlabelled"` (-100), `"several_classes"`, where that is because the level or the type is one of several,
+        counted where the dataset has such rows, and `"without_image"`, on which policies do not act.
     """
     labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
     encoded = keep_images_encoded(dataset.select_columns("images"))
     has_image = np.array([bool(row["images"]) for row in encoded])
     left_out = {"unlabelled": int((~labelled).sum()), "without_image": int((labelled & ~has_image).sum())}
+    if sets := [name for name in SET_COLUMNS.values() if name in dataset.column_names]:
+        left_out["several_classes"] = sum(any(row.values()) for row in dataset.select_columns(sets))
+        left_out["unlabelled"] -= left_out["several_classes"]
     return dataset.select(np.flatnonzero(labelled & has_image)), left_out
 
 

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from .image_names import image_names_of
-from .label_parsing import label_disagreement, parse_safety_level, parse_safety_type
+from .label_parsing import parse_labels
 from .turn_checks import conversation_problems
 from .turn_reading import CONVERSATION_FIELDS, UnknownRoleError, find_conversation_field, parse_conversation
 
 
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
-_LABELS = (
-    (("safe_level", "safety_level"), "safety_level", parse_safety_level),
-    (("safe_type", "safety_type"), "safety_type", parse_safety_type),
-)
+_LABELS = {"safety_level": ("safe_level", "safety_level"), "safety_type": ("safe_type", "safety_type")}
+"""What our columns are called in rows of JSON."""
 
 
 def parse_record(
-    record: Any, image_folder: Path, labels: dict[str, int] | None = None
+    record: Any, image_folder: Path, labels: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """
     Turns one row of a JSON file into a row of our columns. Images are not opened.
@@ -33,11 +31,12 @@ def parse_record(
     Args:
         record (`Any`): the row as [`read_records`] gives it.
         image_folder (`Path`): folder that relative file names start from.
-        labels (`dict[str, int]`, *optional*): the labels, of a file that has none. Defaults to those of the row.
+        labels (`dict[str, Any]`, *optional*): the labels, of a file that has none. Defaults to those of the row.
 
     Returns:
-        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, `safety_level`, `safety_type`), to be used
-        only if nothing is wrong; and everything that is wrong.
+        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, and the labels as
+        [`~safe_llava.data.label_parsing.parse_labels`] gives them), to be used only if nothing is wrong; and
+        everything that is wrong.
     """
     if isinstance(record, ValueError):
         return {}, [str(record)]
@@ -46,7 +45,7 @@ def parse_record(
     if _UNPAIRED_SURROGATE.search(json.dumps(record, ensure_ascii=False, default=str)):
         return {}, ["the text has an unpaired surrogate (half of a \\ud800-\\udfff escape), which UTF-8 cannot hold"]
 
-    row, problems = _parse_labels(record) if labels is None else (dict[str, Any](labels), list[str]())
+    row, problems = _parse_labels(record) if labels is None else (dict(labels), list[str]())
     try:
         row["images"] = [image_folder / name for name in image_names_of(record)]
     except ValueError as error:
@@ -67,28 +66,21 @@ def parse_record(
 
 def has_labels(records: Iterable[dict[str, Any]]) -> bool:
     """Whether any of these rows has a label, under any of its names."""
-    names = {name for spellings, _, _ in _LABELS for name in spellings}
+    names = {name for spellings in _LABELS.values() for name in spellings}
     return any(names & record.keys() for record in records)
 
 
 def _parse_labels(record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    row: dict[str, Any] = {}
-    problems: list[str] = []
-    for spellings, column, parse in _LABELS:
+    names, problems = {}, []
+    for column, spellings in _LABELS.items():
         found = [name for name in spellings if name in record]
-        if len(found) != 1:
-            problems.append(
-                f"{' and '.join(map(repr, found))} say the same; keep one" if found else f"'{spellings[0]}' is missing"
-            )
-            continue
-        try:
-            row[column] = parse(record[found[0]])
-        except ValueError as error:
-            problems.append(f"'{found[0]}': {error}")
-    if "safety_level" in row and "safety_type" in row:
-        disagreement = label_disagreement(row["safety_level"], row["safety_type"])
-        problems += [disagreement] if disagreement else []
-    return row, problems
+        names[column] = found[0] if found else spellings[0]
+        if not found:
+            problems.append(f"'{spellings[0]}' is missing; write null where it is not known")
+        elif len(found) > 1:
+            problems.append(f"{' and '.join(map(repr, found))} say the same; keep one")
+    row, wrong_labels = parse_labels(record, names)
+    return row, problems + wrong_labels
 
 
 def _place_images(messages: list[dict[str, Any]], turns: list[dict[str, Any]], num_images: int) -> None:

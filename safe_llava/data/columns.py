@@ -7,9 +7,15 @@ from typing import Any
 from datasets import Dataset, Image, List, Value
 
 from .image_checks import find_image_problems
-from .label_parsing import UNLABELLED, label_disagreement, parse_safety_level, parse_safety_type
+from .label_parsing import SET_COLUMNS, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
+
+
+LABEL_FEATURES = {
+    **dict.fromkeys(SET_COLUMNS, Value("int64")),
+    **dict.fromkeys(SET_COLUMNS.values(), List(Value("int64"))),
+}
 
 
 def require_columns(dataset: Dataset, source: str) -> Dataset:
@@ -66,20 +72,34 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
     """
     encoded = dataset.cast_column("images", List(Image(decode=False)))
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
-        yield [*_label_problems(row), *_text_problems(row), *image_problems]
+        yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
     """
-    Writes `safety_level` and `safety_type` as int64 class indices, -100 where a row has none.
+    Writes `safety_level` and `safety_type` as int64 class indices, -100 where not one class alone is known, and the
+    sets of possible classes beside them.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset whose labels are known to be valid.
     """
-    for column, parse in (("safety_level", parse_safety_level), ("safety_type", parse_safety_type)):
-        labels = [_index(value, parse) for value in dataset[column]]
-        dataset = dataset.remove_columns(column).add_column(column, labels).cast_column(column, Value("int64"))
-    return dataset
+    columns = [name for name in (*SET_COLUMNS, *SET_COLUMNS.values()) if name in dataset.column_names]
+    rows = [parse_labels(row)[0] for row in dataset.select_columns(columns)]
+    dataset = dataset.remove_columns(columns)
+    for name, feature in LABEL_FEATURES.items():
+        dataset = dataset.add_column(name, [row[name] for row in rows], feature=feature)
+    return without_empty_sets(dataset)
+
+
+def without_empty_sets(dataset: Dataset) -> Dataset:
+    """
+    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): a dataset with the four columns of labels.
+    """
+    has_sets = any(len(classes) for column in SET_COLUMNS.values() for classes in dataset[column])
+    return dataset if has_sets else dataset.remove_columns([*SET_COLUMNS.values()])
 
 
 def _with_known_roles(turns: Any) -> Any:
@@ -101,18 +121,6 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
     return find_image_problems(images, len(encoded))
 
 
-def _label_problems(row: dict[str, Any]) -> list[str]:
-    indices, problems = [], []
-    for column, parse in (("safety_level", parse_safety_level), ("safety_type", parse_safety_type)):
-        try:
-            indices.append(_index(row[column], parse))
-        except ValueError as error:
-            problems.append(f"'{column}': {error}")
-    if len(indices) == 2 and (disagreement := label_disagreement(*indices)):
-        problems.append(disagreement)
-    return problems
-
-
 def _text_problems(row: dict[str, Any]) -> list[str]:
     num_images = len(row["images"] or [])
     if row.get("messages") is not None:
@@ -121,7 +129,3 @@ def _text_problems(row: dict[str, Any]) -> list[str]:
     if isinstance(prompt, str) and isinstance(completion, str):
         return text_problems(prompt, completion, num_images)
     return conversation_problems([*(prompt or []), *(completion or [])], num_images)
-
-
-def _index(value: Any, parse: Any) -> int:
-    return UNLABELLED if value in (None, UNLABELLED) else parse(value)

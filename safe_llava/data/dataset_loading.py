@@ -8,17 +8,23 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset, load_f
 
 from ..models.safety_labels import SAFE_TYPE_ID
 from .author_format import has_labels, parse_record
-from .columns import column_problems, require_columns, with_known_roles, with_label_indices
+from .columns import (
+    LABEL_FEATURES,
+    column_problems,
+    require_columns,
+    with_known_roles,
+    with_label_indices,
+    without_empty_sets,
+)
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
 from .json_records import is_json_name, read_records
-from .label_parsing import UNLABELLED
+from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
 
 
 logger = logging.getLogger(__name__)
 
 UNLABELLED_ROWS = ("raise", "clean", "ignore")
-LABEL_COLUMNS = ("safety_level", "safety_type")
 
 AUTHOR_FEATURES = Features(
     {
@@ -26,8 +32,7 @@ AUTHOR_FEATURES = Features(
             {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
         ),
         "images": List(Image()),
-        "safety_level": Value("int64"),
-        "safety_type": Value("int64"),
+        **LABEL_FEATURES,
     }
 )
 
@@ -66,7 +71,8 @@ def load_safety_dataset(
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
-        `safety_type` as int64 (-100 on unlabelled rows, which only our columns allow); and the report.
+        `safety_type` as int64, -100 where not one class alone is known; where some row has a set of possible classes
+        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report.
 
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
@@ -85,11 +91,12 @@ def load_safety_dataset(
     if names_images(source):
         rows, problems = _read_json(Path(source), image_folder, check_images, unlabelled)
         report = _settle(source, problems, on_error)
-        return Dataset.from_list(rows, features=AUTHOR_FEATURES), report
+        return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
     dataset = _read_dataset(str(source), split, config_name)
-    labels = _labels_of_unlabelled(source, bool({*LABEL_COLUMNS} & {*dataset.column_names}), unlabelled)
-    for column, label in (labels or {}).items():
-        dataset = dataset.add_column(column, [label] * len(dataset))
+    labels = _labels_of_unlabelled(source, bool(SET_COLUMNS.keys() & {*dataset.column_names}), unlabelled)
+    if labels is not None:
+        for column in SET_COLUMNS:
+            dataset = dataset.add_column(column, [labels[column]] * len(dataset))
     dataset = with_known_roles(require_columns(dataset, str(source)))
     problems = dict(enumerate(column_problems(dataset, check_images), start=1))
     report = _settle(source, problems, on_error)
@@ -144,7 +151,7 @@ def _read_json(
     return rows, problems
 
 
-def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str) -> dict[str, int] | None:
+def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str) -> dict[str, Any] | None:
     """The labels of every row of a source that has none; `None` where it has labels."""
     if is_labelled and unlabelled != "raise":
         raise ValueError(f"`unlabelled` has no effect: {source} has labels. Leave it out.")
@@ -156,7 +163,8 @@ def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str
             "If all its rows are harmless, as LLaVA-Instruct's are, say so by unlabelled='clean'; with 'ignore' only "
             "the language model learns from them."
         )
-    return dict(zip(LABEL_COLUMNS, (0, SAFE_TYPE_ID) if unlabelled == "clean" else (UNLABELLED, UNLABELLED)))
+    labels = (0, SAFE_TYPE_ID) if unlabelled == "clean" else (UNLABELLED, UNLABELLED)
+    return parse_labels(dict(zip(SET_COLUMNS, labels)))[0]
 
 
 def _read_dataset(source: str, split: str, config_name: str | None) -> Dataset:

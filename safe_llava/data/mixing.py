@@ -18,8 +18,9 @@ def mix_safety_dataset(
     Chooses rows so that risk classes are balanced and clean rows have a given share.
 
     Balancing comes first and repeats rows: every risky class grows to the size of the largest. The ratio comes second
-    and leaves rows out: the side that is in excess is thinned. Unlabelled rows always stay. (The paper trains stage 1
-    on about 11,000 risky and 3,000 clean pairs, `clean_to_risky=0.27`; arXiv 2405.13581.)
+    and leaves rows out: the side that is in excess is thinned. A row of which only some risk is known counts as risky
+    and belongs to no class that could be balanced. Rows that may be either, or have no label, always stay. (The paper
+    trains stage 1 on about 11,000 risky and 3,000 clean pairs, `clean_to_risky=0.27`; arXiv 2405.13581.)
 
     Args:
         dataset ([`~datasets.Dataset`]): rows with `safety_level` and `safety_type` as class indices.
@@ -46,12 +47,19 @@ def mix_safety_dataset(
         raise ValueError(f"`balance_by` must be 'safety_level' or 'safety_type', not {balance_by!r}.")
     generator = np.random.default_rng(seed)
     levels = np.asarray(dataset["safety_level"])
-    clean, unlabelled = np.flatnonzero(levels == 0), np.flatnonzero(levels == UNLABELLED)
-    risky = np.flatnonzero(levels > 0)
-    if balance_by is not None and not len(risky):
-        raise ValueError(f"`balance_by` has no effect: none of {len(levels)} rows is risky.")
+    is_risky: np.ndarray = levels > 0
+    if "possible_levels" in dataset.column_names:
+        is_risky |= np.array([bool(classes) and 0 not in classes for classes in dataset["possible_levels"]])
+    clean, risky = np.flatnonzero(levels == 0), np.flatnonzero(is_risky)
+    others = np.flatnonzero((levels == UNLABELLED) & ~is_risky)
     if balance_by is not None:
-        risky = _balance(risky, np.asarray(dataset[balance_by])[risky], generator)
+        classes = np.asarray(dataset[balance_by])[risky]
+        if (classes == UNLABELLED).all():
+            raise ValueError(
+                f"`balance_by` has no effect: none of {len(levels)} rows is risky and has one known class in "
+                f"`{balance_by}`."
+            )
+        risky = _balance(risky, classes, generator)
     if clean_to_risky is not None:
         if not len(clean) or not len(risky):
             raise ValueError(
@@ -62,13 +70,14 @@ def mix_safety_dataset(
         num_risky = min(len(risky), round(len(clean) / clean_to_risky))
         clean = generator.permutation(clean)[: max(num_clean, 1)]
         risky = generator.permutation(risky)[: max(num_risky, 1)]
-    return dataset.select(generator.permutation(np.concatenate([clean, risky, unlabelled])))
+    return dataset.select(generator.permutation(np.concatenate([clean, risky, others])))
 
 
 def _balance(rows: np.ndarray, classes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Repeat the rows of each class, the remainder drawn without repetition, up to the largest class."""
-    names, counts = np.unique(classes, return_counts=True)
-    groups = []
+    is_known = classes != UNLABELLED
+    names, counts = np.unique(classes[is_known], return_counts=True)
+    groups = [rows[~is_known]]
     for name, count in zip(names, counts, strict=True):
         members = generator.permutation(rows[classes == name])
         groups.append(np.resize(members, counts.max()) if count < counts.max() else members)

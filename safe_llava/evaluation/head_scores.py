@@ -9,7 +9,7 @@ from scipy.special import softmax
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..calibration.logits import collect_logits, select_rows
-from ..data.label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
+from ..data.label_parsing import SET_COLUMNS, UNLABELLED, parse_labels, parse_safety_level, parse_safety_type
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .classification import DEFAULT_RESAMPLES, score_classifier
 
@@ -33,8 +33,8 @@ def score_head(
         num_resamples, seed (`int`, *optional*): see [`score_classifier`].
 
     Returns:
-        `dict`: the figures of [`score_classifier`], with `temperature` and `left_out`, the numbers of rows without
-        labels and without an image.
+        `dict`: the figures of [`score_classifier`], with `temperature` and `left_out`, as
+        [`~safe_llava.calibration.select_rows`] counts them.
 
     Raises:
         ValueError: if no row is left, if a verdict cannot be trusted, or if the model has no safety head.
@@ -79,8 +79,9 @@ def score_verdicts(
 
     Returns:
         `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count:
-        `unlabelled` (`None` or -100), `without_image`, and `untrusted`, whose probabilities mean nothing. A model with
-        untrusted verdicts is worse than its figures, so show that number beside them.
+        `unlabelled` (`None` or -100), `several_classes` (where one of several is right), `without_image`, and
+        `untrusted`, whose probabilities mean nothing. A model with untrusted verdicts is worse than its figures, so
+        show that number beside them.
 
     Raises:
         ValueError: if a row lacks a field or holds something else, naming the row, counted from 1; or if no row is
@@ -101,13 +102,18 @@ def score_verdicts(
             raise ValueError(f"Row {number} lacks {', '.join(missing)}.")
         if any(row[name] in (None, UNLABELLED) for name in ("safety_level", "safety_type")):
             left_out["unlabelled"] += 1
+            continue
+        # Of a wrong label nothing is taken here; it is refused below.
+        labels, _ = parse_labels(row)
+        if any(labels.get(column) for column in SET_COLUMNS.values()):
+            left_out["several_classes"] = left_out.get("several_classes", 0) + 1
         elif not row.get("has_image", True):
             left_out["without_image"] += 1
         elif not row.get("trusted", True):
             left_out["untrusted"] += 1
         else:
             try:
-                parsed = [read(row[name]) for name, read in _FIELDS.items()]
+                parsed = [read({**row, **labels}[name]) for name, read in _FIELDS.items()]
             except ValueError as error:
                 raise ValueError(f"Row {number}: {error}.") from error
             for column, value in zip(columns, parsed):

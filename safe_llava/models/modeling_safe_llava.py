@@ -120,8 +120,8 @@ class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
         image_sizes: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
         labels: torch.LongTensor | None = None,
-        safety_level: torch.LongTensor | None = None,
-        safety_type: torch.LongTensor | None = None,
+        safety_level: torch.Tensor | None = None,
+        safety_type: torch.Tensor | None = None,
         output_safety_logits: bool | None = None,
         cache: Cache | None = None,
         **kwargs: Any,
@@ -213,8 +213,8 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
         logits_to_keep: int | torch.Tensor = 0,
         image_sizes: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
-        safety_level: torch.LongTensor | None = None,
-        safety_type: torch.LongTensor | None = None,
+        safety_level: torch.Tensor | None = None,
+        safety_type: torch.Tensor | None = None,
         output_safety_logits: bool | None = None,
         cache: Cache | None = None,
         **kwargs: Any,
@@ -226,10 +226,11 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
             labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 Targets of the language-model loss, -100 on the prompt. The safety head reads only where they are -100,
                 so that it never sees the answer.
-            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Risk level of each row, 0 to 3, or -100 where it is not known.
-            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Risk type of each row, 0 to 6, or -100 where it is not known.
+            safety_level (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 4)`, *optional*):
+                Risk level of each row, 0 to 3, or -100 where it is not known; or a bool mask of the levels that are
+                possible, whose loss is -log of the probability that one of them is found.
+            safety_type (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 7)`, *optional*):
+                Risk type of each row, 0 to 6, or -100 where it is not known; or a bool mask of the possible types.
             output_safety_logits (`bool`, *optional*):
                 Whether to run the safety head. Defaults to `config.output_safety_logits`.
             cache ([`~transformers.Cache`], *optional*):

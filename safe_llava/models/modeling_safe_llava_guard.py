@@ -152,9 +152,9 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         pixel_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
-        safety_level: torch.LongTensor | None = None,
-        safety_type: torch.LongTensor | None = None,
-        labels: torch.LongTensor | None = None,
+        safety_level: torch.Tensor | None = None,
+        safety_type: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         **kwargs: Any,
@@ -171,11 +171,12 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
                 0 where there is padding. Defaults to no padding.
             mm_encoder_outputs (`dict`, *optional*):
                 `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
-            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Risk level of each row, 0 to 3, or -100 where it is not known.
-            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
-                Risk type of each row, 0 to 6, or -100 where it is not known.
-            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*):
+            safety_level (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 4)`, *optional*):
+                Risk level of each row, 0 to 3, or -100 where it is not known; or a bool mask of the levels that are
+                possible, whose loss is -log of the probability that one of them is found.
+            safety_type (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 7)`, *optional*):
+                Risk type of each row, 0 to 6, or -100 where it is not known; or a bool mask of the possible types.
+            labels (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 7)`, *optional*):
                 The same as `safety_type`, by the name that models for image classification give it.
             output_hidden_states (`bool`, *optional*):
                 Whether to return the vision tower's. Defaults to `config.output_hidden_states`.
@@ -228,12 +229,13 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         )
 
 
-def _as_types(labels: torch.LongTensor, safety_type: torch.LongTensor | None) -> torch.LongTensor:
+def _as_types(labels: torch.Tensor, safety_type: torch.Tensor | None) -> torch.Tensor:
     if safety_type is not None:
         raise ValueError("`labels` and `safety_type` are the same: the risk type of each row. Give one of them.")
-    if labels.dim() != 1:
+    if labels.dim() != (2 if labels.dtype == torch.bool else 1):
         raise ValueError(
-            f"`labels` must be the risk type of each row, of shape (batch_size,), not of shape {tuple(labels.shape)}."
+            "`labels` must be the risk type of each row, of shape (batch_size,), or a bool mask of the possible "
+            f"types, of shape (batch_size, 7), not {labels.dtype} of shape {tuple(labels.shape)}."
         )
     return labels
 

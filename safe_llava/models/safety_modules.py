@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
+from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 
 
@@ -147,8 +147,8 @@ class SafetyModules(nn.Module):
         image_outputs: SafeLlavaImageFeatures | None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
-        safety_level: torch.LongTensor | None = None,
-        safety_type: torch.LongTensor | None = None,
+        safety_level: torch.Tensor | None = None,
+        safety_type: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """
         Runs the safety projector and the safety head. No layer of the language model runs.
@@ -159,8 +159,10 @@ class SafetyModules(nn.Module):
             image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
             attention_mask (`torch.Tensor` of shape `(batch_size, sequence_length)`, *optional*): 0 at padding.
             labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*): -100 but on the answer.
-            safety_level (`torch.LongTensor` of shape `(batch_size,)`, *optional*): risk levels, -100 if not known.
-            safety_type (`torch.LongTensor` of shape `(batch_size,)`, *optional*): risk types, -100 if not known.
+            safety_level (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 4)`, *optional*):
+                Risk levels, -100 if not known, or a bool mask of possible levels.
+            safety_type (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 7)`, *optional*):
+                Risk types, -100 if not known, or a bool mask of possible types.
 
         Returns:
             Float32 `level_logits` of shape `(batch_size, 4)` and `type_logits` of shape `(batch_size, 7)`; for labels
@@ -215,13 +217,6 @@ def init_safety_weights(module: nn.Module) -> None:
     elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
         # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
         init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
-
-
-def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, mean over the rows whose label is not -100; 0 (with a graph) where no row has a label."""
-    labels = labels.to(logits.device)
-    loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
-    return loss / (labels != -100).sum().clamp(min=1)
 
 
 def encode_images(

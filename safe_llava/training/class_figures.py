@@ -13,6 +13,8 @@ from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 logger = logging.getLogger(__name__)
 
 CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
+# Of rows with one known class, and of rows whose class is known to be one of several.
+CLASS_ACCURACIES = {f"{name}{kind}_accuracy" for name in CLASSES for kind in ("", "_set")}
 # Rows of the end of a training that are looked at, and how many of a class say that it should have been found.
 _LAST_ROWS = 512
 _ENOUGH_ROWS = 8
@@ -22,7 +24,8 @@ class ClassFiguresMixin(Trainer):
     """
     Goes before trl's trainer and after a class that calls `keep_classes`. Puts into the metrics of each evaluation,
     under the prefix of its own, what was averaged over it and the recall of each class, such as
-    `eval_level_recall_high`, and warns of a head that found one class only, at the end of training too.
+    `eval_level_recall_high`, with the number of rows behind each accuracy, and warns of a head that found one class
+    only, at the end of training too.
     """
 
     _metrics: dict[str, dict[str, list[float]]]
@@ -60,6 +63,8 @@ class ClassFiguresMixin(Trainer):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         for name, values in kept.items():
             output.metrics[f"{metric_key_prefix}_{name}"] = sum(values) / len(values)
+            if name in CLASS_ACCURACIES:
+                output.metrics[f"{metric_key_prefix}_{name.removesuffix('_accuracy')}_rows"] = len(values)
         kept.clear()
         for name, rows in self._eval_rows.items():
             for label, recall in _recalls(rows).items():

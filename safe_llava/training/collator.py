@@ -12,15 +12,17 @@ import torch
 from transformers import ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 
+from ..data.label_parsing import SET_COLUMNS, parse_labels
 from ..models.image_reading import read_images
-from .training_row import SAFETY_COLUMNS, row_images, row_labels
+from .class_figures import CLASSES
+from .training_row import row_images, row_labels
 
 
 @dataclass
 class SafeDataCollator:
     """
     Renders, tokenises and pads rows of `messages` (or `prompt` and `completion`), `images` (or `image`, one a row),
-    `safety_level` and `safety_type`, as indices or names.
+    `safety_level` and `safety_type`, as indices or names, one class or a list of those that are possible.
 
     Labels are the tokens of the assistant's answers and the end-of-sequence token behind the last of them; everything
     else is -100. Of a `prompt`, no turn is labelled. The safety head reads text whose label is -100, so that it sees
@@ -46,8 +48,9 @@ class SafeDataCollator:
 
         Returns:
             `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
-            sequence_length)`, padded on the right; `pixel_values` where the batch has an image; `safety_level` and
-            `safety_type` of shape `(batch_size,)` where the rows have them.
+            sequence_length)`, padded on the right; `pixel_values` where the batch has an image; where the rows have
+            them, `safety_level` and `safety_type` of shape `(batch_size,)`, or, if of some row several classes are
+            possible, as bool masks of shape `(batch_size, 4)` and `(batch_size, 7)`.
 
         Raises:
             ValueError: if a row has no answer, if its images and placeholders do not match, if `max_length` cuts an
@@ -81,8 +84,7 @@ class SafeDataCollator:
             self._cut(batch)
         safety_labels = [row_labels(example) for example in examples]
         if any(safety_labels):
-            for name in SAFETY_COLUMNS:
-                batch[name] = torch.tensor([-100 if row is None else row[name] for row in safety_labels])
+            batch.update(_as_tensors([row or parse_labels({})[0] for row in safety_labels]))
         return dict(batch)
 
     def _cut(self, batch: dict[str, torch.Tensor]) -> None:
@@ -144,6 +146,18 @@ class SafeDataCollator:
         """The text with a token at its end that stops generation: the template's own, or else the EOS token."""
         tokenizer, text = self.processor.tokenizer, text.rstrip()
         return text if text.endswith(tuple(tokenizer.all_special_tokens)) else text + tokenizer.eos_token
+
+
+def _as_tensors(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Class indices where each row has one or none, else masks, in which a row without a label has no class."""
+    tensors = {}
+    for name, sets in SET_COLUMNS.items():
+        tensors[name] = torch.tensor([row[name] for row in rows])
+        if any(row[sets] for row in rows):
+            possible = [{*row[sets], row[name]} for row in rows]
+            num_classes = len(CLASSES[name.removeprefix("safety_")])
+            tensors[name] = torch.tensor([[index in classes for index in range(num_classes)] for classes in possible])
+    return tensors
 
 
 def _shift(position: int, replacements: list[dict[str, Any]]) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 from torch import nn
 
+from ..data.label_parsing import SET_COLUMNS, UNLABELLED
 from .class_figures import CLASSES
-from .training_row import SAFETY_COLUMNS, row_labels
+from .training_row import LABEL_COLUMNS, row_labels
 
 
 _WEIGHTS_OF_VERDICTS = re.compile(r"(^|\.)(safety_modules|vision_tower|embed_tokens)\.")
@@ -73,16 +74,22 @@ def set_aside(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
 
 
 def count_labels(dataset: Any) -> dict[str, dict[str, int]] | None:
-    """Rows of each level and each type, or `None` for a stream, which cannot be counted."""
+    """
+    Rows of each level and each type, and of each set of possible ones, such as "low or medium"; `None` for a stream,
+    which cannot be counted.
+    """
     if not isinstance(dataset, Dataset):
         return None
     counts = {task: dict.fromkeys(names, 0) for task, names in CLASSES.items()}
-    columns = [name for name in SAFETY_COLUMNS if name in dataset.column_names]
+    columns = [name for name in LABEL_COLUMNS if name in dataset.column_names]
     for row in dataset.select_columns(columns) if columns else ():
-        for name, label in (row_labels(row) or {}).items():
+        labels: Any = row_labels(row)
+        for name, sets in SET_COLUMNS.items():
             task = name.removeprefix("safety_")
-            if label >= 0:
-                counts[task][CLASSES[task][label]] += 1
+            known = labels[sets] or [label for label in (labels[name],) if label != UNLABELLED]
+            if known:
+                spelled = " or ".join(CLASSES[task][label] for label in known)
+                counts[task][spelled] = counts[task].get(spelled, 0) + 1
     return counts
 
 
@@ -125,7 +132,7 @@ def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
         figures = held_out[task]
         num_harmless = figures.get(harmless, {"rows": 0})["rows"]
         num_risky = sum(figure["rows"] for figure in figures.values()) - num_harmless
-        for number, kind in ((num_harmless, harmless), (num_risky, "a risk")):
+        for number, kind in ((num_harmless, harmless), (num_risky, "one known risk")):
             if number < MIN_ROWS:
                 reasons.append(f"only {number} held-out rows have {kind} as their {task}, {MIN_ROWS} are needed")
         for name, figure in figures.items():

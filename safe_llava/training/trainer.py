@@ -8,7 +8,6 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, ProcessorMixin
 from transformers.trainer_utils import TrainOutput
@@ -17,6 +16,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
 from ..models.image_processor_check import describe_image_processor
+from ..models.safety_loss import are_possible, has_label, safety_row_losses, single_classes
 from ..models.safety_trust import record_training
 from .checkpoint_keys import OwnKeysMixin
 from .class_figures import CLASSES, ClassFiguresMixin
@@ -26,7 +26,7 @@ from .publishing import PublishingMixin
 from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
-from .training_row import SAFETY_COLUMNS
+from .training_row import LABEL_COLUMNS, SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
@@ -42,7 +42,10 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
     `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
     evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
-    the recall of each class. A safety loss that is not finite stops the run.
+    the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
+    one of several, the loss is -log of the probability of these together; it counts in no accuracy or recall but in
+    `level_set_accuracy` and `type_set_accuracy`, the share in which the head finds one of them. In evaluation
+    `level_rows`, `level_set_rows`, `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
@@ -51,7 +54,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             As for trl. Set `max_length=None`, because images cannot be cut.
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
-            `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels.
+            `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels; and
+            `possible_levels` and `possible_types` where [`~safe_llava.data.load_safety_dataset`] gives them.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -148,7 +152,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or []), *SAFETY_COLUMNS]
+            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS]
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """As its parent; images stay encoded until the collator reads them."""
@@ -212,11 +216,12 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         metrics: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for name in ("level", "type"):
             logits, labels = outputs[f"{name}_logits"], inputs[f"safety_{name}"]
-            loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
-            metrics[f"{name}_loss"] = (loss, labels != -100)
-            predictions = logits.argmax(dim=-1)
-            metrics[f"{name}_accuracy"] = ((predictions == labels).float(), labels != -100)
-            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, labels], dim=1)).unbind(1)
+            metrics[f"{name}_loss"] = (safety_row_losses(logits, labels), has_label(labels))
+            predictions, classes = logits.argmax(dim=-1), single_classes(labels)
+            is_right = are_possible(predictions, labels).float()
+            metrics[f"{name}_accuracy"] = (is_right, classes != -100)
+            metrics[f"{name}_set_accuracy"] = (is_right, has_label(labels) & (classes == -100))
+            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, classes], dim=1)).unbind(1)
             self.keep_classes(mode, name, *(rows[wanted != -100].tolist() for rows in (found, wanted)))
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
@@ -235,4 +240,4 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
 
 def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Rows with a level and rows with a type, of shape `(2,)`."""
-    return torch.stack([(batch[name] != -100).sum() for name in SAFETY_COLUMNS])
+    return torch.stack([has_label(batch[name]).sum() for name in SAFETY_COLUMNS])

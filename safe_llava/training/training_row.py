@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
-from ..data.label_parsing import UNLABELLED, parse_safety_level, parse_safety_type
+from ..data.label_parsing import SET_COLUMNS, parse_labels
 
 
-SAFETY_COLUMNS = ("safety_level", "safety_type")
-_PARSERS = dict(zip(SAFETY_COLUMNS, (parse_safety_level, parse_safety_type)))
+SAFETY_COLUMNS = tuple(SET_COLUMNS)
+LABEL_COLUMNS = (*SAFETY_COLUMNS, *SET_COLUMNS.values())
 
 
 def column_problem(columns: Collection[str]) -> str | None:
@@ -46,23 +46,20 @@ def row_images(row: dict[str, Any]) -> list[Any]:
     return list(row["images"] or [])
 
 
-def row_labels(row: dict[str, Any]) -> dict[str, int] | None:
+def row_labels(row: dict[str, Any]) -> dict[str, Any] | None:
     """
-    Level and type of a row as class indices, -100 where they are not known; `None` where it has no such columns.
+    Level and type of a row as [`~safe_llava.data.label_parsing.parse_labels`] gives them; `None` where it has no such
+    columns.
 
     Args:
-        row (`dict`): a row, labels as indices or as names.
+        row (`dict`): a row, labels as indices or as names, one or several.
 
     Raises:
-        ValueError: if one is no label.
+        ValueError: if one is no label, or if the two contradict each other.
     """
-    if not any(name in row for name in SAFETY_COLUMNS):
+    if not any(name in row for name in LABEL_COLUMNS):
         return None
-    labels = {}
-    for name, parse in _PARSERS.items():
-        value = row.get(name)
-        try:
-            labels[name] = UNLABELLED if value in (None, UNLABELLED) else parse(value)
-        except ValueError as error:
-            raise ValueError(f"`{name}` of a row: {error}.") from error
+    labels, problems = parse_labels(row)
+    if problems:
+        raise ValueError(f"The labels of a row are wrong: {'; '.join(problems)}.")
     return labels

@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset, Features, Image, List, Value
 
 from safe_llava.calibration import collect_logits, select_rows
+from safe_llava.data.label_parsing import parse_labels
 
 
 PARTS = List({"type": Value("string"), "text": Value("string")})
@@ -83,6 +84,17 @@ def test_rows_without_labels_or_without_an_image_are_left_out_and_counted(make_d
     kept, left_out = select_rows(dataset)
     assert kept["safety_level"] == [0, 1, 2]
     assert left_out == {"unlabelled": 1, "without_image": 1}
+
+
+def test_rows_of_which_several_classes_are_possible_are_left_out_and_counted_apart(make_dataset):
+    dataset = make_dataset("strings").remove_columns(["safety_level", "safety_type"])
+    labels = [{"safety_level": "risky", "safety_type": 4}, {"safety_level": 1, "safety_type": "risky"}, {}]
+    parsed = [parse_labels(row)[0] for row in labels]
+    for name in parsed[0]:
+        dataset = dataset.add_column(name, [row[name] for row in parsed])
+    kept, left_out = select_rows(dataset)
+    assert len(kept) == 0
+    assert left_out == {"unlabelled": 1, "several_classes": 2, "without_image": 0}
 
 
 def test_verdicts_that_cannot_be_trusted_are_refused(tiny_safe_llava, tiny_processor, make_dataset, monkeypatch):

@@ -109,7 +109,6 @@ def test_a_row_may_be_unlabelled(missing, row, save):
     [
         ({"safety_level": 4}, "'safety_level': 4 is neither"),
         ({"safety_level": 1}, "level 'low' contradicts type 'safe'"),
-        ({"safety_level": UNLABELLED}, "only one of the two labels is given"),
         ({"images": []}, "1 image placeholders for 0 images"),
         ({"images": [{"bytes": b"no image", "path": None}]}, "an embedded image cannot be decoded"),
         ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),

@@ -68,6 +68,19 @@ def test_rows_that_cannot_be_scored_are_counted(tiny_safe_llava, tiny_processor,
     }
 
 
+@pytest.mark.parametrize("change", [{"safety_level": ["low", "high"], "safety_type": 4}, {"safety_level": "risky"}])
+def test_verdicts_beside_several_possible_classes_are_counted_apart(verdicts, change):
+    log = [*verdicts, {**verdicts[0], "safety_type": 4, **change}]
+    scores = score_verdicts(log, num_resamples=0)
+    assert scores["rows"] == 6
+    assert scores["left_out"]["several_classes"] == 1
+
+
+def test_a_list_of_one_class_is_that_class(verdicts):
+    lists = [{**row, "safety_level": [row["safety_level"]], "safety_type": [row["safety_type"]]} for row in verdicts]
+    assert score_verdicts(lists, num_resamples=0) == score_verdicts(verdicts, num_resamples=0)
+
+
 def test_the_temperature_of_the_stored_policy_is_in_force(tiny_safe_llava, tiny_processor, dataset):
     hot = copy.deepcopy(tiny_safe_llava)
     hot.set_safety_policy(SafetyPolicy(temperature={"level": 5.0, "type": 1.0}), tiny_processor)

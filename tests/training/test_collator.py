@@ -177,7 +177,7 @@ def test_labels_may_be_names(collate):
     "labels", [{"safety_level": 4}, {"safety_type": 7}, {"safety_level": "dire"}, {"safety_type": True}]
 )
 def test_what_is_no_label_is_refused_by_name(collate, labels):
-    with pytest.raises(ValueError, match=f"`{next(iter(labels))}`"):
+    with pytest.raises(ValueError, match=f"'{next(iter(labels))}'"):
         collate([{"messages": [FOLLOW_UP, ANSWER], "images": [], "safety_level": 0, "safety_type": 6, **labels}])
 
 
