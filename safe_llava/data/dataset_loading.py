@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import Dataset, Features, Image, List, Value, load_dataset, load_from_disk
+from datasets import Dataset, Features, Image, List, load_dataset, load_from_disk
 
 from ..models.safety_labels import SAFE_TYPE_ID
 from .author_format import has_labels, parse_record
@@ -20,6 +20,7 @@ from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
 from .json_records import is_json_name, read_records
 from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
+from .llava_tables import MESSAGE_FEATURE, with_our_columns
 
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,7 @@ UNLABELLED_ROWS = ("raise", "clean", "ignore")
 
 AUTHOR_FEATURES = Features(
     {
-        "messages": List(
-            {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
-        ),
+        "messages": MESSAGE_FEATURE,
         "images": List(Image()),
         **LABEL_FEATURES,
     }
@@ -53,8 +52,9 @@ def load_safety_dataset(
         source (`str` or `Path`):
             A `.json` or `.jsonl` file, as it is or in `.gz`, of rows in LLaVA's form with the labels of the authors
             (arXiv 2405.13581): a list, an object a line, or objects over several lines. Or, in our columns
-            (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`), a parquet file, a
-            folder, or a dataset id on the Hub.
+            (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`) or in LLaVA's and the
+            authors' (`conversations`, `image`, `safe_level`, `safe_type`), a parquet file, a folder, or a dataset id
+            on the Hub.
         image_folder (`str` or `Path`, *optional*):
             Folder that the file names in a JSON file start from. Defaults to the file's own folder. For JSON only.
         split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
@@ -92,13 +92,14 @@ def load_safety_dataset(
         rows, problems = _read_json(Path(source), image_folder, check_images, unlabelled)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
-    dataset = _read_dataset(str(source), split, config_name)
+    dataset, unread = with_our_columns(_read_dataset(str(source), split, config_name), str(source))
     labels = _labels_of_unlabelled(source, bool(SET_COLUMNS.keys() & {*dataset.column_names}), unlabelled)
     if labels is not None:
         for column in SET_COLUMNS:
             dataset = dataset.add_column(column, [labels[column]] * len(dataset))
     dataset = with_known_roles(require_columns(dataset, str(source)))
     problems = dict(enumerate(column_problems(dataset, check_images), start=1))
+    problems |= {number: [reason] for number, reason in unread.items()}
     report = _settle(source, problems, on_error)
     if report.bad_rows:
         dataset = dataset.select([number - 1 for number, reasons in problems.items() if not reasons])
