@@ -16,6 +16,7 @@ from .columns import (
     with_label_indices,
     without_empty_sets,
 )
+from .csv_records import is_csv_name, read_csv_records
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
 from .json_records import is_json_name, read_records
@@ -51,12 +52,13 @@ def load_safety_dataset(
     Args:
         source (`str` or `Path`):
             A `.json` or `.jsonl` file, as it is or in `.gz`, of rows in LLaVA's form with the labels of the authors
-            (arXiv 2405.13581): a list, an object a line, or objects over several lines. Or, in our columns
+            (arXiv 2405.13581): a list, an object a line, or objects over several lines; or such rows in a `.csv` file,
+            with columns of questions and answers or one of conversations. Or, in our columns
             (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`) or in LLaVA's and the
             authors' (`conversations`, `image`, `safe_level`, `safe_type`), a parquet file, a folder, or a dataset id
             on the Hub.
         image_folder (`str` or `Path`, *optional*):
-            Folder that the file names in a JSON file start from. Defaults to the file's own folder. For JSON only.
+            Folder that the file names in JSON or csv start from. Defaults to the file's own folder. For these only.
         split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         on_error (`str`, *optional*, defaults to `"raise"`):
@@ -85,11 +87,13 @@ def load_safety_dataset(
     if unlabelled not in UNLABELLED_ROWS:
         raise ValueError(f"`unlabelled` must be one of {UNLABELLED_ROWS}, not {unlabelled!r}.")
     if image_folder is not None and not names_images(source):
-        raise ValueError(f"`image_folder` has no effect: {source} holds its images, only JSON names them by files.")
+        raise ValueError(
+            f"`image_folder` has no effect: {source} holds its images, only JSON and csv name them by files."
+        )
     if config_name is not None and not has_configurations(source):
         raise ValueError(f"`config_name` has no effect: {source} has no configurations.")
     if names_images(source):
-        rows, problems = _read_json(Path(source), image_folder, check_images, unlabelled)
+        rows, problems = _read_named_images(Path(source), image_folder, check_images, unlabelled)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
     dataset, unread = with_our_columns(_read_dataset(str(source), split, config_name), str(source))
@@ -107,8 +111,8 @@ def load_safety_dataset(
 
 
 def names_images(source: str | Path) -> bool:
-    """Whether a source is a JSON file, whose rows name their images by their files."""
-    return is_json_name(source)
+    """Whether a source is a JSON or csv file, whose rows name their images by their files."""
+    return is_json_name(source) or is_csv_name(source)
 
 
 def has_configurations(source: str | Path) -> bool:
@@ -132,12 +136,12 @@ def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -
     return report
 
 
-def _read_json(
+def _read_named_images(
     path: Path, image_folder: str | Path | None, check_images: bool, unlabelled: str
 ) -> tuple[list[dict[str, Any]], dict[int, list[str]]]:
     """The good rows, and the problems of every row by its number."""
     folder = Path(image_folder or path.parent)
-    records = read_records(path)
+    records = read_csv_records(path) if is_csv_name(path) else read_records(path)
     objects = [record for record in records.values() if isinstance(record, dict)]
     labels = _labels_of_unlabelled(path, has_labels(objects), unlabelled) if objects else None
     parsed = {number: parse_record(record, folder, labels) for number, record in records.items()}

@@ -35,7 +35,7 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
         if source != MINIATURE and not has_splits(source):
             unread[f"dataset_{role}_split"] = f"{source} has no splits"
     if not any(source != MINIATURE and names_images(source) for source in sources):
-        unread["image_folder"] = "only JSON names images by their files"
+        unread["image_folder"] = "only JSON and csv name images by their files"
     if not any(source == MINIATURE or has_configurations(source) for source in sources):
         unread["dataset_config"] = f"{' and '.join(sources)} has no configurations"
     if all(source == MINIATURE for source in sources):
