@@ -36,7 +36,8 @@ def checkpoint(trained, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(make_image) -> list[dict]:
-    """40 rows, half of them harmless; the type misleading has none. One more has no labels, one no image, one no level."""
+    """40 rows, half of them harmless; the type misleading has none. Of three more, one has no labels, one no image and
+    one no level."""
     rows = []
     for index in range(43):
         turns = [
