@@ -21,7 +21,8 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
         hints (`dict[str, dict[str, str]]`): `hints[type][level]`, as in [`SafetyPolicy`].
 
     Returns:
-        [`~datasets.Dataset`]: the same rows; those that are clean, unlabelled or without an image are as they were.
+        [`~datasets.Dataset`]: the same rows; those that are clean, have not one known class of both labels, or have no
+        image are as they were.
 
     Raises:
         ValueError: if a risky row's prompt is plain text, or no row gets a hint.

@@ -37,9 +37,10 @@ def checkpoint(trained, tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(make_image) -> list[dict]:
-    """40 rows, half of them harmless; the type misleading has none. One more has no labels, one no image."""
+    """40 rows, half of them harmless; the type misleading has none. Of three more, one has no labels, one no image and
+    one no level."""
     rows = []
-    for index in range(42):
+    for index in range(43):
         turns = [
             {"role": "user", "content": f"Is number {index} a cat?"},
             {"role": "assistant", "content": "Yes, it is."},
@@ -50,6 +51,7 @@ def rows(make_image) -> list[dict]:
         )
     rows[40].update(safety_level=-100, safety_type=-100)
     rows[41].update(images=[])
+    rows[42].update(safety_level=-100)
     return rows
 
 
@@ -104,7 +106,7 @@ def test_calibration_json_has_the_counts_and_where_they_come_from(calibrated, da
     assert results["model_updated"]
     assert results["counts"]["rows"] == 40
     assert results["counts"]["harmless"] == 20
-    assert results["left_out"] == {"unlabelled": 1, "without_image": 1}
+    assert results["left_out"] == {"unlabelled": 1, "several_classes": 1, "without_image": 1}
     assert (results["model"], results["dataset"]) == (str(calibrated / "<b>model"), str(dataset))
     assert {"safe-llava", "torch", "transformers"} <= results["versions"].keys()
     assert not results["types"]["politics"]["enabled"]
@@ -124,6 +126,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(calibrated):
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "<script" not in page and "url(" not in page
     assert "There are 0 rows of this type" in page
+    assert "Left out: 1 of which several classes are possible." in page
     assert "Left out: 1 without labels" in page
 
 
