@@ -31,8 +31,8 @@ class SafetyArguments:
     )
     dataset_name: str = field(
         metadata={
-            "help": "JSON lines in the authors' format, a parquet file, a folder, a dataset id on the Hub, or "
-            f"'{MINIATURE}' for synthetic scenes."
+            "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
+            f"or '{MINIATURE}' for synthetic scenes."
         }
     )
     dataset_config: str | None = field(
@@ -45,9 +45,16 @@ class SafetyArguments:
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
-        default=None, metadata={"help": "Folder of the images that JSON lines name. Default: the file's own."}
+        default=None, metadata={"help": "Folder of the images that JSON names. Default: the file's own."}
     )
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
+    unlabelled: Literal["raise", "clean", "ignore"] = field(
+        default="raise",
+        metadata={
+            "help": "What the rows of `dataset_name` are if none has a label: 'clean', on your word, or nothing that "
+            "the safety head learns from ('ignore')."
+        },
+    )
     check_images: bool = field(default=True, metadata={"help": "Decode every image before training starts."})
     clean_to_risky: float | None = field(
         default=None, metadata={"help": "Clean rows for each risky row. Default: as the data comes."}
@@ -97,6 +104,7 @@ class SafetyArguments:
         for name, choices in (
             ("stage", (1, 2)),
             ("on_bad_rows", ("raise", "skip")),
+            ("unlabelled", ("raise", "clean", "ignore")),
             ("balance_by", (None, "safety_level", "safety_type")),
         ):
             if getattr(self, name) not in choices:
@@ -228,7 +236,11 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
 def load_datasets(safety_args: SafetyArguments, training_args: SFTConfig) -> tuple[Dataset, Dataset | None]:
     """The rows to train on, mixed as asked, and the rows to evaluate on, as they come."""
     train_dataset = load_rows(
-        safety_args, safety_args.dataset_name, safety_args.dataset_train_split, safety_args.max_train_samples
+        safety_args,
+        safety_args.dataset_name,
+        safety_args.dataset_train_split,
+        safety_args.max_train_samples,
+        safety_args.unlabelled,
     )
     train_dataset = mix_safety_dataset(
         train_dataset, safety_args.clean_to_risky, safety_args.balance_by, training_args.seed
@@ -247,7 +259,13 @@ def load_held_out(safety_args: SafetyArguments) -> Dataset | None:
     return load_rows(safety_args, MINIATURE, safety_args.dataset_eval_split, 300)
 
 
-def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples: int | None) -> Dataset:
+def load_rows(
+    safety_args: SafetyArguments,
+    source: str,
+    split: str,
+    max_samples: int | None,
+    unlabelled: Literal["raise", "clean", "ignore"] = "raise",
+) -> Dataset:
     """Up to `max_samples` rows of one source, checked."""
     if source == MINIATURE:
         if max_samples is None:
@@ -255,7 +273,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
                 f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
-    dataset, _ = load_safety_dataset(source, split=split, **options_of(safety_args, source))
+    dataset, _ = load_safety_dataset(source, split=split, unlabelled=unlabelled, **options_of(safety_args, source))
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.turn_reading import IMAGE_PLACEHOLDER, content_of, roles_of
 from .image_references import find_reference_in_turns
-
-
-_USERS = ("human", "user")
-_PLACEHOLDER = "<image>"
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,15 @@ def make_row(key: str, images: Sequence[Any], value: Any) -> AuditRow:
     if (field := find_reference_in_turns(value, list(images))) is not None:
         problem = f"image not given: a turn names an image in field {field!r}, which is in no image field of the row"
     elif (asked := _count_placeholders(value)) > len(images):
-        problem = f"image not given: the text has {asked} {_PLACEHOLDER}, and the row has {len(images)} images"
+        problem = f"image not given: the text has {asked} {IMAGE_PLACEHOLDER}, and the row has {len(images)} images"
     return AuditRow(key, tuple(images), text, problem)
 
 
 def question_of(value: Any) -> str | None:
     """
     What the user says in a text column: a string, or the turns of a conversation in LLaVA's form (`from`, `value`) or
-    in that of chat templates (`role`, `content`), of which all user turns are taken.
+    in that of chat templates (`role`, `content`), of which all user turns are taken. Roles are those of
+    [`~safe_llava.data.turn_reading.parse_role`].
 
     Args:
         value (`Any`): what the column holds.
@@ -68,33 +66,34 @@ def question_of(value: Any) -> str | None:
         `str`, *optional*: the question without image placeholders; `None` where there is none.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is none of these, or nobody can tell who speaks in a turn.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        return value.replace(_PLACEHOLDER, "").strip() or None
+        return value.replace(IMAGE_PLACEHOLDER, "").strip() or None
     if isinstance(value, Sequence) and all(isinstance(turn, dict) for turn in value):
-        said = [_said(turn) for turn in value if turn.get("from", turn.get("role")) in _USERS]
+        said = map(_said, _user_turns(value))
         return "\n".join(filter(None, map(question_of, said))) or None
     raise ValueError(f"a text is a string or a list of turns, not {reprlib.repr(value):.80}")
 
 
 def _count_placeholders(value: Any) -> int:
     if isinstance(value, str):
-        return value.count(_PLACEHOLDER)
-    contents = [_content(turn) for turn in value or () if turn.get("from", turn.get("role")) in _USERS]
+        return value.count(IMAGE_PLACEHOLDER)
+    contents = map(content_of, _user_turns(value or ()))
     parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
-    return sum("image" in part["type"] if _is_other(part) else _text_of(part).count(_PLACEHOLDER) for part in parts)
+    return sum(
+        "image" in part["type"] if _is_other(part) else _text_of(part).count(IMAGE_PLACEHOLDER) for part in parts
+    )
 
 
-def _content(turn: dict[str, Any]) -> Any:
-    content = turn.get("value", turn.get("content"))
-    return "" if content is None else content
+def _user_turns(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [turn for role, turn in zip(roles_of(turns), turns) if role == "user"]
 
 
 def _said(turn: dict[str, Any]) -> str:
-    content = _content(turn)
+    content = content_of(turn)
     return "\n".join(map(_text_of, content if isinstance(content, list) else [content]))
 
 

@@ -18,13 +18,13 @@ from datasets import (
     load_from_disk,
 )
 
+from ..data.turn_reading import find_conversation_field
 from ..models.image_formats import format_of_name
 from .audit_row import AuditRow, make_row, printable_key
 from .image_references import EmptyImageError, find_reference, images_of
 from .webdataset_source import WEBDATASET_SUFFIXES, expand_urls
 
 
-_TEXT_COLUMNS = ("conversations", "messages")
 _BUILDERS = {".parquet": "parquet", ".arrow": "arrow"}
 _ROWS_AT_ONCE = 100
 _ROWS_LOOKED_AT = 20
@@ -69,7 +69,7 @@ class DatasetSource:
         self.image_columns = image_columns or find_image_columns(features) or _find_encoded(dataset)
         if not self.image_columns:
             raise ValueError(f"{name} has no column of images among {', '.join(features)}; name it: --image-column")
-        self.text_column = text_column or next((column for column in _TEXT_COLUMNS if column in features), None)
+        self.text_column = text_column or find_conversation_field(features)
         self.key_column = key_column
         wanted = [*self.image_columns, *filter(None, (self.text_column, self.key_column))]
         self._dataset, self._name, self._shard_size = (

@@ -1,21 +1,16 @@
-"""LLaVA's JSON and the JSON lines of arXiv 2405.13581: rows that name image files and hold a conversation."""
+"""LLaVA's JSON, as the training reads it too: rows that name image files and hold a conversation."""
 
-import gzip
-import json
 import reprlib
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data.image_names import IMAGE_FIELDS, split_names
+from ..data.json_records import read_records
+from ..data.turn_reading import find_conversation_field
 from .audit_row import AuditRow, make_row, printable_key
 from .image_references import EmptyImageError, find_reference, images_of
-
-
-_IMAGE_COLUMNS = ("image", "images")
-_TEXT_COLUMNS = ("conversations", "messages")
-_SEPARATOR = "<split>"
 
 
 def list_json(
@@ -26,7 +21,7 @@ def list_json(
     key_column: str | None = None,
 ) -> Iterator[AuditRow]:
     """
-    The rows of a `.json` file (a list of objects) or a `.jsonl` file (an object a line), as they are or in `.gz`.
+    The rows of a JSON file in any of the forms that [`~safe_llava.data.json_records.read_records`] reads.
 
     Args:
         path (`Path`): the file.
@@ -44,9 +39,9 @@ def list_json(
         [`AuditRow`]. Where a row cannot be understood it says so in `problem`.
 
     Raises:
-        ValueError: if the file is no JSON, a field that was named is in no row, or no row names an image.
+        ValueError: if the file cannot be read, a field that was named is in no row, or no row names an image.
     """
-    records = _read_records(path)
+    records = list(read_records(path).values())
     objects = [record for record in records if isinstance(record, dict)]
     for column in (*image_columns, *filter(None, (text_column, key_column))):
         if not any(column in record for record in objects):
@@ -56,15 +51,10 @@ def list_json(
     rows = [_row(key, record, image_folder, image_columns, text_column) for key, record in zip(keys, records)]
     if rows and not any(row.images or row.problem for row in rows):
         raise ValueError(
-            f"{path}: no row names an image. Images are sought in the fields {', '.join(map(repr, _IMAGE_COLUMNS))}; "
+            f"{path}: no row names an image. Images are sought in the fields {', '.join(map(repr, IMAGE_FIELDS))}; "
             "name another one: --image-column"
         )
     yield from rows
-
-
-def is_json_name(path: Path) -> bool:
-    """Whether a file is named like one that [`list_json`] reads."""
-    return path.name.lower().removesuffix(".gz").endswith((".json", ".jsonl"))
 
 
 def _row(
@@ -75,9 +65,9 @@ def _row(
             str(record) if isinstance(record, ValueError) else f"not a JSON object but {reprlib.repr(record):.80}"
         )
         return AuditRow(key, problem=f"not a row: {problem}")
-    found = text_column or next((column for column in _TEXT_COLUMNS if column in record), "")
+    found = text_column or find_conversation_field(record) or ""
     try:
-        split = {field: _split(record[field]) for field in image_columns or _IMAGE_COLUMNS if field in record}
+        split = {field: split_names(record[field]) for field in image_columns or IMAGE_FIELDS if field in record}
         images = images_of(split, tuple(split))
         if not all(isinstance(image, str) for image in images):
             raise ValueError("images are a file name or a list of file names")
@@ -94,41 +84,6 @@ def _row(
     return replace(row, images=tuple((image_folder / _encodable(name)).absolute() for name in images), text=text)
 
 
-def _read_records(path: Path) -> list[Any]:
-    """The rows; one that is no JSON, or names a field twice, is a `ValueError` in its place."""
-    is_compressed = path.name.lower().endswith(".gz")
-    try:
-        content = gzip.decompress(path.read_bytes()) if is_compressed else path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} cannot be unpacked: {error}") from error
-    if path.name.lower().removesuffix(".gz").endswith(".jsonl"):
-        return [_parse(line) for line in content.split(b"\n") if line.strip()]
-    records = _parse(content)
-    if isinstance(records, ValueError):
-        raise ValueError(f"{path} is not valid JSON: {records}. A file with an object a line is called .jsonl")
-    if not isinstance(records, list):
-        raise ValueError(f"{path} should hold a list of objects, as LLaVA's files do, not {type(records).__name__}")
-    return records
-
-
-def _parse(text: bytes) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_unique_fields)
-    except RecursionError:
-        return ValueError("invalid JSON (it is nested too deep)")
-    except ValueError as error:
-        return ValueError(f"invalid JSON ({error})")
-
-
-def _unique_fields(pairs: list[tuple[str, Any]]) -> Any:
-    """Of a field that stands there twice only one value would be looked at."""
-    record = dict(pairs)
-    if len(record) == len(pairs):
-        return record
-    names = [name for name, _ in pairs]
-    return ValueError(f"it names the field {next(name for name in names if names.count(name) > 1)!r} twice")
-
-
 def _keys(records: list[Any], key_column: str | None) -> list[str]:
     numbers = [str(number) for number in range(len(records))]
     values = [record.get(key_column or "id") if isinstance(record, dict) else None for record in records]
@@ -136,12 +91,6 @@ def _keys(records: list[Any], key_column: str | None) -> list[str]:
     if key_column is None and (None in values or len(set(map(str, values))) < len(values)):
         return numbers
     return [number if value is None else printable_key(str(value)) for number, value in zip(numbers, values)]
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(_SEPARATOR)]
-    return value
 
 
 def _encodable(name: str) -> str:

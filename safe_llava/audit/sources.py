@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ..data.json_records import is_json_name
 from ..models.image_formats import is_regular, may_hold_image
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
 from .dataset_source import DatasetSource, data_file_builder, load_source_dataset
 from .image_folder import list_folder
-from .llava_json import is_json_name, list_json
+from .llava_json import list_json
 from .manifest import ManifestSource, write_manifest
 from .webdataset_source import WEBDATASET_SUFFIXES, WebdatasetSource
 

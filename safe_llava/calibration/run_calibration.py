@@ -43,7 +43,7 @@ def run_calibration(
         model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
         dataset (`str`): what [`~safe_llava.data.load_safety_dataset`] takes, or `"miniature"` for synthetic scenes.
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
-        image_folder (`Path`, *optional*): where the file names of JSON lines start. Defaults to the file's own folder.
+        image_folder (`Path`, *optional*): where the file names of JSON start. Defaults to the file's own folder.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
         target_over_refusal (`float`, *optional*): see [`calibrate_policy`].
         target_recall (`float`, *optional*): see [`calibrate_policy`].

@@ -9,6 +9,7 @@ from datasets import Dataset, Image, List, Value
 from .image_checks import find_image_problems
 from .label_parsing import SET_COLUMNS, parse_labels
 from .turn_checks import conversation_problems, text_problems
+from .turn_reading import UnknownRoleError, roles_of
 
 
 LABEL_FEATURES = {
@@ -38,6 +39,24 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
     return dataset.cast_column("images", List(Image()))
+
+
+def with_known_roles(dataset: Dataset) -> Dataset:
+    """
+    Writes the roles of turns as chat templates know them; one that is unknown stays, for the checks to find.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): a dataset with our columns.
+    """
+    columns = [name for name in ("messages", "prompt", "completion") if name in dataset.column_names]
+
+    def rename(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: _with_known_roles(row[name]) for name in columns}
+
+    if all(rename(row) == row for row in dataset.select_columns(columns)):
+        return dataset
+    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
@@ -81,6 +100,15 @@ def without_empty_sets(dataset: Dataset) -> Dataset:
     """
     has_sets = any(len(classes) for column in SET_COLUMNS.values() for classes in dataset[column])
     return dataset if has_sets else dataset.remove_columns([*SET_COLUMNS.values()])
+
+
+def _with_known_roles(turns: Any) -> Any:
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) and "role" in turn for turn in turns):
+        return turns
+    try:
+        return [{**turn, "role": role} for turn, role in zip(turns, roles_of(turns))]
+    except UnknownRoleError:
+        return turns
 
 
 def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:

@@ -4,21 +4,33 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import Dataset, Features, Image, List, Value, load_dataset, load_from_disk
+from datasets import Dataset, Features, Image, List, load_dataset, load_from_disk
 
-from .author_format import parse_author_line
-from .columns import LABEL_FEATURES, column_problems, require_columns, with_label_indices, without_empty_sets
+from ..models.safety_labels import SAFE_TYPE_ID
+from .author_format import has_labels, parse_record
+from .columns import (
+    LABEL_FEATURES,
+    column_problems,
+    require_columns,
+    with_known_roles,
+    with_label_indices,
+    without_empty_sets,
+)
+from .csv_records import is_csv_name, read_csv_records
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
+from .json_records import is_json_name, read_records
+from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
+from .llava_tables import MESSAGE_FEATURE, with_our_columns
 
 
 logger = logging.getLogger(__name__)
 
+UNLABELLED_ROWS = ("raise", "clean", "ignore")
+
 AUTHOR_FEATURES = Features(
     {
-        "messages": List(
-            {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
-        ),
+        "messages": MESSAGE_FEATURE,
         "images": List(Image()),
         **LABEL_FEATURES,
     }
@@ -32,25 +44,32 @@ def load_safety_dataset(
     config_name: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     check_images: bool = True,
+    unlabelled: Literal["raise", "clean", "ignore"] = "raise",
 ) -> tuple[Dataset, DatasetReport]:
     """
     Loads safety data and checks labels, conversations, image placeholders and images of every row.
 
     Args:
         source (`str` or `Path`):
-            A `.jsonl` or `.json` file with one object a line in the authors' format (arXiv 2405.13581); or, in our
-            columns (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`), a parquet
-            file, a folder, or a dataset id on the Hub.
+            A `.json` or `.jsonl` file, as it is or in `.gz`, of rows in LLaVA's form with the labels of the authors
+            (arXiv 2405.13581): a list, an object a line, or objects over several lines; or such rows in a `.csv` file,
+            with columns of questions and answers or one of conversations. Or, in our columns
+            (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`) or in LLaVA's and the
+            authors' (`conversations`, `image`, `safe_level`, `safe_type`), a parquet file, a folder, or a dataset id
+            on the Hub.
         image_folder (`str` or `Path`, *optional*):
-            Folder that the file names in a JSON lines file start from. Defaults to the file's own folder. For JSON
-            lines only.
+            Folder that the file names in JSON or csv start from. Defaults to the file's own folder. For these only.
         split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         on_error (`str`, *optional*, defaults to `"raise"`):
-            `"raise"` refuses a dataset with bad rows, listing them all; `"skip"` leaves them out and lists them in the
-            report and in the log.
+            `"raise"` refuses a dataset with bad rows; `"skip"` leaves them out. Error and log say each kind of fault
+            once, with the first rows; the report has them all.
         check_images (`bool`, *optional*, defaults to `True`):
             Whether to decode every image once. Without it only missing files are noticed, and later.
+        unlabelled (`str`, *optional*, defaults to `"raise"`):
+            What the rows of a source are in which no row has a label, as in LLaVA-Instruct: `"clean"` takes your word
+            that all are harmless (level "none", type "safe"); `"ignore"` leaves them without labels, so that only the
+            language model learns from them; `"raise"` refuses the source.
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
@@ -60,21 +79,31 @@ def load_safety_dataset(
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
         FileNotFoundError: if the file does not exist.
-        ValueError: if a column or the split is missing, if `on_error` is none of the two, or if the source has no use
-            for `image_folder` or `config_name`.
+        ValueError: if a column or the split is missing, no row has a label, `on_error` or `unlabelled` is none of its
+            choices, or the source has no use for `image_folder`, `config_name` or `unlabelled`.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', not {on_error!r}.")
+    if unlabelled not in UNLABELLED_ROWS:
+        raise ValueError(f"`unlabelled` must be one of {UNLABELLED_ROWS}, not {unlabelled!r}.")
     if image_folder is not None and not names_images(source):
-        raise ValueError(f"`image_folder` has no effect: {source} holds its images, only JSON lines name theirs.")
+        raise ValueError(
+            f"`image_folder` has no effect: {source} holds its images, only JSON and csv name them by files."
+        )
     if config_name is not None and not has_configurations(source):
         raise ValueError(f"`config_name` has no effect: {source} has no configurations.")
     if names_images(source):
-        rows, problems = _read_author_file(Path(source), image_folder, check_images)
+        rows, problems = _read_named_images(Path(source), image_folder, check_images, unlabelled)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
-    dataset = require_columns(_read_dataset(str(source), split, config_name), str(source))
+    dataset, unread = with_our_columns(_read_dataset(str(source), split, config_name), str(source))
+    labels = _labels_of_unlabelled(source, bool(SET_COLUMNS.keys() & {*dataset.column_names}), unlabelled)
+    if labels is not None:
+        for column in SET_COLUMNS:
+            dataset = dataset.add_column(column, [labels[column]] * len(dataset))
+    dataset = with_known_roles(require_columns(dataset, str(source)))
     problems = dict(enumerate(column_problems(dataset, check_images), start=1))
+    problems |= {number: [reason] for number, reason in unread.items()}
     report = _settle(source, problems, on_error)
     if report.bad_rows:
         dataset = dataset.select([number - 1 for number, reasons in problems.items() if not reasons])
@@ -82,8 +111,8 @@ def load_safety_dataset(
 
 
 def names_images(source: str | Path) -> bool:
-    """Whether a source is JSON lines, which name their images by their files."""
-    return Path(source).suffix in (".jsonl", ".json")
+    """Whether a source is a JSON or csv file, whose rows name their images by their files."""
+    return is_json_name(source) or is_csv_name(source)
 
 
 def has_configurations(source: str | Path) -> bool:
@@ -107,13 +136,15 @@ def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -
     return report
 
 
-def _read_author_file(
-    path: Path, image_folder: str | Path | None, check_images: bool
+def _read_named_images(
+    path: Path, image_folder: str | Path | None, check_images: bool, unlabelled: str
 ) -> tuple[list[dict[str, Any]], dict[int, list[str]]]:
-    """The good rows, and the problems of every row by its line number."""
+    """The good rows, and the problems of every row by its number."""
     folder = Path(image_folder or path.parent)
-    lines = {number: line for number, line in enumerate(path.read_bytes().split(b"\n"), start=1) if line.strip()}
-    parsed = {number: parse_author_line(line, folder) for number, line in lines.items()}
+    records = read_csv_records(path) if is_csv_name(path) else read_records(path)
+    objects = [record for record in records.values() if isinstance(record, dict)]
+    labels = _labels_of_unlabelled(path, has_labels(objects), unlabelled) if objects else None
+    parsed = {number: parse_record(record, folder, labels) for number, record in records.items()}
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
         images = [row.get("images", []) for row, _ in parsed.values()]
@@ -123,6 +154,22 @@ def _read_author_file(
         {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons
     ]
     return rows, problems
+
+
+def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str) -> dict[str, Any] | None:
+    """The labels of every row of a source that has none; `None` where it has labels."""
+    if is_labelled and unlabelled != "raise":
+        raise ValueError(f"`unlabelled` has no effect: {source} has labels. Leave it out.")
+    if is_labelled:
+        return None
+    if unlabelled == "raise":
+        raise ValueError(
+            f"{source} has no labels: no row has 'safe_level' and 'safe_type' (or 'safety_level' and 'safety_type'). "
+            "If all its rows are harmless, as LLaVA-Instruct's are, say so by unlabelled='clean'; with 'ignore' only "
+            "the language model learns from them."
+        )
+    labels = (0, SAFE_TYPE_ID) if unlabelled == "clean" else (UNLABELLED, UNLABELLED)
+    return parse_labels(dict(zip(SET_COLUMNS, labels)))[0]
 
 
 def _read_dataset(source: str, split: str, config_name: str | None) -> Dataset:

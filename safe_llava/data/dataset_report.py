@@ -1,6 +1,14 @@
-"""What the checks found in a dataset, row by row."""
+"""What the checks found in a dataset, row by row; and in words, each kind of fault once."""
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass
+
+
+_ROWS_NAMED = 5
+_KINDS_NAMED = 20
+_DETAILS = re.compile(r"\bimage .+(?= (?:is missing|cannot be decoded))|'[^']*'(?!:| is missing)|\b\d+\b|\(.*\)")
+"""What differs between faults of one kind: files, values, numbers, places."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,27 @@ class DatasetReport:
     def __str__(self) -> str:
         if not self.num_rows:
             return f"{self.source} has no rows"
-        lines = [f"{len(self.bad_rows)} of {self.num_rows} rows of {self.source} are bad", *map(str, self.bad_rows)]
-        return "\n  ".join(lines)
+        return "\n  ".join(
+            [f"{len(self.bad_rows)} of {self.num_rows} rows of {self.source} are bad", *self._describe_kinds()]
+        )
+
+    def _describe_kinds(self) -> list[str]:
+        kinds: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row in self.bad_rows:
+            for reason in row.reasons:
+                kinds[_DETAILS.sub("...", reason)].append((row.number, reason))
+        lines = []
+        for found in sorted(kinds.values(), key=len, reverse=True)[:_KINDS_NAMED]:
+            numbers = list(dict.fromkeys(number for number, _ in found))
+            named = ", ".join(map(str, numbers[:_ROWS_NAMED]))
+            if len(numbers) == 1:
+                lines.append(f"row {named}: {found[0][1]}")
+            else:
+                more = ", ..." if len(numbers) > _ROWS_NAMED else ""
+                lines.append(f"{len(numbers)} rows ({named}{more}), the first: {found[0][1]}")
+        if len(kinds) > _KINDS_NAMED:
+            lines.append(f"and {len(kinds) - _KINDS_NAMED} more kinds of fault")
+        return lines
 
 
 class InvalidDatasetError(ValueError):
@@ -47,7 +74,7 @@ class InvalidDatasetError(ValueError):
     A dataset has bad rows, and the caller did not ask to skip them.
 
     Args:
-        report ([`DatasetReport`]): the full report; the message lists every bad row with its reasons.
+        report ([`DatasetReport`]): the full report; the message has each kind of fault once, with the first rows.
     """
 
     def __init__(self, report: DatasetReport):

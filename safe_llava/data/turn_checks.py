@@ -1,9 +1,12 @@
 """Rules that a conversation must keep to before a model can be trained on it."""
 
+import re
 from typing import Any
 
+from .turn_reading import IMAGE_PLACEHOLDER, UnknownRoleError, roles_of
 
-IMAGE_PLACEHOLDER = "<image>"
+
+_TURNS = re.compile("(system )?(user assistant (tool assistant )*)+")
 
 
 def conversation_problems(messages: Any, num_images: int) -> list[str]:
@@ -11,8 +14,9 @@ def conversation_problems(messages: Any, num_images: int) -> list[str]:
     Checks turns, roles and image placeholders of one conversation.
 
     Turns alternate between "user" and "assistant", begin with the user (after an optional "system" turn) and end with
-    the assistant. None is empty. Images stand in user turns only, as `{"type": "image"}` parts, and there are as many
-    as the row has. A conversation of plain strings has no parts: all its images go before the first user turn.
+    the assistant, who may go on behind a "tool" turn. None is empty. Images stand in user turns only, as
+    `{"type": "image"}` parts, and there are as many as the row has. A conversation of plain strings has no parts: all
+    its images go before the first user turn.
 
     Args:
         messages (`list[dict]`): each `{"role": str, "content": str | list[dict]}`.
@@ -57,18 +61,14 @@ def text_problems(prompt: str, completion: str, num_images: int) -> list[str]:
     return problems
 
 
-def _role_problems(roles: list[str]) -> list[str]:
-    problems = [
-        f"turn {number} has the unknown role {role!r}"
-        for number, role in enumerate(roles, start=1)
-        if role not in ("system", "user", "assistant")
-    ]
-    if problems:
-        return problems
-    turns = roles[1:] if roles[0] == "system" else roles
-    if turns != ["user", "assistant"] * (len(turns) // 2) or not turns:
-        problems.append(f"turns must alternate user, assistant, ..., and end with assistant, not {', '.join(roles)}")
-    return problems
+def _role_problems(roles: list[Any]) -> list[str]:
+    try:
+        roles = roles_of({"role": role} for role in roles)
+    except UnknownRoleError as error:
+        return [str(error)]
+    if not _TURNS.fullmatch("".join(f"{role} " for role in roles)):
+        return [f"turns must alternate user, assistant, ..., and end with assistant, not {', '.join(roles)}"]
+    return []
 
 
 def _content(content: Any) -> tuple[list[str], int]:

@@ -35,11 +35,13 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
         if source != MINIATURE and not has_splits(source):
             unread[f"dataset_{role}_split"] = f"{source} has no splits"
     if not any(source != MINIATURE and names_images(source) for source in sources):
-        unread["image_folder"] = "only JSON lines name images by their files"
+        unread["image_folder"] = "only JSON and csv name images by their files"
     if not any(source == MINIATURE or has_configurations(source) for source in sources):
         unread["dataset_config"] = f"{' and '.join(sources)} has no configurations"
     if all(source == MINIATURE for source in sources):
         unread |= dict.fromkeys(("on_bad_rows", "check_images"), "scenes are drawn")
+    if safety_args.dataset_name == MINIATURE:
+        unread["unlabelled"] = "scenes are drawn with their labels"
     if safety_args.total_batch_size is not None:
         unread["gradient_accumulation_steps"] = "`total_batch_size` sets it"
     if safety_args.stage == 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, Features, Image, List, Value
+from json_forms import speak, write_form
 from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
@@ -152,18 +153,18 @@ def test_the_model_is_left_alone_where_that_is_wanted_and_the_way_to_attach_the_
 
 
 @pytest.mark.usefixtures("no_report")
-def test_the_authors_json_lines_with_a_target_recall(checkpoint, rows, tmp_path):
-    lines = []
+@pytest.mark.parametrize("roles", [("human", "gpt"), ("USER", "ASSISTANT")], ids=str)
+@pytest.mark.parametrize("form", ["lines", "indented list"])
+def test_the_authors_rows_with_a_target_recall(form, roles, checkpoint, rows, tmp_path):
+    records = []
     for index, row in enumerate(rows[:20]):
         row["images"][0].save(tmp_path / f"{index}.png")
-        turns = [
-            {"from": "human", "value": "<image>\n" + row["messages"][0]["content"]},
-            {"from": "gpt", "value": "Yes."},
-        ]
+        turns = speak([*roles], "conversations", ["<image>\n" + row["messages"][0]["content"], "Yes."])
         labels = {"safe_level": row["safety_level"], "safe_type": row["safety_type"]}
-        lines.append(json.dumps({**labels, "image": f"{index}.png", "conversations": turns}))
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
-    results = run(checkpoint, tmp_path / "rows.jsonl", tmp_path / "out", "--target-recall", 0.8, "--max-samples", 16)
+        records.append({**labels, "image": f"{index}.png", **turns})
+    results = run(
+        checkpoint, write_form(tmp_path, form, records), tmp_path / "out", "--target-recall", 0.8, "--max-samples", 16
+    )
     assert results["target"]["name"] == "recall"
     assert results["counts"]["rows"] == 16
 

@@ -78,7 +78,9 @@ def test_labels_may_be_indices_numerals_or_names(level, risk_type, image_folder,
         ({"safe_level": 0, "safe_type": 4}, "level 'none' contradicts type 'privacy'"),
         ({"safe_level": 2, "safe_type": 6}, "level 'medium' contradicts type 'safe'"),
         ({"image": "gone.png"}, "gone.png is missing"),
-        ({"image": ["red.png"]}, "'image' must be a file name"),
+        ({"image": ["red.png", 3]}, "'image' must be a file name"),
+        ({"image": {"path": "red.png"}}, "'image' must be a file name"),
+        ({"image": ["red.png", ""]}, "'image' has an empty file name"),
         ({"image": "red.png<split>"}, "'image' has an empty file name"),
         ({"image": "red.png<split>blue.png"}, "1 image placeholders for 2 images"),
         ({"image": ...}, "1 image placeholders for 0 images"),
@@ -113,10 +115,9 @@ def test_a_file_that_is_no_image_is_refused(image_folder, record, write_lines):
     assert "notes.png cannot be decoded" in str(bad_row)
 
 
-@pytest.mark.parametrize("line", ['{"safe_level": 0,', "[]", "null", '"text"'])
+@pytest.mark.parametrize("line", ['{"safe_level": 0,', "null", '"text"', "[]\n[]"])
 def test_a_line_that_is_no_json_object_is_refused(line, image_folder, write_lines):
-    (bad_row,) = reasons_of(write_lines(line), image_folder)
-    assert bad_row.number == 1
+    assert reasons_of(write_lines(line), image_folder)[0].number == 1
 
 
 def test_one_error_lists_every_bad_row_by_its_line_with_all_its_reasons(image_folder, record, write_lines):

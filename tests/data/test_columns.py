@@ -2,6 +2,7 @@
 
 import pytest
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
+from json_forms import ROLES
 from PIL import Image as PILImage
 
 from safe_llava.data import UNLABELLED, InvalidDatasetError, load_safety_dataset
@@ -57,6 +58,73 @@ def test_plain_string_messages_pass_through(row, save):
     assert dataset[0]["messages"] == row["messages"]
 
 
+@pytest.mark.parametrize("roles", ROLES, ids=str)
+@pytest.mark.parametrize("column", ["messages", "prompt and completion"])
+def test_roles_are_known_in_every_spelling(roles, column, row, save):
+    turns = [{**turn, "role": role} for turn, role in zip(row["messages"], roles)]
+    if column == "messages":
+        dataset, _ = load_safety_dataset(save(row, {**row, "messages": turns}))
+        assert dataset[1]["messages"] == row["messages"]
+    else:
+        question, answer = row.pop("messages")
+        dataset, _ = load_safety_dataset(save({**row, "prompt": turns[:1], "completion": turns[1:]}))
+        assert (dataset[0]["prompt"], dataset[0]["completion"]) == ([question], [answer])
+    assert dataset[0]["images"][0].size == (16, 16)
+
+
+@pytest.fixture
+def llava_table(row, tmp_path):
+    """A parquet file in LLaVA's form, as many on the Hub are: a row with an image and one of text alone."""
+
+    def save_table(roles=("human", "gpt"), **columns):
+        turns = [{"from": role, "value": text} for role, text in zip(roles, ("<image>\nWhat?", "A square."))]
+        texts = [{"from": role, "value": text} for role, text in zip(roles, ("Hello", "Hello."))]
+        records = {"id": ["a", "b"], "image": [row["images"][0], None], "conversations": [turns, texts], **columns}
+        Dataset.from_dict(records).cast_column("image", Image()).to_parquet(tmp_path / "llava.parquet")
+        return tmp_path / "llava.parquet"
+
+    return save_table
+
+
+@pytest.mark.parametrize("roles", ROLES, ids=str)
+def test_a_table_in_llavas_form_gets_our_columns(roles, row, llava_table):
+    dataset, _ = load_safety_dataset(llava_table(roles, safe_level=[3, 0], safe_type=["privacy", "safe"]))
+    assert dataset[0]["messages"] == row["messages"]
+    assert (dataset["safety_level"][:], dataset["safety_type"][:]) == ([3, 0], [4, 6])
+    assert [len(images) for images in dataset["images"]] == [1, 0]
+    assert dataset[0]["images"][0].size == (16, 16)
+
+
+def test_a_table_in_llavas_form_without_labels_is_clean_on_the_callers_word(llava_table):
+    dataset, _ = load_safety_dataset(llava_table(), unlabelled="clean")
+    assert dataset["safety_level"][:] == [0, 0]
+
+
+def test_an_unknown_role_in_a_table_is_named_with_its_row(llava_table):
+    path = llava_table(("robot", "gpt"), safe_level=[0, 0], safe_type=[6, 6])
+    with pytest.raises(InvalidDatasetError, match="turn 1 has the unknown role 'robot'") as caught:
+        load_safety_dataset(path)
+    assert [bad_row.number for bad_row in caught.value.report.bad_rows] == [1, 2]
+
+
+def test_two_columns_that_say_the_same_are_refused(row, llava_table):
+    with pytest.raises(ValueError, match="'conversations' and 'messages', which say the same"):
+        load_safety_dataset(llava_table(messages=[row["messages"]] * 2))
+
+
+@pytest.mark.parametrize("unlabelled", ["clean", "ignore"])
+def test_rows_of_a_dataset_without_labels_are_what_the_caller_says(unlabelled, row, save):
+    folder = save({name: row[name] for name in ("messages", "images")})
+    dataset, _ = load_safety_dataset(folder, unlabelled=unlabelled)
+    label = {"clean": 0, "ignore": UNLABELLED}[unlabelled]
+    assert dataset["safety_level"][:] == [label]
+
+
+def test_unlabelled_has_no_effect_on_a_dataset_with_labels(row, save):
+    with pytest.raises(ValueError, match="`unlabelled` has no effect"):
+        load_safety_dataset(save(row), unlabelled="clean")
+
+
 def test_a_prompt_and_a_completion_pass_through(row, save):
     messages = row.pop("messages")
     dataset, _ = load_safety_dataset(save({**row, "prompt": messages[:1], "completion": messages[1:]}))
@@ -85,6 +153,7 @@ def test_a_row_may_be_unlabelled(missing, row, save):
         ({"images": [{"bytes": b"no image", "path": None}]}, "an embedded image cannot be decoded"),
         ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),
         ({"messages": [{"role": "user", "content": "What?"}]}, "end with assistant"),
+        ({"messages": [{"role": "robot", "content": "What?"}]}, "turn 1 has the unknown role 'robot'"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_number_and_reason(changes, reason, row, save):

@@ -131,6 +131,19 @@ def test_the_authors_json_lines_can_be_trained_on(write_config, rows, tmp_path):
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_llava_instructs_list_with_text_only_rows_can_be_trained_on(write_config, rows, tmp_path):
+    records = [
+        {"id": "t", "model": "", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}
+    ]
+    for index, row in enumerate(rows):
+        row["images"][0].save(tmp_path / f"{index}.png")
+        turns = [{"from": "human", "value": "Which colour ?\n<image>"}, {"from": "gpt", "value": "Red."}]
+        records.append({"id": str(index), "image": f"{index}.png", "conversations": turns})
+    (tmp_path / "mix.json").write_text(json.dumps(records, indent=2))
+    run(write_config(dataset_name=str(tmp_path / "mix.json"), unlabelled="clean"))
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
 def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
     run(write_config(total_batch_size=8, per_device_train_batch_size=2, max_steps=..., num_train_epochs=2))
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
@@ -173,6 +186,9 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"image_folder": "images"}, "image_folder"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "on_bad_rows": "skip"}, "on_bad_rows"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "check_images": False}, "check_images"),
+        ({"dataset_name": "miniature", "max_train_samples": 4, "unlabelled": "clean"}, "unlabelled"),
+        ({"unlabelled": "clean"}, "unlabelled"),
+        ({"unlabelled": "safe"}, "unlabelled"),
         ({"total_batch_size": 8, "gradient_accumulation_steps": 4}, "gradient_accumulation_steps"),
         ({"lora_r": 4}, "lora_r"),
         ({"lora_target_modules": ["q_proj"]}, "lora_target_modules"),
