@@ -62,7 +62,8 @@ def meanwhile(run, monkeypatch) -> Callable[..., Result]:
         rows, update = iter(range(NUM_IMAGES)), tqdm.update
 
         def count(bar: tqdm, *arguments: int) -> bool | None:
-            if next(rows) == 20:
+            # Other bars, such as that of loading, are passed over.
+            if bar.total == NUM_IMAGES and next(rows) == 20:
                 change()
             return update(bar, *arguments)
 
