@@ -17,6 +17,8 @@ from recipes.train import main
 from safe_llava.training import SafeDataCollator
 
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LORA = {
     "stage": 2,

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from recipes.train import main
 
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
