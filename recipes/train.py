@@ -80,7 +80,7 @@ class SafetyArguments:
         default=True,
         metadata={
             "help": "Whether stage 1 ends with an error where the head has not learned every class, by rows that were "
-            "held out. The model is saved in any case, and its verdicts are not trusted then."
+            "held out, and stage 2 refuses such a model. It is saved in any case, and its verdicts are not trusted."
         },
     )
     num_spared_layers: int = field(
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(model_args, training_args)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
-    elif model.config.use_safety_head and model.config.safety_training is None:
+    elif safety_args.require_learned_head and model.config.use_safety_head and model.config.safety_training is None:
         raise ValueError(
             f"`model_name_or_path`: {model_args.model_name_or_path} has no record of a finished stage 1. Run it first."
         )

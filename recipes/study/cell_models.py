@@ -50,5 +50,6 @@ def build_model(cell: Cell, seed: int, folder: Path, fields: dict) -> Path:
         source, model = model, folder / f"{recipe.stem}-{fingerprint(made_by)}"
         with FileLock(f"{model}.lock"):
             if not model.exists():
-                run_recipe(recipe, source, model, seed, **overruled)
+                # A head that has not learned is a result too.
+                run_recipe(recipe, source, model, seed, require_learned_head=False, **overruled)
     return model

@@ -15,6 +15,7 @@ from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION, build_be
 from safe_llava.miniature.conversations import Conversation, sample_conversations
 from safe_llava.miniature.evidence_scoring import score_evidence
 from safe_llava.miniature.scoring import score_claims
+from safe_llava.models.safety_trust import record_training
 
 from . import baselines
 from .calibration_scoring import score_calibration
@@ -64,6 +65,9 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
     folder = CHECKPOINT if cell.method != "generate" else build_model(cell, seed, models_dir(output_dir), fields)
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
     processor = AutoProcessor.from_pretrained(folder)
+    if cell.method == "generate" and model.config.use_safety_head:
+        # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
+        record_training(model)
     if cell.method == "generate":
         answers = answer_dataset(model, processor, benchmark, **cell.generate)
     else:
