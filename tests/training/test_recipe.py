@@ -218,7 +218,7 @@ def test_stage_2_refuses_a_model_that_has_not_been_through_stage_1(write_config,
     model.config.safety_training = None
     model.config.save_pretrained(tmp_path / "base")
     with pytest.raises(ValueError, match="no record of a finished stage 1"):
-        run(write_config(**LORA))
+        run(write_config(**LORA, require_learned_head=True))
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
