@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from PIL import Image
 from tqdm import tqdm
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 from .data.encoded_images import keep_images_encoded
 from .evidence_overlay import draw_evidence
@@ -43,6 +43,31 @@ class Answer:
 
 
 @torch.no_grad()
+def encode_question(
+    model: PreTrainedModel, processor: ProcessorMixin, question: str, images: Sequence[Any] = ()
+) -> BatchFeature:
+    """
+    A question of one turn behind its images, as the model takes it.
+
+    Args:
+        model (`PreTrainedModel`): gives device and dtype.
+        processor (`ProcessorMixin`): its processor.
+        question (`str`): the user's words.
+        images (`Sequence`, *optional*): put before the question, in this order.
+
+    Returns:
+        [`~transformers.BatchFeature`]
+    """
+    parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": parts}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    ).to(model.device, model.dtype)
+
+
 def ask(
     model: SafeLlavaForConditionalGeneration,
     processor: SafeLlavaProcessor,
@@ -73,14 +98,7 @@ def ask(
     if return_evidence and not images:
         raise ValueError("Evidence is drawn on an image, and there is none. Give at least one image.")
     images = read_images(list(images))
-    parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": parts}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-    ).to(model.device, model.dtype)
+    inputs = encode_question(model, processor, question, images)
     if return_evidence:
         # Encoded once, for the answer and for the evidence.
         inputs["mm_encoder_outputs"] = {"image": model.get_image_features(inputs.pop("pixel_values"))}

@@ -12,6 +12,7 @@ import typer
 from PIL import Image
 
 from safe_llava.checkpoints import load_safe_llava
+from safe_llava.inference import encode_question
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from safe_llava.models.processing_safe_llava import SafeLlavaProcessor
@@ -25,15 +26,7 @@ def find_risk(
     model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor, question: str, images: list[Image.Image]
 ) -> tuple[bool, bool]:
     """Whether the policy acts on all images at once, and on the gravest assessment."""
-    parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": question}]
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": parts}],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-    ).to(model.device, model.dtype)
-    verdict = model.assess(**inputs)
+    verdict = model.assess(**encode_question(model, processor, question, images))
     whole = verdict
     if verdict.separate is not None:
         logits = verdict.separate.level_logits[:1], verdict.separate.type_logits[:1]
