@@ -15,7 +15,7 @@ from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
-from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
+from safe_llava.data import add_hints, keep_answered, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
@@ -32,8 +32,18 @@ class SafetyArguments:
     dataset_name: str = field(
         metadata={
             "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
-            f"or '{MINIATURE}' for synthetic scenes."
+            f"a public set by its name (`safe-llava data show`), or '{MINIATURE}' for synthetic scenes."
         }
+    )
+    dataset_root: str | None = field(
+        default=None,
+        metadata={
+            "help": "Your copy of the public set that `dataset_name` names, or a Hub id. Default: its own on the Hub."
+        },
+    )
+    label_map: str | None = field(
+        default=None,
+        metadata={"help": "YAML file of what that set's categories become, as `safe-llava data show` prints it."},
     )
     dataset_config: str | None = field(
         default=None,
@@ -41,7 +51,11 @@ class SafetyArguments:
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_dataset_name: str | None = field(
-        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
+        default=None,
+        metadata={
+            "help": "Source of evaluation rows, of the same kinds as `dataset_name`; of the same public set it shares "
+            "root and label map."
+        },
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
@@ -274,6 +288,8 @@ def load_rows(
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(source, split=split, unlabelled=unlabelled, **options_of(safety_args, source))
+    if safety_args.stage == 2:
+        dataset = keep_answered(dataset)
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from datasets import Dataset, Image, List, Value
 
 from .image_checks import find_image_problems
-from .label_parsing import SET_COLUMNS, parse_labels
+from .label_parsing import SET_COLUMNS, is_labelled, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
 
@@ -72,7 +72,8 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
     """
     encoded = dataset.cast_column("images", List(Image(decode=False)))
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
-        yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
+        labels, problems = parse_labels(row)
+        yield [*problems, *_text_problems(row, is_labelled(labels)), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
@@ -121,10 +122,10 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
     return find_image_problems(images, len(encoded))
 
 
-def _text_problems(row: dict[str, Any]) -> list[str]:
+def _text_problems(row: dict[str, Any], is_labelled: bool) -> list[str]:
     num_images = len(row["images"] or [])
     if row.get("messages") is not None:
-        return conversation_problems(row["messages"], num_images)
+        return conversation_problems(row["messages"], num_images, is_labelled)
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str) and isinstance(completion, str):
         return text_problems(prompt, completion, num_images)
