@@ -21,7 +21,8 @@ def audit(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id; public set.",
+            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id; a public "
+            "set by its name.",
         ),
     ],
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],

@@ -26,7 +26,7 @@ def keep_answered(dataset: Dataset) -> Dataset:
         return dataset
     if not is_answered.any():
         raise ValueError(
-            f"None of {len(dataset)} rows has an answer, so the language model would learn nothing. They are for stage 1."
+            f"None of {len(dataset)} rows has an answer: the language model would learn nothing. They are for stage 1."
         )
     logger.warning("%d of %d rows have no answer and are left out.", (~is_answered).sum(), len(dataset))
     return dataset.select(np.flatnonzero(is_answered))

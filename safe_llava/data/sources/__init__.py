@@ -1,4 +1,4 @@
-"""Public safety sets by name, read from the files that their authors publish; a file for each. Nothing is re-shipped."""
+"""Public safety sets by name, a file for each, read from what their authors publish. Nothing is re-shipped."""
 
 from .beavertails_v_set import BEAVERTAILS_V
 from .label_map import describe

@@ -44,7 +44,7 @@ def _is_safe(record: Record) -> bool:
 BEAVERTAILS_V = PublicSet(
     name="beavertails-v",
     title="BeaverTails-V",
-    paper="Ji et al., Safe RLHF-V: Safe Reinforcement Learning from Multi-modal Human Feedback, 2025, arXiv 2503.17682",
+    paper="Ji et al., Safe RLHF-V, NeurIPS 2025, arXiv 2503.17682",
     home="https://huggingface.co/datasets/PKU-Alignment/BeaverTails-V",
     hub_id="PKU-Alignment/BeaverTails-V",
     licence="CC-BY-NC-4.0",

@@ -26,7 +26,7 @@ llava_v1_5_mix665k.json   a list
         "image": "file name; text-only rows have none",
         "conversations": "list of {from: human | gpt, value}",
     },
-    cannot_tell="It has no labels: all rows count as harmless (level none, type safe), as the method's paper uses them.",
+    cannot_tell="It has no labels: all rows count as harmless (none, safe), as the method's paper uses them.",
     splits=("train",),
     read=_read,
     hub_files=("llava_v1_5_mix665k.json",),

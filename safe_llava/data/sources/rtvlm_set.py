@@ -1,8 +1,8 @@
 """RTVLM: red teaming of faithfulness, privacy, safety and fairness.
 
 Its script `RedTeamingVLM.py` reads eleven sub-tasks, and so do we. All of it is a benchmark
-(`evaluation/benchmarks/rtvlm.py`); the paper trains on 80 %, and no list of those was published, so the split is ours: a
-fifth of the images of each sub-task is its test part, drawn by seed 0.
+(`evaluation/benchmarks/rtvlm.py`); the paper trains on 80 %, and no list of those was published, so the split is ours:
+a fifth of the images of each sub-task is its test part, drawn by seed 0.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The published files of a set: on the disk or fetched from the Hub, and rows of parquet files without their images."""
+"""The published files of a set: on the disk or from the Hub, and rows of parquet files without their images."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

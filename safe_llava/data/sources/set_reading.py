@@ -132,7 +132,7 @@ def _encode(image: Path | bytes) -> dict[str, Any]:
 
 
 def _write(rows: Iterable[dict[str, Any]], features: Features) -> Dataset:
-    """Rows on the disk, where images out of archives do not fill the memory. The file is gone when the process ends."""
+    """Rows on the disk, where images out of archives fill no memory. The file is gone when the process ends."""
     path = Path(get_temporary_cache_files_directory()) / f"public-set-{next(_file_numbers)}.arrow"
     with ArrowWriter(features=features, path=str(path)) as writer:
         for row in rows:

@@ -9,10 +9,14 @@ by hashing the seed and the image's name, `seed0-train` is the rest, and any oth
 is in both, but for sub-tasks with two images in a row, of which the first one decides. Nothing was measured here.
 """
 
+import re
 from pathlib import Path
 
 from ...data.sources.rtvlm_set import RTVLM, draw_images, image_names_of, open_rtvlm, questions_of
 from .benchmark_row import BenchmarkRow
+
+
+_SPLIT = re.compile(r"seed(\d+)-(train|test)")
 
 
 def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:

@@ -6,7 +6,7 @@ import pytest
 
 from safe_llava.data.sources import published_images
 from safe_llava.data.sources.published_images import ImageFiles
-from safe_llava.data.sources.published_tables import Record
+from safe_llava.data.sources.published_tables import PublishedFileError, Record
 
 
 ROW = Record("table.csv, line 2", {})

@@ -7,6 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from safe_llava.data.sources.published_tables import (
+    PublishedFileError,
     Record,
     find_table,
     read_csv,
@@ -14,7 +15,6 @@ from safe_llava.data.sources.published_tables import (
     read_json_lines,
     read_parquet,
 )
-from safe_llava.evaluation.benchmarks import PublishedFileError
 
 
 @pytest.fixture
