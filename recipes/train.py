@@ -32,18 +32,14 @@ class SafetyArguments:
     dataset_name: str = field(
         metadata={
             "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
-            f"a public set by its name (`safe-llava data show`), or '{MINIATURE}' for synthetic scenes."
+            f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
         }
     )
     dataset_root: str | None = field(
-        default=None,
-        metadata={
-            "help": "Your copy of the public set that `dataset_name` names, or a Hub id. Default: its own on the Hub."
-        },
+        default=None, metadata={"help": "Your copy of the public set, or a Hub id. Default: its own."}
     )
     label_map: str | None = field(
-        default=None,
-        metadata={"help": "YAML file of what that set's categories become, as `safe-llava data show` prints it."},
+        default=None, metadata={"help": "YAML in place of the public set's own, as `safe-llava data show` prints it."}
     )
     dataset_config: str | None = field(
         default=None,
@@ -51,11 +47,7 @@ class SafetyArguments:
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_dataset_name: str | None = field(
-        default=None,
-        metadata={
-            "help": "Source of evaluation rows, of the same kinds as `dataset_name`; of the same public set it shares "
-            "root and label map."
-        },
+        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
@@ -64,10 +56,7 @@ class SafetyArguments:
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
     unlabelled: Literal["raise", "clean", "ignore"] = field(
         default="raise",
-        metadata={
-            "help": "What the rows of `dataset_name` are if none has a label: 'clean', on your word, or nothing that "
-            "the safety head learns from ('ignore')."
-        },
+        metadata={"help": "What rows of `dataset_name` are if none has a label: 'clean', on your word, or 'ignore'd."},
     )
     check_images: bool = field(default=True, metadata={"help": "Decode every image before training starts."})
     clean_to_risky: float | None = field(
@@ -87,8 +76,7 @@ class SafetyArguments:
         default=None, metadata={"help": f"Evaluate on the first so many rows; '{MINIATURE}' draws so many."}
     )
     total_batch_size: int | None = field(
-        default=None,
-        metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
+        default=None, metadata={"help": "Rows in a step over all processes; sets gradient_accumulation_steps."}
     )
     require_learned_head: bool = field(
         default=True,
@@ -288,8 +276,7 @@ def load_rows(
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(source, split=split, unlabelled=unlabelled, **options_of(safety_args, source))
-    if safety_args.stage == 2:
-        dataset = keep_answered(dataset)
+    dataset = keep_answered(dataset) if safety_args.stage == 2 else dataset
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .encoded_images import keep_images_encoded
 from .image_checks import find_image_problems
 from .label_parsing import SET_COLUMNS, is_labelled, parse_labels
 from .turn_checks import conversation_problems, text_problems
@@ -70,10 +71,12 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
         labels, problems = parse_labels(row)
-        yield [*problems, *_text_problems(row, is_labelled(labels)), *image_problems]
+        if row.get("head_only") and not problems and not is_labelled(labels):
+            problems = ["it has neither an answer nor a safety label: nothing to learn"]
+        yield [*problems, *_text_problems(row), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
@@ -94,11 +97,14 @@ def with_label_indices(dataset: Dataset) -> Dataset:
 
 def without_empty_sets(dataset: Dataset) -> Dataset:
     """
-    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes.
+    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes, and `head_only` where
+    every row has an answer.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset with the four columns of labels.
     """
+    if "head_only" in dataset.column_names and not any(dataset["head_only"]):
+        dataset = dataset.remove_columns("head_only")
     has_sets = any(len(classes) for column in SET_COLUMNS.values() for classes in dataset[column])
     return dataset if has_sets else dataset.remove_columns([*SET_COLUMNS.values()])
 
@@ -122,10 +128,10 @@ def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]
     return find_image_problems(images, len(encoded))
 
 
-def _text_problems(row: dict[str, Any], is_labelled: bool) -> list[str]:
+def _text_problems(row: dict[str, Any]) -> list[str]:
     num_images = len(row["images"] or [])
     if row.get("messages") is not None:
-        return conversation_problems(row["messages"], num_images, is_labelled)
+        return conversation_problems(row["messages"], num_images, bool(row.get("head_only")))
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str) and isinstance(completion, str):
         return text_problems(prompt, completion, num_images)

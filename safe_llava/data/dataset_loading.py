@@ -86,7 +86,9 @@ def load_safety_dataset(
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
         `safety_type` as int64, -100 where not one class alone is known; where some row has a set of possible classes
-        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report.
+        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report. Rows of
+        public sets without an answer end with the question, and their `head_only` is true: only the safety head learns
+        from them.
 
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
@@ -106,7 +108,8 @@ def load_safety_dataset(
         return _load_public_set(str(source), root, split, image_folder, label_map, on_error, check_images)
     for name, value in (("root", root), ("label_map", label_map)):
         if value is not None:
-            raise ValueError(f"`{name}` has no effect: {source} is no public set ({', '.join(PUBLIC_SETS)}).")
+            hint = " Name the folder of images by `image_folder`." if name == "root" else ""
+            raise ValueError(f"`{name}` has no effect: {source} is no public set ({', '.join(PUBLIC_SETS)}).{hint}")
     if image_folder is not None and not names_images(source):
         raise ValueError(
             f"`image_folder` has no effect: {source} holds its images, only JSON and csv name them by files."

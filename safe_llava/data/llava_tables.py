@@ -4,6 +4,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
+from .encoded_images import decode_images
 from .turn_reading import UnknownRoleError, parse_conversation
 
 
@@ -72,4 +73,4 @@ def with_image_lists(dataset: Dataset, source: str) -> Dataset:
         features=features,
         desc="images",
     )
-    return lists.cast_column("images", List(Image()))
+    return decode_images(lists)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ...models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ...models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..label_parsing import SET_COLUMNS, parse_labels
 from .public_set import PublicSet, SetRow
 
@@ -135,6 +135,11 @@ def describe(public_set: PublicSet) -> str:
         lines += ["Its labels are ours already; there is nothing to map."]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return comments + (yaml.safe_dump(own, sort_keys=False, width=119) if own else "")
+
+
+def single_risk_type(ours: str | list[str] | None) -> str | None:
+    """The risk type that a category clearly is; `None` where it may be one of several, or none."""
+    return ours if isinstance(ours, str) and ours in RISK_TYPES else None
 
 
 def _check_entries(place: str, section: str, entries: Any, own: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from datasets.arrow_writer import ArrowWriter
 from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..columns import LABEL_FEATURES
+from ..encoded_images import decode_images
 from ..label_parsing import parse_labels
 from ..llava_tables import MESSAGE_FEATURE, with_image_lists
 from .label_map import LabelMap, UnmappedError, read_label_map
@@ -18,7 +19,9 @@ from .public_set import PublicSet, SetRequest, SetRow
 from .set_files import locate
 
 
-_TEXT_FEATURES = Features({"messages": MESSAGE_FEATURE, **LABEL_FEATURES, "place": Value("string")})
+_TEXT_FEATURES = Features(
+    {"messages": MESSAGE_FEATURE, **LABEL_FEATURES, "head_only": Value("bool"), "place": Value("string")}
+)
 _file_numbers = itertools.count()
 
 
@@ -29,7 +32,8 @@ class SetRows:
 
     Args:
         source (`str`): what was read, for messages.
-        dataset ([`~datasets.Dataset`]): in our columns, and `place`, which says where the row stands; sound and bad.
+        dataset ([`~datasets.Dataset`]): every row in our columns, with `head_only`, whether it has no answer, and
+            `place`, where it stands.
         problems (`dict[int, list[str]]`): why rows cannot be read, by their numbers from 1.
         label_problems (`dict[int, list[str]]`): why the labels of rows cannot be told.
         left_out (`dict[int, str]`): the rule by which rows are not trained on.
@@ -74,8 +78,7 @@ def read_public_set(
     rows = _RowCollector(labels)
     if public_set.image_tables is None:
         features = Features({**_TEXT_FEATURES, "images": List(Image(decode=False))})
-        dataset = _write(rows.collect(public_set.read(request)), features)
-        dataset = dataset.cast_column("images", List(Image()))
+        dataset = decode_images(_write(rows.collect(public_set.read(request)), features))
     else:
         dataset = _write(rows.collect(public_set.read(request)), _TEXT_FEATURES)
         images = _read_images(public_set.image_tables(request), public_set.image_column, rows.image_rows)
@@ -109,6 +112,7 @@ class _RowCollector:
             yield {
                 "messages": row.messages,
                 **self._labels(number, row),
+                "head_only": bool(row.messages) and row.messages[-1]["role"] == "user",
                 "place": row.place,
                 "images": [_encode(image) for image in row.images],
             }

@@ -12,6 +12,7 @@ is in both, but for sub-tasks with two images in a row, of which the first one d
 import re
 from pathlib import Path
 
+from ...data.sources.label_map import single_risk_type
 from ...data.sources.rtvlm_set import RTVLM, draw_images, image_names_of, open_rtvlm, questions_of
 from .benchmark_row import BenchmarkRow
 
@@ -35,7 +36,7 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         raise ValueError(f"rtvlm has no split {split!r}: ours are named as in 'seed0-test' and 'seed0-train'.")
     rows: list[BenchmarkRow] = []
     for name, records, image_files in open_rtvlm(path):
-        kind = RTVLM.categories[name]
+        risk_type = single_risk_type(RTVLM.categories[name])
         named_images = [image_names_of(record, name) for record in records]
         chosen = draw_images(name, [names[0] for names in named_images], int(named[1]), named[2]) if named else None
         for number, (record, names) in enumerate(zip(records, named_images)):
@@ -50,7 +51,7 @@ def load_rtvlm(path: Path, split: str | None = None) -> list[BenchmarkRow]:
                     images=images,
                     is_harmful=question.is_harmful,
                     subset=name,
-                    risk_type=None if kind == "risky" or not question.is_harmful else str(kind),
+                    risk_type=risk_type if question.is_harmful else None,
                     reference=question.reference,
                 )
                 for index, question in enumerate(questions)

@@ -7,6 +7,7 @@ measured here.
 
 from pathlib import Path
 
+from ...data.sources.label_map import single_risk_type
 from ...data.sources.published_tables import check_split
 from ...data.sources.vlguard_set import CATEGORIES, INSTRUCTION_FIELD, open_vlguard, pairs_of
 from .benchmark_row import BenchmarkRow
@@ -28,7 +29,6 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     rows = []
     for number, record in enumerate(records):
         for pair in pairs_of(record):
-            kind = CATEGORIES.get(pair.category or "")
             rows.append(
                 BenchmarkRow(
                     id=f"{number}/{record.key('id')}/{pair.subset}",
@@ -36,7 +36,7 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
                     images=(image_files.find(record, record.text("image")),),
                     is_harmful=pair.subset != "safe_safes",
                     subset=pair.subset,
-                    risk_type=kind if isinstance(kind, str) else None,
+                    risk_type=single_risk_type(CATEGORIES.get(pair.category or "")),
                     reference=pair.response,
                 )
             )
