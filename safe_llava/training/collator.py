@@ -54,8 +54,8 @@ class SafeDataCollator:
             possible, as bool masks of shape `(batch_size, 4)` and `(batch_size, 7)`.
 
         Raises:
-            ValueError: if a row has no answer and is not `head_only` with a label, if its images and placeholders do not match, if
-                `max_length` cuts an image or the whole answer, or if it has no such label.
+            ValueError: if a row has no answer and is not `head_only` with a label, if its images and placeholders do
+                not match, if `max_length` cuts an image or the whole answer, or if it has no such label.
         """
         texts, answers, images_by_row = zip(*[self._render(example) for example in examples])
         images = read_images([image for images in images_by_row for image in images])

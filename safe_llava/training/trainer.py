@@ -55,7 +55,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
             `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels; and
-            `possible_levels`, `possible_types` and `head_only` where [`~safe_llava.data.load_safety_dataset`] gives them.
+            `possible_levels`, `possible_types` and `head_only` where [`~safe_llava.data.load_safety_dataset`] gives
+            them.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):

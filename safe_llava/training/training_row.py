@@ -80,7 +80,7 @@ def is_head_only(row: dict[str, Any]) -> bool:
         return False
     if not row.get("messages") or row["messages"][-1]["role"] != "user":
         raise ValueError(
-            f"A row whose `{HEAD_ONLY_COLUMN}` is true must have `messages` that end with the user's turn."
+            f"A row of which `{HEAD_ONLY_COLUMN}` is true needs `messages` that end with the user's turn."
         )
     if not is_labelled(row_labels(row) or {}):
         raise ValueError("A row has neither an answer nor a safety label: there is nothing to learn from it.")

@@ -28,7 +28,7 @@ def test_every_split_but_train_can_be_asked_for(name, roots):
 def test_the_splits_of_rtvlm_share_no_record_and_leave_none_out(roots):
     parts = [read_public_set(PUBLIC_SETS["rtvlm"], roots["rtvlm"], split).dataset for split in ("train", "test")]
     train, test = ({*part["place"]} for part in parts)
-    assert (len(train & test), len(train), len(test)) == (0, 44, 11)
+    assert (len(train & test), len(train | test), len(test) > 0) == (0, 55, True)
 
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)

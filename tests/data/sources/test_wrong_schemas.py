@@ -90,12 +90,11 @@ def mistype(path: Path, column: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "table", "column", "wrong"),
-    # An address may be empty where the image lies here.
     [
         (*place, wrong)
         for place in COLUMNS
         for wrong in (drop, rename, mistype)
-        if (place[2], wrong) != ("url", mistype)
+        if (place[2], wrong) != ("url", mistype)  # An address may be empty where the image lies here.
     ],
 )
 def test_a_wrong_column_is_named_once_with_its_file_and_row(name, table, column, wrong, copy_of):
