@@ -9,7 +9,8 @@ from .dataset_source import DatasetSource
 
 class PublicSetSource(DatasetSource):
     """
-    The rows of a public set. What cannot be read is a row with a problem; a label that cannot be told is none.
+    The rows of a public set. A row without its conversation or an image is a row with a problem. Whatever else is
+    wrong with one keeps it from training, not from being assessed.
 
     Args:
         rows ([`~safe_llava.data.sources.SetRows`]): the set.
@@ -23,7 +24,7 @@ class PublicSetSource(DatasetSource):
         self._problems = {f"{name}/{number - 1}": reasons for number, reasons in rows.problems.items()}
 
     def _row(self, key: str, record: dict[str, Any]) -> AuditRow:
-        if key in self._problems:
+        if key in self._problems and not (record["messages"] and record["images"]):
             return AuditRow(key, problem=f"not a row: {'; '.join(self._problems[key])}")
         if not record["images"]:
             # Read without a fault, it is text only.

@@ -100,7 +100,7 @@ def read_label_map(public_set: PublicSet, override: str | Path | Mapping[str, An
     if override is None:
         return LabelMap(public_set.name, public_set.categories, public_set.levels)
     if not own:
-        raise ValueError(f"`label_map` has no effect: the labels of {public_set.name} are ours already.")
+        raise ValueError(f"`label_map` has no effect: {public_set.name} has no categories or levels to map.")
     place = "label_map" if isinstance(override, Mapping) else str(override)
     given = override if isinstance(override, Mapping) else _read_yaml(Path(override))
     if not isinstance(given, Mapping) or given.keys() != own.keys():
@@ -132,7 +132,7 @@ def describe(public_set: PublicSet) -> str:
     lines += [f"cannot tell: {public_set.cannot_tell}"]
     own = {section: dict(getattr(public_set, section)) for section in _SECTIONS if getattr(public_set, section)}
     if not own:
-        lines += ["Its labels are ours already; there is nothing to map."]
+        lines += ["There are no categories or levels to map."]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return comments + (yaml.safe_dump(own, sort_keys=False, width=119) if own else "")
 

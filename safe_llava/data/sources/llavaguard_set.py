@@ -1,6 +1,7 @@
 """LlavaGuard: images rated under a policy that is written beside them. Neither question nor answer."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets import DownloadConfig, DownloadManager
@@ -12,6 +13,7 @@ from .published_tables import PublishedFileError, Record, find_table, read_csv
 
 
 _RATINGS = ("Safe", "Unsafe")
+_DOWNLOADS_AT_ONCE = 16
 
 
 def _read(request: SetRequest) -> Iterator[SetRow]:
@@ -19,25 +21,28 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
     folder = request.image_folder or table.parent
     records = read_csv(table, ["id", "url", "rating", "category"])
     local = _find_files(folder)
-    unsafe = {record.values["id"] for record in records if record.values["rating"].strip() == "Unsafe"}
-    for record in records:
-        try:
-            key = record.key("id")
-            is_safe = record.choice("rating", _RATINGS) == "Safe"
-            category = record.text("category")
-        except PublishedFileError as error:
-            yield SetRow(record.place, problems=[str(error)])
-            continue
-        image, problems = _image_of(record, local.get(key) or local.get(Path(key).stem))
-        yield SetRow(
-            record.place,
-            conversation_of(NEUTRAL_QUESTION, None),
-            [] if image is None else [image],
-            is_safe=is_safe,
-            category=category,
-            problems=problems,
-            left_out="rated safe under one policy and unsafe under another" if is_safe and key in unsafe else None,
-        )
+    unsafe = {record.values["id"].strip() for record in records if record.values["rating"].strip() == "Unsafe"}
+    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        images = pool.map(lambda record: _image_of(record, local), records)
+        yield from (_row_of(record, unsafe, *image) for record, image in zip(records, images))
+
+
+def _row_of(record: Record, unsafe: set[str], image: Path | None, problems: list[str]) -> SetRow:
+    try:
+        key = record.key("id")
+        is_safe = record.choice("rating", _RATINGS) == "Safe"
+        category = record.text("category")
+    except PublishedFileError as error:
+        return SetRow(record.place, problems=[str(error)])
+    return SetRow(
+        record.place,
+        conversation_of(NEUTRAL_QUESTION, None),
+        [] if image is None else [image],
+        is_safe=is_safe,
+        category=category,
+        problems=problems,
+        left_out="rated safe under one policy and unsafe under another" if is_safe and key in unsafe else None,
+    )
 
 
 def _find_files(folder: Path) -> dict[str, Path]:
@@ -49,12 +54,12 @@ def _find_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _image_of(record: Record, local: Path | None) -> tuple[Path | None, list[str]]:
-    url = record.optional_text("url")
-    if local is not None:
-        return local, []
-    if url is None:
-        return None, [f"{record.place}: image {record.values['id']} is missing, and it has no 'url'"]
+def _image_of(record: Record, local: dict[str, Path]) -> tuple[Path | None, list[str]]:
+    name = record.values["id"].strip()
+    if found := local.get(name) or local.get(Path(name).stem):
+        return found, []
+    if (url := record.optional_text("url")) is None:
+        return None, [f"{record.place}: image {name} is missing, and it has no 'url'"]
     try:
         manager = DownloadManager(download_config=DownloadConfig(max_retries=1, disable_tqdm=True))
         return Path(manager.download(url)), []

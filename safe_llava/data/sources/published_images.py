@@ -58,9 +58,9 @@ class ImageFiles:
             self._found[names] = self._search(names)
         return self._found[names]
 
-    def look_up(self, record: Record, name: str) -> tuple[Path | bytes, list[str]]:
+    def look_up(self, record: Record, name: str) -> tuple[list[Path | bytes], list[str]]:
         """
-        The image of a row as [`find`] gives it, and why it cannot be used: nothing, or one reason.
+        The image of a row as [`find`] gives it, if it is there, and why it cannot be used: nothing, or one reason.
 
         Args:
             record ([`Record`]): the row, for messages.
@@ -68,7 +68,8 @@ class ImageFiles:
         """
         image = self.find(record, name)
         problem = self.problems.get(name)
-        return image, [] if problem is None else [f"{record.place}: image {name} {problem}"]
+        found = [image] if image else []
+        return found, [] if problem is None else [f"{record.place}: image {name} {problem}"]
 
     def require_all(self) -> None:
         """

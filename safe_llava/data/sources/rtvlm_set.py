@@ -175,7 +175,7 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
                         conversation_of(
                             question.question, None if question.is_harmful else question.reference, len(names)
                         ),
-                        [image for image, _ in found],
+                        [image for images, _ in found for image in images],
                         is_safe=not question.is_harmful,
                         category=subtask,
                         problems=[problem for _, problems in found for problem in problems],

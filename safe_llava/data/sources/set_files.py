@@ -47,6 +47,10 @@ def locate(public_set: PublicSet, root: str | Path | None, split: str) -> Path:
             f"{public_set.name} is not on the Hub. Get it from {public_set.home} and give the folder as `root`."
         )
     if root is not None and (path := Path(root).expanduser()).exists():
+        if path.is_file() and len(public_set.splits) > 1:
+            raise ValueError(
+                f"{path} is a file, and nothing says of which split; give the folder of {public_set.title}."
+            )
         return path.absolute()
     if isinstance(root, Path) or not _is_hub_id(source):
         raise FileNotFoundError(f"{root} does not exist; give your copy of {public_set.title}, or a dataset's Hub id.")

@@ -85,7 +85,7 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
             pairs = pairs_of(record)
             if not record.flag("safe"):
                 record.text("harmful_subcategory")
-            image, problems = image_files.look_up(record, record.text("image"))
+            images, problems = image_files.look_up(record, record.text("image"))
             responses = [Record(record.place, {"response": pair.response}).text("response") for pair in pairs]
         except PublishedFileError as error:
             yield SetRow(record.place, problems=[str(error)])
@@ -94,7 +94,7 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
             yield SetRow(
                 f"{record.place}, {pair.subset}",
                 conversation_of(pair.instruction, response),
-                [image],
+                images,
                 is_safe=pair.subset == "safe_safes",
                 category=pair.category,
                 problems=problems,

@@ -61,6 +61,12 @@ def test_a_hub_id_is_fetched_and_only_the_split_that_is_wanted(roots, monkeypatc
     assert asked == [(("ys-zong/VLGuard",), wanted), (("me/copy",), wanted)]
 
 
+def test_a_table_says_nothing_of_its_split_and_the_folder_is_asked_for(roots):
+    with pytest.raises(ValueError, match="give the folder of VLGuard"):
+        load_safety_dataset("vlguard", roots["vlguard"] / "train.json", split="test")
+    assert len(load_safety_dataset("psa", roots["psa"] / "train.json")[0]) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

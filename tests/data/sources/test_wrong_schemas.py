@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from published_sets import encoded, write_zip
 
 from safe_llava.audit.sources import SourceSpec, open_source
 from safe_llava.data import load_safety_dataset
@@ -125,6 +126,21 @@ def test_a_row_that_cannot_be_read_is_a_problem_of_the_audit_and_not_gone(copy_o
     rows = list(open_source(SourceSpec("vlguard", root=str(root)), tmp_path, tmp_path / "manifest", 100).rows(0))
     assert [row.problem is None for row in rows] == [False, True, True]
     assert "'instr-resp' is missing" in rows[0].problem
+
+
+@pytest.mark.parametrize(
+    ("image", "reason", "audited"), [(None, "is missing", None), (b"a text", "is no image of a kind", 1)]
+)
+def test_an_image_that_an_archive_lacks_or_that_is_none_is_said_by_both(image, reason, audited, copy_of, tmp_path):
+    root = copy_of("vlguard")
+    images = {"train/ads/b.png": encoded(2)} | ({} if image is None else {"train/ads/a.png": image})
+    write_zip(root / "train.zip", images)
+    with pytest.raises(ValueError, match=rf"1 of 3 rows .*\n  row 1: .*item 0: image ads/a\.png {reason}"):
+        load_safety_dataset("vlguard", root)
+    rows = list(open_source(SourceSpec("vlguard", root=str(root)), tmp_path, tmp_path / "manifest", 100).rows(0))
+    # What is there is for the audit to look at; what is not there is a row with its reason.
+    assert (rows[0].problem is None, len(rows[0].images) or None) == (audited is not None, audited)
+    assert len(rows) == 3
 
 
 def test_a_row_whose_label_cannot_be_told_is_audited_all_the_same(copy_of, tmp_path):
