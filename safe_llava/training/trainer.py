@@ -45,8 +45,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
 
-    Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
-    steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
+    Each cross-entropy is over all labelled rows of an optimiser step, whatever the number of accumulation steps and
+    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
     `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
     evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
     the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
