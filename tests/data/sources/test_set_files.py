@@ -10,6 +10,7 @@ from published_sets import encoded, write_csv
 
 from safe_llava.data import load_safety_dataset
 from safe_llava.data.sources import PUBLIC_SETS, read_public_set
+from safe_llava.evaluation.benchmarks import load_benchmark
 
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)
@@ -29,6 +30,12 @@ def test_the_splits_of_rtvlm_share_no_record_and_leave_none_out(roots):
     parts = [read_public_set(PUBLIC_SETS["rtvlm"], roots["rtvlm"], split).dataset for split in ("train", "test")]
     train, test = ({*part["place"]} for part in parts)
     assert (len(train & test), len(train | test), len(test) > 0) == (0, 55, True)
+
+
+def test_what_is_kept_from_training_on_rtvlm_is_what_the_benchmark_tests(roots):
+    kept = read_public_set(PUBLIC_SETS["rtvlm"], roots["rtvlm"], "test").dataset["messages"]
+    asked = [row.question for row in load_benchmark("rtvlm", roots["rtvlm"], "seed0-test")]
+    assert [turns[0]["content"][-1]["text"] for turns in kept] == asked
 
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)
