@@ -1,4 +1,7 @@
-"""Meerkat-Safe: a harmless image and a harmless text that are risky together."""
+"""Meerkat-Safe: a harmless image and a harmless text that are risky together.
+
+Its card describes what is published; the names of the columns beside `image` were not seen.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""SafeAtlas-VL: a million annotations of images, requests and responses, on five ordered levels."""
+"""SafeAtlas-VL: a million annotations of images, requests and responses, on five ordered levels.
+
+Its card describes what is published; the names of the columns beside `image`, `image_id` and the tables were not seen.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
