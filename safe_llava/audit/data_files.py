@@ -10,10 +10,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from datasets import Features
 
+from ..data.source_forms import form_of, form_of_name
 from ..models.image_formats import format_of_name, is_archive, is_regular, may_hold_image
 from .audit_row import printable_key
-from .dataset_source import data_file_builder, find_image_columns
-from .webdataset_source import WEBDATASET_SUFFIXES
+from .dataset_source import find_image_columns
 
 
 @dataclass
@@ -49,11 +49,11 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
     Raises:
         ValueError: if it holds images in more than one of these ways, so that there is no telling what is meant.
     """
-    if any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    if form_of(folder) != "folder":
         return DataFiles("saved")
     files = _files_below(folder, left_out)
-    tars = [path for path in files if path.name.endswith(WEBDATASET_SUFFIXES)]
-    data = [path for path in files if data_file_builder(path.name) is not None]
+    tars = [path for path in files if form_of_name(path) == "tars"]
+    data = [path for path in files if form_of_name(path) in ("parquet", "arrow")]
     tables = [path for path in data if _holds_images(path)]
     images = [path for path in files if (name := format_of_name(path)) and not is_archive(name)]
     beside = [path for path in images or tars or tables if path.suffix != tables[0].suffix] if tables else []
@@ -92,7 +92,7 @@ def _is_file(path: Path) -> bool:
 def _holds_images(path: Path) -> bool:
     """Whether a table has a column of images. One that cannot be read may have one."""
     try:
-        if path.suffix == ".parquet":
+        if form_of_name(path) == "parquet":
             schema = pq.read_schema(path)
         else:
             with pa.memory_map(str(path)) as file:

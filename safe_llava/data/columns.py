@@ -1,11 +1,11 @@
 """Datasets that already have our columns: `messages` or `prompt` and `completion`, `images`, and the two labels."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .image_cells import source_of
 from .image_checks import find_image_problems
 from .label_parsing import SET_COLUMNS, parse_labels
 from .turn_checks import conversation_problems, text_problems
@@ -114,15 +114,12 @@ def _with_known_roles(turns: Any) -> Any:
 def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
-    images = (
-        [image if image["bytes"] else Path(image["path"]) for image in row["images"] or []]
-        for row in encoded.select_columns("images")
-    )
+    images = (list(map(source_of, row["images"])) for row in encoded.select_columns("images"))
     return find_image_problems(images, len(encoded))
 
 
 def _text_problems(row: dict[str, Any]) -> list[str]:
-    num_images = len(row["images"] or [])
+    num_images = len(row["images"])
     if row.get("messages") is not None:
         return conversation_problems(row["messages"], num_images)
     prompt, completion = row["prompt"], row["completion"]
