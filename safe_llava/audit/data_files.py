@@ -14,6 +14,7 @@ from ..data.source_forms import form_of, form_of_name
 from ..models.image_formats import format_of_name, is_archive, is_regular, may_hold_image
 from .audit_row import printable_key
 from .dataset_source import find_image_columns
+from .folder_metadata import METADATA_FILES
 
 
 @dataclass
@@ -25,11 +26,13 @@ class DataFiles:
         kind (`str`): "saved" (by `save_to_disk`), "images", "tars" or "tables": what of it is audited.
         tars (`list[str]`): its tar files, sorted.
         others (`list[str]`): what lies beside tar files or tables and is no image.
+        metadata (`list[Path]`): what describes images.
     """
 
     kind: Literal["saved", "images", "tars", "tables"]
     tars: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    metadata: list[Path] = field(default_factory=list)
 
 
 def list_data_files(folder: Path, left_out: Path) -> DataFiles:
@@ -64,7 +67,7 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
             f"as '{folder}/*{tables[0].suffix}' or a folder of images alone"
         )
     if images or not (tars or tables):
-        return DataFiles("images")
+        return DataFiles("images", metadata=[path for path in files if path.name in METADATA_FILES])
     others = [path for path in files if path not in set(tars if tars else data)]
     if unseen := [path for path in others if may_hold_image(path)]:
         raise ValueError(

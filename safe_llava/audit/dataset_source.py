@@ -115,7 +115,7 @@ def _conversation_columns(features: Features, name: str) -> tuple[str, ...]:
     try:
         return conversation_fields(features)
     except ValueError as error:
-        raise ValueError(f"{name} has columns of which {error}, or name one: --text-column") from error
+        raise ValueError(f"{name} has two columns for one thing: {error}, or name one: --text-column") from error
 
 
 def _find_encoded(dataset: Dataset | IterableDataset) -> tuple[str, ...]:

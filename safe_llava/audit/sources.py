@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -13,13 +13,15 @@ from ..models.image_formats import is_regular
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
 from .dataset_source import DatasetSource
+from .folder_metadata import described_rows
 from .image_folder import list_folder
 from .listed_rows import list_rows
 from .manifest import ManifestSource, write_manifest
 from .webdataset_source import WebdatasetSource
 
 
-_OPTIONS = ("image_folder", "image_columns", "text_column", "key_column", "split", "config_name", "streaming")
+_OPTIONS_OF_DESCRIBED = ("image_folder", "image_columns", "split", "config_name", "streaming")
+_OPTIONS = (*_OPTIONS_OF_DESCRIBED, "text_column", "key_column")
 
 
 class Source(Protocol):
@@ -97,10 +99,13 @@ def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_siz
             raise ValueError(f"The image folder {folder} is not there")
         rows = list_rows(path, folder, spec.image_columns, spec.text_column, spec.key_column)
     elif path.is_dir() and (files := list_data_files(path, output_dir)).kind == "images":
-        _refuse_options(spec, "a folder of images", *_OPTIONS)
-        rows = list_folder(path, output_dir, not_images)
+        is_described = bool(files.metadata)
+        _refuse_options(spec, "a folder of images", *(_OPTIONS_OF_DESCRIBED if is_described else _OPTIONS))
+        seen: set[Path] = set()
+        described = described_rows(path, files.metadata, spec.text_column, spec.key_column, seen)
+        rows = chain(described, (row for row in list_folder(path, output_dir, not_images) if not seen & {*row.images}))
     elif form == "file":
-        raise ValueError(f"{path} cannot be audited. A source is a folder of images, an image, {FORMS_IN_WORDS}")
+        raise ValueError(f"{path} cannot be audited. A source is an image, {FORMS_IN_WORDS}")
     elif form == "image":
         _refuse_options(spec, "an image", *_OPTIONS)
         rows = iter([AuditRow(printable_key(path.name), (path.absolute(),))])

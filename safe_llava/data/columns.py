@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .encoded_images import declare_images, holds_images, keep_images_encoded
 from .image_cells import source_of
 from .image_checks import find_image_problems
 from .label_parsing import SET_COLUMNS, parse_labels
@@ -38,7 +39,8 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
         missing.insert(0, "messages (or prompt and completion)")
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
-    return dataset.cast_column("images", List(Image()))
+    is_list = isinstance(dataset.features["images"], List) and holds_images(dataset.features["images"].feature)
+    return declare_images(dataset) if is_list else dataset.cast_column("images", List(Image()))
 
 
 def with_known_roles(dataset: Dataset) -> Dataset:
@@ -55,8 +57,7 @@ def with_known_roles(dataset: Dataset) -> Dataset:
 
     if all(rename(row) == row for row in dataset.select_columns(columns)):
         return dataset
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
-    return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
+    return declare_images(keep_images_encoded(dataset).map(rename, desc="roles"))
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
@@ -70,7 +71,7 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
         yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
 

@@ -26,6 +26,13 @@ def keep_images_encoded(dataset: AnyDataset) -> AnyDataset:
     return dataset
 
 
+def declare_images(dataset: Dataset) -> Dataset:
+    """The same rows with the dictionaries in `images` declared as images, which are decoded when a row is read."""
+    dataset = copy.deepcopy(dataset)
+    dataset.info.features["images"] = List(Image())
+    return dataset
+
+
 def holds_images(feature: Any) -> bool:
     """Whether a column of this type holds images, or lists of them."""
     if isinstance(feature, List | LargeList):

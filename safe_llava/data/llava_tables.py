@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
 from .author_format import parse_messages
-from .encoded_images import holds_images, keep_images_encoded
+from .encoded_images import declare_images, holds_images, keep_images_encoded
 from .image_cells import as_cell
 from .image_values import IMAGE_FIELDS, images_of
 from .row_conversation import conversation_fields
@@ -42,7 +42,7 @@ def with_our_columns(
     try:
         fields = conversation_fields(columns)
     except ValueError as error:
-        raise ValueError(f"{source} has columns that {error}".replace("that '", "of which '")) from error
+        raise ValueError(f"{source} has two columns for one thing: {error}") from error
     for name, ours in _NAMES.items():
         if {name, ours} <= {*columns}:
             raise ValueError(f"{source} has the columns '{name}' and '{ours}', which say the same; keep one")
@@ -88,7 +88,7 @@ def _with_image_lists(
         )
         is_named = any(lists[_IS_NAMED])
         problems = {number: [problem] for number, problem in enumerate(lists[_PROBLEM], start=1) if problem}
-        dataset = lists.remove_columns([_PROBLEM, _IS_NAMED]).cast_column("images", List(Image()))
+        dataset = declare_images(lists.remove_columns([_PROBLEM, _IS_NAMED]))
     if image_folder is not None and not is_named:
         raise ValueError(f"`image_folder` has no effect: {source} names no image by a file that starts from there.")
     return dataset, problems

@@ -1,4 +1,4 @@
-"""Datasets of the HuggingFace libraries, from the Hub or from data files, loaded or streamed; of tar files the names."""
+"""Datasets of the HuggingFace libraries, from the Hub or from data files, loaded or streamed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,6 +72,7 @@ def load_source_dataset(
 def _files_of_split(source: str, splits: Mapping[str, Any], split: str) -> Any:
     if split not in splits:
         raise ValueError(
-            f"{source} has no split {split!r}, but {', '.join(map(str, splits))}. Name one of them (`split`, `--split`)."
+            f"{source} has no split {split!r}, but {', '.join(map(str, splits))}. "
+            "Name one of them (`split`, `--split`)."
         )
     return splits[split]

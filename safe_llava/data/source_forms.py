@@ -19,7 +19,7 @@ _SUFFIXES: dict[Form, tuple[str, ...]] = {
 }
 _WITH_CONFIGURATIONS = ("folder", "hub")
 FORMS_IN_WORDS = (
-    ".json or .jsonl, .csv or .tsv (each also in .gz), .parquet, .arrow, .tar, a folder of images, of data files or of "
+    ".json or .jsonl, .csv or .tsv (also in .gz), .parquet, .arrow, .tar, a folder of images, of data files or of "
     "`save_to_disk`, or a Hub id"
 )
 

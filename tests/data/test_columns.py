@@ -108,7 +108,7 @@ def test_an_unknown_role_in_a_table_is_named_with_its_row(llava_table):
 
 
 def test_two_columns_that_say_the_same_are_refused(row, llava_table):
-    with pytest.raises(ValueError, match="'conversations' and 'messages', which say the same"):
+    with pytest.raises(ValueError, match="'conversations' and 'messages' say the same; keep one"):
         load_safety_dataset(llava_table(messages=[row["messages"]] * 2))
 
 
@@ -193,6 +193,7 @@ def test_an_option_that_a_source_has_no_use_for_is_refused(name, option, row, tm
     DatasetDict({"train": dataset}).save_to_disk(tmp_path / "splits")
     (tmp_path / "lines.jsonl").write_text("{}")
     (tmp_path / "folder").mkdir()
+    dataset.to_parquet(tmp_path / "folder" / "train.parquet")
     dataset.to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(ValueError, match=f"`{option}` has no effect"):
         load_safety_dataset(tmp_path / name, **{option: "other"})
