@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, IterableDataset, load_dataset_builder, load_from_disk
+from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
 from .source_forms import WILDCARDS, form_of
 from .tar_samples import expand_urls
@@ -54,7 +55,7 @@ def load_source_dataset(
             # By its own choice, the first row group's size, it cannot read a file without rows.
             options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
             loader = load_dataset_builder(path, **options)
-            if type(loader).__name__ == "WebDataset":
+            if isinstance(loader, WebDataset):
                 return _files_of_split(source, loader.config.data_files, split)
             if streaming:
                 return loader.as_streaming_dataset(split)
