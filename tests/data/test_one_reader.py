@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from json_forms import speak
+from json_forms import ROLES, UNKNOWN_ROLES, speak
 from PIL import Image
 from row_containers import CONTAINERS, TABLES, WAYS, WAYS_OF, write_tar
 
@@ -67,25 +67,17 @@ def audited(source: Path, **options: Any) -> tuple[Rows, list[str]]:
 CASES = [(container, way) for container, ways in WAYS_OF.items() for way in ways if way != "URL"]
 
 
-@pytest.mark.parametrize(("container", "way"), CASES, ids=str)
+@pytest.mark.parametrize(("container", "way"), CASES)
 def test_an_image_is_read_alike_in_every_way_in_every_container(container, way, folder):
-    given = [WAYS[way](name, encode(color), folder) for name, color in COLORS.items()]
+    # Names start from the folder that the source is, or lies in.
+    prefix = "../" if container in ("saved", "saved splits", "folder of parquet") and way != "absolute path" else ""
+    given = [WAYS[way](f"{prefix}{name}", encode(color), folder) for name, color in COLORS.items()]
+    rows = [asking("<image>\nWho?", image=given[0]), asking("Hello", image=None)]
+    rows += [asking("What?\n<image>", images=[given[1]])]
+    source = CONTAINERS[container](folder, rows)
     expected = [([COLORS["red.png"]], "Who?"), ([], "Hello"), ([COLORS["blue.png"]], "What?")]
-    if way in ("name", "path in a dictionary") and container in ("saved", "saved splits", "folder of parquet"):
-        given = [WAYS[way](f"../{name}", b"", folder) for name in COLORS]
-    for field, wrap in (("image", lambda image: image), ("images", lambda image: [image])):
-        place = folder / f"as {field}"
-        place.mkdir()
-        for name in COLORS:
-            (place / name).write_bytes((folder / name).read_bytes())
-        rows = [
-            asking("<image>\nWho?", **{field: wrap(given[0])}),
-            asking("Hello", **{field: None}),
-            asking("What?\n<image>", **{field: wrap(given[1])}),
-        ]
-        source = CONTAINERS[container](place, rows)
-        assert trained(source) == expected
-        assert audited(source) == (expected, [])
+    assert trained(source) == expected
+    assert audited(source) == (expected, [])
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -145,6 +137,32 @@ def test_two_conversations_of_a_row_are_refused_by_both(container, folder):
     except ValueError as error:
         problem = str(error)
     assert "'conversations' and 'messages' say the same; keep one" in problem
+
+
+@pytest.mark.parametrize("style", ["conversations", "messages"])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_question_is_found_under_every_role_in_every_container(container, style, folder):
+    texts = ["<image>\nWho?", "No."]
+    rows = [{"image": str(folder / "red.png"), **speak([*roles], style, texts), **LABELS} for roles in ROLES]
+    source = CONTAINERS[container](folder, rows)
+    assert trained(source) == audited(source)[0] == [([COLORS["red.png"]], "Who?")] * len(ROLES)
+
+
+@pytest.mark.parametrize("style", ["conversations", "messages"])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_an_unknown_role_is_an_error_of_both_in_every_container(container, style, folder):
+    wrong = [role for role in UNKNOWN_ROLES if role is None or isinstance(role, str)]
+    speakers = [[role, "gpt"] for role in wrong] + [["human", role] for role in wrong]
+    rows = [
+        {"image": str(folder / "red.png"), **speak(pair, style, ["<image>Who?", "No."]), **LABELS} for pair in speakers
+    ]
+    source = CONTAINERS[container](folder, rows)
+    with pytest.raises(InvalidDatasetError) as caught:
+        load_safety_dataset(source)
+    assert len(caught.value.report.bad_rows) == len(rows)
+    assert all("has the unknown role" in str(row) for row in caught.value.report.bad_rows)
+    found, problems = audited(source)
+    assert not found and all("has the unknown role" in problem for problem in problems)
 
 
 @pytest.mark.parametrize("name", ["rows.tar", "rows.tar.gz", "rows.tgz", "folder"])
