@@ -45,7 +45,7 @@ def mix665k(folder: Path) -> Source:
     rows = [
         {"id": str(n), **({"image": f"{n}.png", **pictured} if n % 2 else {"model": "", **text})} for n in range(8)
     ]
-    (folder / "mix.json").write_text(json.dumps(rows))
+    (folder / "mix.json").write_text(json.dumps([{"id": str(n), **row} for n, row in enumerate(rows)]))
     return folder / "mix.json", {"unlabelled": "clean"}, [None, "What?\nWhich?"] * 4
 
 

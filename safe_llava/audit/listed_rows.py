@@ -48,8 +48,8 @@ def list_rows(
             fields = sorted({field for record in objects[:100] for field in record})
             raise ValueError(f"{path} has no field {column!r}; its rows have {', '.join(fields) or 'no fields'}")
     keys = _keys(records, key_column)
-    fields = image_columns or IMAGE_FIELDS
-    rows = [_row(key, record, image_folder, fields, text_column) for key, record in zip(keys, records)]
+    image_fields = image_columns or IMAGE_FIELDS
+    rows = [_row(key, record, image_folder, image_fields, text_column) for key, record in zip(keys, records)]
     if rows and not any(row.images or row.problem for row in rows):
         raise ValueError(
             f"{path}: no row names an image. Images are sought in the fields {', '.join(map(repr, IMAGE_FIELDS))}; "

@@ -32,7 +32,7 @@ def audit(
     ],
     image_folder: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder that image names start from; default: the source's own."),
+        typer.Option(file_okay=False, help="Folder that image names start from. Default: the source's."),
     ] = None,
     image_column: Annotated[
         list[str] | None, typer.Option(help="Column of images; may be given several times. Default: all of them.")

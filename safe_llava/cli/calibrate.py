@@ -14,8 +14,8 @@ def calibrate(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub id, or "
-            "'miniature' for synthetic scenes.",
+            help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
+            "id, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[

@@ -27,14 +27,14 @@ _LABELS = {"safety_level": ("safe_level", "safety_level"), "safety_type": ("safe
 
 
 def parse_record(
-    record: Any, image_folder: Path, labels: dict[str, Any] | None = None
+    record: Any, image_folder: Path | None, labels: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """
     Turns one row of a file into a row of our columns. Images are not opened.
 
     Args:
         record (`Any`): the row, or the `ValueError` that says why it could not be read.
-        image_folder (`Path`): folder that relative file names start from.
+        image_folder (`Path`, *optional*): folder that relative file names start from.
         labels (`dict[str, Any]`, *optional*): the labels, of a file that has none. Defaults to those of the row.
 
     Returns:

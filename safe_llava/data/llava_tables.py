@@ -11,6 +11,7 @@ from .encoded_images import declare_images, holds_images, keep_images_encoded
 from .image_cells import as_cell
 from .image_values import IMAGE_FIELDS, images_of
 from .row_conversation import conversation_fields
+from .turn_reading import IMAGE_PLACEHOLDER
 
 
 MESSAGE_FEATURE = List({"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})})
@@ -65,7 +66,8 @@ def with_our_columns(
 def _is_ours(dataset: Dataset, fields: tuple[str, ...]) -> bool:
     if fields == ("messages",):
         feature = dataset.features["messages"]
-        return isinstance(feature, List) and {"role", "content"} <= {*feature.feature}
+        has_marks = any(IMAGE_PLACEHOLDER in str(turns) for turns in dataset["messages"])
+        return isinstance(feature, List) and {"role", "content"} <= {*feature.feature} and not has_marks
     return fields == ("prompt", "completion")
 
 

@@ -131,6 +131,21 @@ def test_a_prompt_and_a_completion_pass_through(row, save):
     assert dataset[0]["completion"] == messages[1:]
 
 
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_a_prompt_of_turns_gives_images_as_parts(content, row, save):
+    del row["messages"]
+    turns = [{"role": "user", "content": content}], [{"role": "assistant", "content": content}]
+    with pytest.raises(InvalidDatasetError, match="the text of turn 1 contains <image>"):
+        load_safety_dataset(save({**row, "prompt": turns[0], "completion": turns[1]}))
+
+
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_messages_may_mark_images_in_their_text(content, row, save):
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": "A square."}]
+    dataset, _ = load_safety_dataset(save({**row, "messages": turns}))
+    assert dataset[0]["messages"] == row["messages"]
+
+
 def test_label_names_become_indices(row, save):
     dataset, _ = load_safety_dataset(save({**row, "safety_level": "high", "safety_type": "privacy"}))
     assert dataset.features["safety_level"] == Value("int64")
@@ -151,7 +166,7 @@ def test_a_row_may_be_unlabelled(missing, row, save):
         ({"safety_level": 1}, "level 'low' contradicts type 'safe'"),
         ({"images": []}, "1 image placeholders for 0 images"),
         ({"images": [{"bytes": b"no image", "path": None}]}, "an embedded image cannot be decoded"),
-        ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),
+        ({"messages": [{"role": "user", "content": "<image> <image>"}]}, "2 image placeholders for 1 images"),
         ({"messages": [{"role": "user", "content": "What?"}]}, "end with assistant"),
         ({"messages": [{"role": "robot", "content": "What?"}]}, "turn 1 has the unknown role 'robot'"),
     ],
