@@ -141,7 +141,8 @@ def test_a_prompt_of_turns_gives_images_as_parts(content, row, save):
 
 @pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
 def test_messages_may_mark_images_in_their_text(content, row, save):
-    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": "A square."}]
+    answer = "A square." if isinstance(content, str) else [{"type": "text", "text": "A square."}]
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
     dataset, _ = load_safety_dataset(save({**row, "messages": turns}))
     assert dataset[0]["messages"] == row["messages"]
 
