@@ -38,6 +38,8 @@ class ManifestSource:
             self._file = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
             raise state_error(path, f"is broken: {error}") from error
+        if not self._file.schema_arrow.equals(_SCHEMA):
+            raise state_error(path, "is no manifest of this version")
         self.num_shards: int = self._file.num_row_groups
         self.num_rows: int | None = self._file.metadata.num_rows
 

@@ -1,8 +1,12 @@
 """Training and audit read the same rows, images and questions, whatever holds them and however images are given."""
 
 import csv
+import functools
+import http.server
 import io
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +119,28 @@ def test_training_refuses_a_url_once_with_what_to_do(container, folder):
     with pytest.raises(InvalidDatasetError) as caught:
         load_safety_dataset(CONTAINERS[container](folder, rows))
     assert "4 of 4 rows" in str(caught.value) and str(caught.value).count("is a URL; download it") == 1
+
+
+@pytest.fixture
+def server(folder) -> Iterator[str]:
+    """The address of a server of the folder."""
+    handler = functools.partial(QuietHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_the_audit_fetches_a_url_in_every_container(server, folder):
+    rows = [asking("<image>Who?", image=f"{server}/red.png")]
+    for number, write in enumerate(CONTAINERS.values()):
+        (folder / str(number)).mkdir()
+        assert audited(write(folder / str(number), rows)) == ([([COLORS["red.png"]], "Who?")], [])
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
