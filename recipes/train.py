@@ -31,7 +31,7 @@ class SafetyArguments:
     )
     dataset_name: str = field(
         metadata={
-            "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
+            "help": "JSON, csv, parquet, arrow or tar files with the authors' labels, a folder, a dataset on the Hub, "
             f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
         }
     )
@@ -51,7 +51,7 @@ class SafetyArguments:
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
-        default=None, metadata={"help": "Folder of the images that JSON names. Default: the file's own."}
+        default=None, metadata={"help": "Folder that image names start from. Default: that of each source."}
     )
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
     unlabelled: Literal["raise", "clean", "ignore"] = field(

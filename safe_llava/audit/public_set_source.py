@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..data.sources import SetRows
-from .audit_row import AuditRow, make_row
+from .audit_row import AuditRow
 from .dataset_source import DatasetSource
 
 
@@ -26,7 +26,4 @@ class PublicSetSource(DatasetSource):
     def _row(self, key: str, record: dict[str, Any]) -> AuditRow:
         if key in self._problems and not (record["messages"] and record["images"]):
             return AuditRow(key, problem=f"not a row: {'; '.join(self._problems[key])}")
-        if not record["images"]:
-            # Read without a fault, it is text only.
-            return make_row(key, [], record["messages"])
         return super()._row(key, record)

@@ -14,8 +14,8 @@ def calibrate(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="Labelled validation rows: JSON with the authors' labels, a parquet file, a folder, a Hub id, a "
-            "public set by its name, or 'miniature' for synthetic scenes.",
+            help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
+            "id, a public set by its name, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[
@@ -23,7 +23,10 @@ def calibrate(
     ],
     root: Annotated[str | None, typer.Option(help="Your copy of a public set, or a Hub id; default: its own.")] = None,
     image_folder: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the images that JSON names.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder that image names start from; default: the source's own."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a folder, a Hub dataset or the miniature.")] = "validation",
     target_over_refusal: Annotated[

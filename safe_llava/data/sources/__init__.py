@@ -1,5 +1,7 @@
 """Public safety sets by name, a file for each, read from what their authors publish. Nothing is re-shipped."""
 
+from pathlib import Path
+
 from .beavertails_v_set import BEAVERTAILS_V
 from .label_map import describe
 from .llava_instruct_set import LLAVA_INSTRUCT
@@ -30,4 +32,9 @@ PUBLIC_SETS: dict[str, PublicSet] = {
 }
 
 
-__all__ = ["PUBLIC_SETS", "PublicSet", "SetRows", "describe", "read_public_set"]
+def is_public_set(source: str | Path) -> bool:
+    """Whether a source is the name of a public set; a path of that name is written `./NAME`, or as a `Path`."""
+    return isinstance(source, str) and source in PUBLIC_SETS
+
+
+__all__ = ["PUBLIC_SETS", "PublicSet", "SetRows", "describe", "is_public_set", "read_public_set"]

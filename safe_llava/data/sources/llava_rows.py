@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ..author_format import parse_record
-from ..json_records import is_json_name, read_records
+from ..json_records import read_records
 from .public_set import SetRequest, SetRow
 from .published_tables import PublishedFileError
+
+
+_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 
 def read_llava_rows(
@@ -35,8 +38,8 @@ def read_llava_rows(
         label_problems: list[str] = []
         if labels is None and not problems:
             row, label_problems = parse_record(record, folder)
-        images = row.get("images", [])
-        missing = [f"image {image} is missing" for image in images if not image.is_file()]
+        images = [cell["bytes"] or Path(cell["path"]) for cell in row.get("images", [])]
+        missing = [f"image {image} is missing" for image in images if isinstance(image, Path) and not image.is_file()]
         yield SetRow(
             place,
             row.get("messages", []),
@@ -51,7 +54,7 @@ def _find_table(root: Path, names: tuple[str, ...]) -> Path:
     if root.is_file():
         return root
     named = [root / name for name in names if (root / name).is_file()]
-    found = named[:1] or sorted(path for path in root.iterdir() if is_json_name(path))
+    found = named[:1] or sorted(path for path in root.iterdir() if path.name.endswith(_SUFFIXES))
     if len(found) != 1:
         holds = ", ".join(path.name for path in found) or "none"
         raise PublishedFileError(f"{root} must hold one JSON file, or {' or '.join(names)}; it holds {holds}.")

@@ -133,11 +133,11 @@ def questions_of(record: Record, subtask: str) -> list[RtvlmQuestion]:
     """
     field = SUBTASKS[subtask].question
     if isinstance(record.values.get(field), list):
-        questions = record.texts(field)
+        questions = record.questions(field)
         labels = record.texts("refused_to_answer", len(questions))
         answers = _read_answers(record, len(questions))
     else:
-        questions = [record.text(field)]
+        questions = [record.question(field)]
         labels = [CAUTION if subtask == "captcha" else record.text("refused_to_answer")]
         answers = [record.optional_text("answers")]
     for label in labels:
@@ -161,7 +161,10 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
         named = []
         for record in records:
             try:
-                named.append((record, image_names_of(record, subtask), questions_of(record, subtask)))
+                questions = questions_of(record, subtask)
+                if not all(question.question for question in questions):
+                    raise record.refuse(SUBTASKS[subtask].question, "a question that is not empty")
+                named.append((record, image_names_of(record, subtask), questions))
             except PublishedFileError as error:
                 yield SetRow(record.place, problems=[str(error)])
         chosen = draw_images(subtask, [names[0] for _, names, _ in named], 0, request.split)

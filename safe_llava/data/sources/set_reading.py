@@ -11,9 +11,9 @@ from datasets.arrow_writer import ArrowWriter
 from datasets.fingerprint import get_temporary_cache_files_directory
 
 from ..columns import LABEL_FEATURES
-from ..encoded_images import decode_images
+from ..encoded_images import declare_images
 from ..label_parsing import parse_labels
-from ..llava_tables import MESSAGE_FEATURE, with_image_lists
+from ..llava_tables import MESSAGE_FEATURE
 from .label_map import LabelMap, UnmappedError, read_label_map
 from .public_set import PublicSet, SetRequest, SetRow
 from .set_files import locate
@@ -78,7 +78,7 @@ def read_public_set(
     rows = _RowCollector(labels)
     if public_set.image_tables is None:
         features = Features({**_TEXT_FEATURES, "images": List(Image(decode=False))})
-        dataset = decode_images(_write(rows.collect(public_set.read(request)), features))
+        dataset = declare_images(_write(rows.collect(public_set.read(request)), features))
     else:
         dataset = _write(rows.collect(public_set.read(request)), _TEXT_FEATURES)
         images = _read_images(public_set.image_tables(request), public_set.image_column, rows.image_rows)
@@ -148,9 +148,10 @@ def _write(rows: Iterable[dict[str, Any]], features: Features) -> Dataset:
 def _read_images(paths: list[Path], column: str, rows: list[int]) -> Dataset:
     """The images of tables, each row's as a list, in the order of `rows`; the tables' other columns are not read."""
     images = load_dataset("parquet", data_files=list(map(str, paths)), split="train", columns=[column])
-    lists = with_image_lists(
-        images.rename_columns({column: "image"} if column != "image" else {}), str(paths[0].parent)
+    lists = images.cast_column(column, Image(decode=False)).map(
+        lambda row: {"images": [] if row[column] is None else [row[column]]},
+        remove_columns=column,
+        features=Features({"images": List(Image(decode=False))}),
+        desc="images",
     )
-    if rows == list(range(len(lists))):
-        return lists
-    return lists.select(rows)
+    return declare_images(lists if rows == list(range(len(lists))) else lists.select(rows))

@@ -74,7 +74,7 @@ def pairs_of(record: Record) -> list[VlguardPair]:
                 f"{len(found)} times."
             )
         response = found[0].optional_text("response")
-        pairs.append(VlguardPair(subset, found[0].text(field), response, None if is_safe else category))
+        pairs.append(VlguardPair(subset, found[0].question(field), response, None if is_safe else category))
     return pairs
 
 
@@ -86,6 +86,10 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
             if not record.flag("safe"):
                 record.text("harmful_subcategory")
             images, problems = image_files.look_up(record, record.text("image"))
+            for pair in pairs:
+                Record(record.place, {INSTRUCTION_FIELD[pair.subset]: pair.instruction}).text(
+                    INSTRUCTION_FIELD[pair.subset]
+                )
             responses = [Record(record.place, {"response": pair.response}).text("response") for pair in pairs]
         except PublishedFileError as error:
             yield SetRow(record.place, problems=[str(error)])
