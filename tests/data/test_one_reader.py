@@ -249,6 +249,6 @@ def test_an_image_folder_from_which_no_name_starts_is_refused(container, folder)
     row = asking("<image>Who?", image=encode(COLORS["red.png"]))
     source = CONTAINERS[container](folder, [row])
     with pytest.raises(ValueError, match="`image_folder` has no effect"):
-        load_safety_dataset(source, folder)
+        load_safety_dataset(source, image_folder=folder)
     with pytest.raises(ValueError, match="--image-folder would have no effect"):
         audited(source, image_folder=str(folder))
