@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset, Image, List, Value
 
 from .image_checks import find_image_problems
+from .image_digests import ImageDigests
 from .label_parsing import SET_COLUMNS, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
@@ -59,19 +60,20 @@ def with_known_roles(dataset: Dataset) -> Dataset:
     return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
 
 
-def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
+def column_problems(dataset: Dataset, check_images: bool, digests: ImageDigests | None = None) -> Iterator[list[str]]:
     """
     Checks every row.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset with our columns.
         check_images (`bool`): whether to decode the images.
+        digests ([`ImageDigests`], *optional*): gets those of the images that are decoded.
 
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
     encoded = dataset.cast_column("images", List(Image(decode=False)))
-    for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
+    for row, image_problems in zip(encoded, _image_problems(encoded, check_images, digests), strict=True):
         yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
 
 
@@ -111,14 +113,14 @@ def _with_known_roles(turns: Any) -> Any:
         return turns
 
 
-def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
+def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests | None) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
     images = (
         [image if image["bytes"] else Path(image["path"]) for image in row["images"] or []]
         for row in encoded.select_columns("images")
     )
-    return find_image_problems(images, len(encoded))
+    return find_image_problems(images, len(encoded), digests)
 
 
 def _text_problems(row: dict[str, Any]) -> list[str]:

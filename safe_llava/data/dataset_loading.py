@@ -19,6 +19,7 @@ from .columns import (
 from .csv_records import is_csv_name, read_csv_records
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_checks import find_image_problems
+from .image_digests import ImageDigests
 from .json_records import is_json_name, read_records
 from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
 from .llava_tables import MESSAGE_FEATURE, with_our_columns
@@ -45,6 +46,7 @@ def load_safety_dataset(
     on_error: Literal["raise", "skip"] = "raise",
     check_images: bool = True,
     unlabelled: Literal["raise", "clean", "ignore"] = "raise",
+    digests: ImageDigests | None = None,
 ) -> tuple[Dataset, DatasetReport]:
     """
     Loads safety data and checks labels, conversations, image placeholders and images of every row.
@@ -70,6 +72,8 @@ def load_safety_dataset(
             What the rows of a source are in which no row has a label, as in LLaVA-Instruct: `"clean"` takes your word
             that all are harmless (level "none", type "safe"); `"ignore"` leaves them without labels, so that only the
             language model learns from them; `"raise"` refuses the source.
+        digests ([`~safe_llava.data.image_digests.ImageDigests`], *optional*):
+            Gets the digest of every image that is checked, so that nobody need decode it again to compare it.
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
@@ -93,7 +97,7 @@ def load_safety_dataset(
     if config_name is not None and not has_configurations(source):
         raise ValueError(f"`config_name` has no effect: {source} has no configurations.")
     if names_images(source):
-        rows, problems = _read_named_images(Path(source), image_folder, check_images, unlabelled)
+        rows, problems = _read_named_images(Path(source), image_folder, check_images, unlabelled, digests)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
     dataset, unread = with_our_columns(_read_dataset(str(source), split, config_name), str(source))
@@ -102,7 +106,7 @@ def load_safety_dataset(
         for column in SET_COLUMNS:
             dataset = dataset.add_column(column, [labels[column]] * len(dataset))
     dataset = with_known_roles(require_columns(dataset, str(source)))
-    problems = dict(enumerate(column_problems(dataset, check_images), start=1))
+    problems = dict(enumerate(column_problems(dataset, check_images, digests), start=1))
     problems |= {number: [reason] for number, reason in unread.items()}
     report = _settle(source, problems, on_error)
     if report.bad_rows:
@@ -137,7 +141,11 @@ def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -
 
 
 def _read_named_images(
-    path: Path, image_folder: str | Path | None, check_images: bool, unlabelled: str
+    path: Path,
+    image_folder: str | Path | None,
+    check_images: bool,
+    unlabelled: str,
+    digests: ImageDigests | None,
 ) -> tuple[list[dict[str, Any]], dict[int, list[str]]]:
     """The good rows, and the problems of every row by its number."""
     folder = Path(image_folder or path.parent)
@@ -148,7 +156,7 @@ def _read_named_images(
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
         images = [row.get("images", []) for row, _ in parsed.values()]
-        for reasons, found in zip(problems.values(), find_image_problems(images, len(images)), strict=True):
+        for reasons, found in zip(problems.values(), find_image_problems(images, len(images), digests), strict=True):
             reasons += found
     rows = [
         {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons

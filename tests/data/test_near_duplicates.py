@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from safe_llava.audit.near_duplicates import group_near_duplicates
+from safe_llava.data.near_duplicates import group_near_duplicates
 
 
 ZEROS, ONES = "0" * 16, "f" * 16
