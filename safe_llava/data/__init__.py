@@ -1,5 +1,6 @@
 """Safety data: reading, checking and mixing of images, conversations and risk labels."""
 
+from .dataset_check import DatasetCheck, check_dataset
 from .dataset_loading import load_safety_dataset
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .hints import add_hints
@@ -10,9 +11,11 @@ from .mixing import mix_safety_dataset
 __all__ = [
     "UNLABELLED",
     "BadRow",
+    "DatasetCheck",
     "DatasetReport",
     "InvalidDatasetError",
     "add_hints",
+    "check_dataset",
     "load_safety_dataset",
     "mix_safety_dataset",
     "parse_safety_level",

@@ -9,7 +9,7 @@ from pathlib import Path
 from .duplicate_rows import RowContent, digest_question
 from .image_digests import ImageDigest, ImageDigests
 from .near_duplicates import find_near
-from .row_questions import normalize_question
+from .row_texts import normalize_question
 
 
 TestRow = tuple[Sequence[Path | bytes], str]

@@ -3,23 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from datasets import Dataset
 
-from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .benchmark_leaks import TestRow, find_leaks
 from .common_columns import join_datasets
 from .dataset_report import DatasetReport
 from .duplicate_rows import Duplicates, find_duplicates, read_contents
 from .image_digests import ImageDigests
-from .label_parsing import SET_COLUMNS, UNLABELLED
+from .label_words import label_words
 from .mix_report import Contradiction, MixReport, SetCounts
-from .row_questions import questions_of
-
-
-_CLASSES = {"safety_level": SAFETY_LEVELS, "safety_type": SAFETY_TYPES}
+from .row_texts import questions_of
 
 
 @dataclass(frozen=True)
@@ -151,21 +147,6 @@ def _describe(
     return Contradiction(
         sets=(counts[of_first].name, counts[of_other].name),
         rows=(places[0] - int(starts[of_first]) + 1, places[1] - int(starts[of_other]) + 1),
-        labels=(describe_labels(first), describe_labels(other)),
+        labels=(", ".join(label_words(first)), ", ".join(label_words(other))),
         question=" / ".join(questions_of(first)),
     )
-
-
-def describe_labels(row: Mapping[str, Any]) -> str:
-    """
-    What a row's labels say, as in "low or medium, privacy".
-
-    Args:
-        row (`Mapping`): a row with both labels as indices, and with their sets where it has some.
-    """
-    words = []
-    for label, column in SET_COLUMNS.items():
-        classes = row.get(column) or [row[label]]
-        known = [_CLASSES[label][index].replace("_", " ") for index in classes if index != UNLABELLED]
-        words.append(" or ".join(known) or f"{label.removeprefix('safety_')} unknown")
-    return ", ".join(words)

@@ -11,7 +11,7 @@ from datasets import Dataset
 from .encoded_images import keep_images_encoded
 from .image_digests import ImageDigest, ImageDigests
 from .label_parsing import SET_COLUMNS, UNLABELLED
-from .row_questions import questions_of
+from .row_texts import questions_of
 
 
 _ROWS_AT_ONCE = 256

@@ -1,14 +1,19 @@
 """Loads what a recipe trains on."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from datasets import Dataset
+from trl import SFTConfig
 
 from ..data.benchmark_leaks import TestRow
 from ..data.common_columns import SOURCE
+from ..data.dataset_check import DatasetCheck, check_sets
 from ..data.dataset_loading import has_configurations, names_images
 from ..data.dataset_mix import LoadedSet, mix_datasets
 from ..data.image_digests import ImageDigests
@@ -40,6 +45,34 @@ def load_train_rows(args: DataArguments, stage: int, seed: int) -> tuple[Dataset
     benchmarks, digests = benchmark_rows(args.benchmarks), digests_for(args)
     sets = [load_set(entry, name, stage, args, digests) for name, entry in named_entries(args).items()]
     return mix_sets(sets, args, benchmarks, digests, seed)
+
+
+def check_recipe(path: Path) -> DatasetCheck:
+    """
+    Looks at every row that a recipe would train on. What is broken is counted, whatever `on_bad_rows` says.
+
+    Args:
+        path (`Path`): the YAML file.
+
+    Returns:
+        [`~safe_llava.data.DatasetCheck`]
+
+    Raises:
+        ValueError: as [`load_train_rows`], but for broken rows.
+    """
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(recipe, dict) or recipe.get("stage") not in (1, 2):
+        raise ValueError(f"{path} is no recipe: it must be a YAML mapping with `stage: 1` or `stage: 2`.")
+    names = {field.name for field in dataclasses.fields(DataArguments)}
+    args = DataArguments(**{name: value for name, value in recipe.items() if name in names})
+    args = dataclasses.replace(args, on_bad_rows="skip", check_images=True)
+    seed = recipe.get("seed", SFTConfig.__dataclass_fields__["seed"].default)
+    benchmarks, digests = benchmark_rows(args.benchmarks), digests_for(args)
+    loaders = {
+        name: partial(load_set, entry, name, recipe["stage"], args, digests)
+        for name, entry in named_entries(args).items()
+    }
+    return check_sets(loaders, lambda sets: mix_sets(sets, args, benchmarks, digests, seed))
 
 
 def named_entries(args: DataArguments) -> dict[str, DatasetEntry]:

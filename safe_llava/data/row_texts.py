@@ -1,4 +1,4 @@
-"""What a row asks, in a form in which the same question is equal however it is spelled."""
+"""What a row asks, in a form in which the same question is equal however it is spelled, and what it answers."""
 
 import re
 from collections.abc import Mapping
@@ -29,12 +29,30 @@ def questions_of(row: Mapping[str, Any]) -> tuple[str, ...]:
             A row with `messages`, or with `prompt` and `completion`. A prompt of plain text is cut where a speaker is
             named ("USER:"), and its other turns are taken for questions too.
     """
+    return tuple(question for question in map(normalize_question, _spoken(row)) if question)
+
+
+def asked_in(row: Mapping[str, Any]) -> str:
+    """What the user says in a row, as it stands there, turn by turn."""
+    return "\n\n".join(text.replace(IMAGE_PLACEHOLDER, "").strip() for text in _spoken(row)).strip()
+
+
+def answer_of(row: Mapping[str, Any]) -> str:
+    """What the last turn of a row answers; empty where it does not."""
+    completion = row.get("completion")
+    if isinstance(completion, str):
+        return completion.strip()
+    turns = row.get("messages") or completion or []
+    if not turns or turns[-1]["role"] != "assistant":
+        return ""
+    return _text(content_of(turns[-1])).strip()
+
+
+def _spoken(row: Mapping[str, Any]) -> list[str]:
     if isinstance(row.get("prompt"), str):
-        spoken = _SPEAKERS.split(row["prompt"])
-    else:
-        turns = row.get("messages") or [*(row.get("prompt") or []), *(row.get("completion") or [])]
-        spoken = [_text(content_of(turn)) for turn in turns if _is_user(turn)]
-    return tuple(question for question in map(normalize_question, spoken) if question)
+        return _SPEAKERS.split(row["prompt"])
+    turns = row.get("messages") or [*(row.get("prompt") or []), *(row.get("completion") or [])]
+    return [_text(content_of(turn)) for turn in turns if _is_user(turn)]
 
 
 def _is_user(turn: Mapping[str, Any]) -> bool:
