@@ -50,6 +50,8 @@ def write_config(model, processor, dataset, tmp_path):
     return write
 
 
+SCENES = [{"name": "miniature", "max_samples": 4}]
+SEVERAL = {"dataset_name": ..., "datasets": SCENES}
 LORA = {
     "stage": 2,
     "use_peft": True,
@@ -144,6 +146,18 @@ def test_llava_instructs_list_with_text_only_rows_can_be_trained_on(write_config
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_several_sets_train_together_and_their_counts_lie_beside_the_model(write_config, tmp_path):
+    sets = [{"name": str(tmp_path / "data"), "share": 0.5}, {"name": "miniature", "max_samples": 4, "share": 0.5}]
+    run(write_config(dataset_name=..., datasets=sets))
+    counts = json.loads((tmp_path / "out" / "data.json").read_text())
+    # The eight rows have one image a colour and one question, so two of them are left.
+    assert [(one["read"], one["duplicates"], one["used"]) for one in counts["sets"]] == [(8, 6, 2), (4, 0, 2)]
+    assert (
+        f"Data: {tmp_path / 'data'} (2 rows), synthetic scenes (2 rows)"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
 def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
     run(write_config(total_batch_size=8, per_device_train_batch_size=2, max_steps=..., num_train_epochs=2))
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
@@ -195,6 +209,21 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"use_rslora": True}, "use_rslora"),
         ({"dataset_text_field": "caption"}, "dataset_text_field"),
         ({"learning_rat": 1.0}, "learning_rat"),
+        ({"duplicates": "keep"}, "duplicates"),
+        ({"dataset_name": ...}, "`dataset_name`, one set to train on, or `datasets`"),
+        ({"datasets": SCENES}, "`dataset_name`, one set to train on, or `datasets`"),
+        ({**SEVERAL, "duplicates": "merge"}, "duplicates"),
+        ({**SEVERAL, "datasets": [{"name": "miniature"}]}, "max_samples"),
+        ({**SEVERAL, "datasets": [{"name": "miniature", "weight": 1}]}, "weight"),
+        ({**SEVERAL, "max_train_samples": 4}, "max_train_samples"),
+        ({**SEVERAL, "dataset_train_split": "test"}, "dataset_train_split"),
+        ({**SEVERAL, "dataset_config": "small"}, "dataset_config"),
+        ({**SEVERAL, "image_folder": "images"}, "image_folder"),
+        ({**SEVERAL, "unlabelled": "clean"}, "unlabelled"),
+        ({**SEVERAL, "on_bad_rows": "skip"}, "on_bad_rows"),
+        ({**SEVERAL, "check_images": False}, "check_images"),
+        ({**SEVERAL, "benchmarks": {"vlgard": "."}}, "vlgard"),
+        ({"benchmarks": {"siuo": "."}, "check_images": False}, "check_images"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(changes, named, write_config):
