@@ -19,6 +19,8 @@ from .thumbnails import make_thumbnail
 
 NUM_SAMPLES = 10
 _IMAGES_SHOWN = 4
+_MAX_CHARACTERS = 800
+"""Of longer texts the page shows that many."""
 
 
 def write_check_page(path: Path, check: DatasetCheck, title: str, seed: int = 0) -> None:
@@ -78,6 +80,10 @@ def _describe(dataset: Dataset, number: int) -> dict[str, Any]:
         "images": [base64.b64encode(make_thumbnail(image)).decode() for image in images[:_IMAGES_SHOWN]],
         "num_images": len(images),
         "labels": ", ".join(label_words(row)),
-        "question": asked_in(row),
-        "answer": answer_of(row),
+        "question": _shorten(asked_in(row)),
+        "answer": _shorten(answer_of(row)),
     }
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS].rstrip()}…"

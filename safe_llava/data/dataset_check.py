@@ -1,7 +1,9 @@
 """What would be trained on: every row looked at, and counted by what is known of it."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from .image_digests import ImageDigests
 from .label_parsing import SET_COLUMNS
 from .label_words import UNKNOWN, label_words
 from .mix_entries import DatasetEntry, load_entry
-from .mix_report import MixReport, SetCounts
+from .mix_report import MixReport, SetCounts, count_rows
 from .row_texts import answer_of
 
 
@@ -61,12 +63,12 @@ class DatasetCheck:
         problems = []
         if bad:
             problems.append(
-                f"{bad:,} rows are broken. Mend them, or leave them out with `on_bad_rows: skip` in a recipe."
+                f"Broken: {count_rows(bad)}. Mend them, or leave them out with `on_bad_rows: skip` in a recipe."
             )
         if self.report.contradictions:
             problems.append(
-                f"{len(self.report.contradictions):,} rows contradict the labels of a row that shows and asks the "
-                "same. Mend one of each two, or put the set first whose labels are right."
+                f"Contradicting the labels of a row that shows and asks the same: "
+                f"{count_rows(len(self.report.contradictions))}. Mend one of each two."
             )
         return problems
 
@@ -108,7 +110,7 @@ class DatasetCheck:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.num_rows:,} rows to train on", str(self.report)]
+        lines = [f"{count_rows(self.num_rows)} to train on", str(self.report)]
         for label in SET_COLUMNS:
             known = self.count_known(label)
             named = ", ".join(f"{number:,} {name}" for name, number in self.count(label).items() if number)
@@ -197,15 +199,28 @@ def check_sets(
         mix (`Callable`): joins the sets of which some row is sound.
     """
     sets, broken = [], dict[str, DatasetReport]()
-    for name, load in loaders.items():
-        try:
-            sets.append(load())
-        except InvalidDatasetError as error:
-            broken[name] = error.report
+    with _quiet():
+        for name, load in loaders.items():
+            try:
+                sets.append(load())
+            except InvalidDatasetError as error:
+                broken[name] = error.report
     dataset, report = mix(sets) if sets else (None, MixReport([]))
     report.sets += [SetCounts(name, one.num_rows, bad=len(one.bad_rows)) for name, one in broken.items()]
     report.faults += broken.values()
     return _describe(dataset, report)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What loaders warn of stands in the check."""
+    logger = logging.getLogger(__package__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _as_text(path: str | Path | None) -> str | None:

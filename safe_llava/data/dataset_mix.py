@@ -90,10 +90,9 @@ def mix_datasets(
         if duplicates is not None:
             found = find_duplicates(joined, contents, np.flatnonzero(is_used).tolist())
             report.duplicates = _count_pairs(found, owner, sets)
-            starts = np.cumsum([0, *sizes])
-            report.contradictions = [
-                _describe((found.first[row], row), joined, owner, starts, counts) for row in found.contradictions
-            ]
+            numbers = [_row_numbers(one)[:size] for one, size in zip(sets, sizes)]
+            places = [(one.name, number) for one, of_set in zip(sets, numbers) for number in of_set]
+            report.contradictions = [_describe(joined, places, found.first[row], row) for row in found.contradictions]
             if duplicates == "drop":
                 _leave_out(np.array([*found.first], dtype=int), is_used, owner, counts, "duplicates")
     rows = _thin(np.flatnonzero(is_used), owner, sets, np.random.default_rng(seed))
@@ -138,15 +137,17 @@ def _count_pairs(found: Duplicates, owner: np.ndarray, sets: Sequence[LoadedSet]
     return {(sets[first].name, sets[other].name): count for (first, other), count in sorted(pairs.items())}
 
 
-def _describe(
-    places: tuple[int, int], joined: Dataset, owner: np.ndarray, starts: np.ndarray, counts: Sequence[SetCounts]
-) -> Contradiction:
+def _row_numbers(one: LoadedSet) -> list[int]:
+    """The numbers of the sound rows among all rows of a set, as its report counts them."""
+    bad = set() if one.report is None else {row.number for row in one.report.bad_rows}
+    return [number for number in range(1, len(one.dataset) + len(bad) + 1) if number not in bad]
+
+
+def _describe(joined: Dataset, places: Sequence[tuple[str, int]], first: int, other: int) -> Contradiction:
     columns = joined.select_columns([name for name in joined.column_names if name != "images"])
-    first, other = columns[places[0]], columns[places[1]]
-    of_first, of_other = (int(owner[place]) for place in places)
     return Contradiction(
-        sets=(counts[of_first].name, counts[of_other].name),
-        rows=(places[0] - int(starts[of_first]) + 1, places[1] - int(starts[of_other]) + 1),
-        labels=(", ".join(label_words(first)), ", ".join(label_words(other))),
-        question=" / ".join(questions_of(first)),
+        sets=(places[first][0], places[other][0]),
+        rows=(places[first][1], places[other][1]),
+        labels=(", ".join(label_words(columns[first])), ", ".join(label_words(columns[other]))),
+        question=" / ".join(questions_of(columns[first])),
     )

@@ -46,7 +46,7 @@ class Contradiction:
 
     Args:
         sets (`tuple[str, str]`): the set of the first, which is kept, and that of the other.
-        rows (`tuple[int, int]`): their positions among the sound rows of their sets, from 1.
+        rows (`tuple[int, int]`): their numbers in their sets, from 1, blank lines not counted.
         labels (`tuple[str, str]`): what each says, as in "none, safe".
         question (`str`): what is asked.
     """
@@ -103,13 +103,16 @@ class MixReport:
         lines = [_describe_set(of_set) for of_set in self.sets]
         for (first, other), count in (self.duplicates or {}).items():
             where = f"within {first}" if first == other else f"of {other} that stand in {first} too"
-            lines.append(f"duplicates: {count:,} rows {where}{', kept' if self.are_duplicates_kept else ''}")
+            lines.append(f"duplicates: {count_rows(count)} {where}{', kept' if self.are_duplicates_kept else ''}")
         if self.contradictions:
-            lines.append(f"contradictions: {len(self.contradictions):,} duplicates whose labels cannot both be right")
+            lines.append(
+                f"contradictions: {count_rows(len(self.contradictions))} whose labels cannot be right if those of the "
+                "first are"
+            )
             lines += [f"  {found}" for found in self.contradictions[:_CONTRADICTIONS_NAMED]]
         for leak in self.leaks:
             lines.append(
-                f"leaks: {leak.benchmark} has {leak.image_and_question:,} rows by image and question, "
+                f"leaks: {leak.benchmark} has {count_rows(leak.image_and_question)} by image and question, "
                 f"{leak.image_only:,} by the image alone ({leak.near:,} of both by a near copy), and "
                 f"{leak.question:,} by a question without an image"
             )
@@ -123,8 +126,13 @@ def _describe_set(of_set: SetCounts) -> str:
         "bad": of_set.bad,
         "beyond `max_samples`": of_set.beyond,
         "in a benchmark": of_set.leaks,
-        "duplicates": of_set.duplicates,
-        "thinned": of_set.thinned,
+        "already there": of_set.duplicates,
+        "beyond its share": of_set.thinned,
     }
     named = ", ".join(f"{count:,} {name}" for name, count in left_out.items() if count)
-    return f"{of_set.name}: {of_set.used:,} of {of_set.read:,} rows" + (f" ({named} left out)" if named else "")
+    return f"{of_set.name}: {of_set.used:,} of {count_rows(of_set.read)}" + (f" ({named} left out)" if named else "")
+
+
+def count_rows(number: int) -> str:
+    """A number of rows in words."""
+    return f"{number:,} row{'' if number == 1 else 's'}"

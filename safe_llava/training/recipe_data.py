@@ -18,7 +18,7 @@ from ..data.dataset_loading import has_configurations, names_images
 from ..data.dataset_mix import LoadedSet, mix_datasets
 from ..data.image_digests import ImageDigests
 from ..data.mix_entries import DatasetEntry, entry_names, load_entry, parse_entries
-from ..data.mix_report import MixReport
+from ..data.mix_report import MixReport, count_rows
 from ..data.mixing import mix_safety_dataset
 from ..evaluation.benchmarks import BENCHMARKS, load_benchmark
 from ..miniature.scene_dataset import build_dataset
@@ -158,11 +158,11 @@ def benchmark_rows(paths: Any) -> dict[str, Iterator[TestRow]]:
 
 def describe_sets(report: MixReport) -> str:
     """What was trained on, in a line for a model card."""
-    named = [f"{_in_words(of_set.name)} ({of_set.used:,} rows)" for of_set in report.sets]
+    named = [f"{_in_words(of_set.name)} ({count_rows(of_set.used)})" for of_set in report.sets]
     line = ", ".join(named) if len(named) > 1 else _in_words(report.sets[0].name)
     left_out = sum(of_set.leaks for of_set in report.sets)
     if report.leaks:
-        line += f"; {left_out:,} rows left out that stand in {', '.join(of.benchmark for of in report.leaks)}"
+        line += f"; {count_rows(left_out)} left out that stand in {', '.join(of.benchmark for of in report.leaks)}"
     return line
 
 

@@ -35,15 +35,15 @@ def test_broken_rows_end_in_exit_code_1_with_each_fault_once(broken, tmp_path):
     source, folder = broken
     result = run(source, "--image-folder", folder, "--page", tmp_path / "page.html")
     assert result.exit_code == 1
-    assert result.stdout.count("gone.png is missing") == result.stdout.count("9 is neither") == 1
-    assert "3 rows are broken" in result.stderr and "on_bad_rows: skip" in result.stderr
+    assert result.output.count("gone.png is missing") == result.stdout.count("9 is neither") == 1
+    assert "Broken: 3 rows" in result.stderr and "on_bad_rows: skip" in result.stderr
     assert (tmp_path / "page.html").is_file()
 
 
 def test_contradicting_copies_end_in_exit_code_1(write_lines, record, image_folder):
     source = write_lines(record(), record(safe_level=3, safe_type=4))
     result = run(source, "--image-folder", image_folder)
-    assert (result.exit_code, "contradict" in result.stderr) == (1, True)
+    assert (result.exit_code, "Contradicting" in result.stderr) == (1, True)
 
 
 def test_rows_of_a_benchmark_are_named_and_left_out(tmp_path):
@@ -54,8 +54,8 @@ def test_rows_of_a_benchmark_are_named_and_left_out(tmp_path):
     (tmp_path / "siuo" / "siuo_gen.json").write_text(json.dumps([row]))
     result = run(tmp_path / "set", "--benchmark", f"siuo={tmp_path / 'siuo'}")
     assert result.exit_code == 0, result.output
-    assert "siuo has 1 rows by image and question" in result.stdout
-    assert "1 rows to train on" in result.stdout
+    assert "siuo has 1 row by image and question" in result.stdout
+    assert "1 row to train on" in result.stdout
 
 
 def test_a_recipe_is_checked_by_its_file(broken, tmp_path):

@@ -59,7 +59,7 @@ def test_text_alone_and_several_images_are_counted(check):
 def test_broken_rows_are_counted_and_each_fault_is_said_once(check):
     assert check.report.sets[0].bad == 2
     assert str(check).count("cannot be decoded") == str(check).count("turn 2 is empty") == 1
-    assert "2 rows are broken" in check.problems[0] and "on_bad_rows: skip" in check.problems[0]
+    assert "Broken: 2 rows" in check.problems[0] and "on_bad_rows: skip" in check.problems[0]
 
 
 def test_copies_are_counted_kept_and_their_contradictions_said(check):
@@ -68,7 +68,7 @@ def test_copies_are_counted_kept_and_their_contradictions_said(check):
         0,
     )
     assert len(check.report.contradictions) == 1
-    assert "contradict" in check.problems[1]
+    assert "Contradicting" in check.problems[1]
 
 
 def test_a_set_without_fault_has_no_problem(write_lines, record, image_folder):

@@ -3,6 +3,7 @@
 import pytest
 from set_rows import encode, make_image, make_set
 
+from safe_llava.data import BadRow, DatasetReport
 from safe_llava.data.dataset_mix import LoadedSet, mix_datasets
 
 
@@ -149,6 +150,13 @@ def test_a_contradiction_is_said_with_rows_labels_and_question():
     pair = [LoadedSet("a", make_set({**COPY, "level": 0})), LoadedSet("b", make_set({**COPY, "level": 3, "type": 4}))]
     report = mix_datasets(pair, duplicates="drop")[1]
     assert "row 1 of b (high, privacy) and row 1 of a (none, safe): 'what is this ?" in str(report)
+
+
+def test_rows_of_contradictions_are_numbered_as_bad_rows_are():
+    report = DatasetReport("b", 5, (BadRow(1, ("x",)), BadRow(3, ("x",))))
+    second = make_set(*rows(60, 2), {**COPY, "level": 3, "type": 4})
+    pair = [LoadedSet("a", make_set(COPY)), LoadedSet("b", second, report)]
+    assert mix_datasets(pair, duplicates="drop")[1].contradictions[0].rows == (1, 5)
 
 
 @pytest.mark.parametrize("duplicates", ["drop", "keep", None])

@@ -75,7 +75,7 @@ def test_a_benchmark_is_kept_out_of_one_set_too(saved, benchmark):
 
 def test_a_card_has_the_rows_of_each_set_and_what_was_kept_out(saved, benchmark):
     _, report = load(datasets=[{"name": saved}, SCENES], benchmarks=benchmark)
-    assert describe_sets(report) == f"{saved} (2 rows), synthetic scenes (6 rows); 1 rows left out that stand in siuo"
+    assert describe_sets(report) == f"{saved} (2 rows), synthetic scenes (6 rows); 1 row left out that stand in siuo"
 
 
 def test_json_and_yaml_say_the_same(saved):
