@@ -12,13 +12,16 @@ from .llava_tables import MESSAGE_FEATURE
 
 SOURCE = "source"
 """The column that says which set a row comes from."""
+HEAD_ONLY = "head_only"
+"""The column that says that a row ends with its question, so that only the safety head learns from it."""
 _TEXT_KEYS = {"role", "content", "type", "text"}
 
 
 def join_datasets(datasets: Mapping[str, Dataset]) -> Dataset:
     """
     Joins data sets row by row, in their order. Of their columns those are kept that are trained on: the conversation,
-    the images, and the labels with their sets of possible classes. A new column `source` has the set's name.
+    the images, the labels with their sets of possible classes, and `head_only`. A new column `source` has the set's
+    name.
 
     Conversations become `messages` of parts. Where a set has answers in its prompts, which are not to be learned, all
     become `prompt` and `completion` instead; a conversation is cut before its first answer then. Prompts of plain text
@@ -32,30 +35,38 @@ def join_datasets(datasets: Mapping[str, Dataset]) -> Dataset:
         [`~datasets.Dataset`]: the rows of all. Images stay where they are, encoded.
 
     Raises:
-        ValueError: if plain prompts and turns come together, a turn has a field that would be lost, or a set has a
-            column that changes prompts (`tools`, `chat_template_kwargs`).
+        ValueError: if plain prompts and turns come together, or answers in prompts and rows without an answer; if a
+            turn has a field that would be lost, or a set a column that changes prompts (`tools`,
+            `chat_template_kwargs`).
     """
     for name, dataset in datasets.items():
         if changing := {"tools", "chat_template_kwargs"} & {*dataset.column_names}:
             raise ValueError(f"{name} has a column {min(changing)!r}, which has no effect on images; remove it.")
     plain = [name for name, dataset in datasets.items() if _is_plain(dataset)]
+    split = [name for name, dataset in datasets.items() if _has_answers_in_prompts(dataset)]
+    unanswered = [name for name, dataset in datasets.items() if HEAD_ONLY in dataset.column_names]
     if plain and len(plain) < len(datasets):
         others = ", ".join(name for name in datasets if name not in plain)
         raise ValueError(
             f"{', '.join(plain)} has prompts of plain text and {others} has turns, which cannot stand in one column. "
             "Give `prompt` and `completion` as lists of turns, or `messages`."
         )
-    is_split = any(map(_has_answers_in_prompts, datasets.values()))
-    formed = [_with_form(name, dataset, bool(plain), is_split) for name, dataset in datasets.items()]
+    if split and unanswered:
+        raise ValueError(
+            f"{', '.join(split)} has answers in its prompts and {', '.join(unanswered)} has rows without an answer, "
+            "which cannot be joined. Train on one of them at a time."
+        )
+    formed = [_with_form(name, dataset, bool(plain), bool(split)) for name, dataset in datasets.items()]
+    if unanswered:
+        formed = [_with_column(dataset, HEAD_ONLY, False, Value("bool")) for dataset in formed]
     return without_empty_sets(concatenate_datasets(formed))
 
 
 def _with_form(set_name: str, dataset: Dataset, is_plain: bool, is_split: bool) -> Dataset:
     texts = ["prompt", "completion"] if is_plain or is_split else ["messages"]
     feature = Value("string") if is_plain else MESSAGE_FEATURE
-    joined = dataset.select_columns(
-        [column for column in dataset.column_names if column in {*LABEL_FEATURES, "images"}]
-    )
+    kept = ("images", *LABEL_FEATURES, HEAD_ONLY)
+    joined = dataset.select_columns([column for column in dataset.column_names if column in kept])
     if dataset.features["images"] != List(Image()):
         joined = joined.cast_column("images", List(Image()))
     if all(dataset.features.get(column) == feature for column in texts):
@@ -65,12 +76,14 @@ def _with_form(set_name: str, dataset: Dataset, is_plain: bool, is_split: bool) 
         columns = Dataset.from_list([*rows], features=Features(dict.fromkeys(texts, feature)))
     joined = concatenate_datasets([joined, columns], axis=1)
     for column, of_label in LABEL_FEATURES.items():
-        if column not in joined.column_names:
-            joined = joined.add_column(column, [[]] * len(joined), feature=of_label)
-        elif joined.features[column] != of_label:
-            joined = joined.cast_column(column, of_label)
-    joined = joined.add_column(SOURCE, [set_name] * len(joined), feature=Value("string"))
-    return joined.select_columns([*texts, "images", *LABEL_FEATURES, SOURCE])
+        joined = _with_column(joined, column, [], of_label)
+    return joined.add_column(SOURCE, [set_name] * len(joined), feature=Value("string"))
+
+
+def _with_column(dataset: Dataset, name: str, default: Any, feature: Any) -> Dataset:
+    if name not in dataset.column_names:
+        return dataset.add_column(name, [default] * len(dataset), feature=feature)
+    return dataset if dataset.features[name] == feature else dataset.cast_column(name, feature)
 
 
 def _conversations(name: str, dataset: Dataset, is_split: bool) -> Iterator[dict[str, Any]]:

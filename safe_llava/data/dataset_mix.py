@@ -67,12 +67,7 @@ def mix_datasets(
     Raises:
         ValueError: if the columns cannot be joined, or nothing is left of a set or of all.
     """
-    counts = [
-        SetCounts(one.name, len(one.dataset), one.share)
-        if one.report is None
-        else SetCounts(one.name, one.report.num_rows, one.share, len(one.report.bad_rows))
-        for one in sets
-    ]
+    counts = [_count_read(one) for one in sets]
     report = MixReport(counts, are_duplicates_kept=duplicates == "keep")
     report.faults = [one.report for one in sets if one.report is not None]
     for one, of_set in zip(sets, counts):
@@ -102,6 +97,13 @@ def mix_datasets(
     if not len(rows):
         raise ValueError(f"No row is left to train on:\n{report}")
     return joined.select(rows) if len(rows) < len(joined) else joined, report
+
+
+def _count_read(one: LoadedSet) -> SetCounts:
+    if one.report is None:
+        return SetCounts(one.name, len(one.dataset), one.share)
+    read, bad = one.report.num_rows, len(one.report.bad_rows)
+    return SetCounts(one.name, read, one.share, bad, by_rule=read - bad - len(one.dataset))
 
 
 def _leave_out(

@@ -21,6 +21,7 @@ class SetCounts:
         read (`int`): rows that it has.
         share (`float`, *optional*): its fraction of all rows, as it was asked for.
         bad (`int`): rows that cannot be trained on.
+        by_rule (`int`): sound rows that the set's reader leaves out, or that have nothing to learn in this stage.
         beyond (`int`): sound rows behind the first `max_samples`.
         leaks (`int`): rows that a benchmark has.
         duplicates (`int`): rows that were left out since an earlier one shows and asks the same.
@@ -32,6 +33,7 @@ class SetCounts:
     read: int
     share: float | None = None
     bad: int = 0
+    by_rule: int = 0
     beyond: int = 0
     leaks: int = 0
     duplicates: int = 0
@@ -124,6 +126,7 @@ class MixReport:
 def _describe_set(of_set: SetCounts) -> str:
     left_out = {
         "bad": of_set.bad,
+        "by rule": of_set.by_rule,
         "beyond `max_samples`": of_set.beyond,
         "in a benchmark": of_set.leaks,
         "already there": of_set.duplicates,

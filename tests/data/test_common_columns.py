@@ -63,7 +63,25 @@ def test_sets_of_possible_classes_stay_where_only_one_set_has_them():
 
 def test_no_column_of_sets_is_added_where_no_set_has_one():
     joined = join_datasets({name: make_set({}) for name in "ab"})
-    assert joined.column_names == ["messages", "images", "safety_level", "safety_type", "source"]
+    assert joined.column_names == ["images", "safety_level", "safety_type", "messages", "source"]
+
+
+def make_unanswered():
+    dataset = make_set({"level": 3, "type": 4})
+    asked = dataset.map(lambda row: {"messages": row["messages"][:1]})
+    return asked.add_column("head_only", [True])
+
+
+@pytest.mark.parametrize("form", FORMS[:4])
+def test_rows_for_the_head_alone_are_still_told_from_the_others(form):
+    joined = join_datasets({"a": make_set({}, form=form), "b": make_unanswered()})
+    assert joined["head_only"] == [False, True]
+    assert [len(turns) for turns in joined["messages"]] == [4, 1]
+
+
+def test_rows_for_the_head_alone_are_not_joined_with_answers_in_prompts():
+    with pytest.raises(ValueError, match="a has answers in its prompts and b has rows without an answer"):
+        join_datasets({"a": make_set({}, form=FORMS[4]), "b": make_unanswered()})
 
 
 def test_a_file_of_image_names_is_joined_with_drawn_scenes(write_lines, record, image_folder, collator):

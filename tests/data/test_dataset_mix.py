@@ -169,6 +169,14 @@ def test_every_row_that_was_read_is_accounted_for(duplicates, shares):
     benchmarks = {"test": [([encode(make_image(52))], "What ?")]}
     dataset, report = mix_datasets(mixed, duplicates=duplicates, benchmarks=benchmarks)
     for of_set in report.sets:
-        parts = (of_set.bad, of_set.beyond, of_set.leaks, of_set.duplicates, of_set.thinned, of_set.used)
+        parts = (
+            of_set.bad,
+            of_set.by_rule,
+            of_set.beyond,
+            of_set.leaks,
+            of_set.duplicates,
+            of_set.thinned,
+            of_set.used,
+        )
         assert of_set.read == sum(parts) == 8
     assert sum(of_set.used for of_set in report.sets) == len(dataset)
