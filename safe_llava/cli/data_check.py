@@ -34,7 +34,11 @@ def check(
     ] = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="A benchmark whose rows must not be trained on; may be repeated."),
+        typer.Option(
+            metavar="NAME=PATH",
+            help="A benchmark that must not be trained on, and where it lies, or with a split NAME:SPLIT=PATH; may be "
+            "given several times.",
+        ),
     ] = None,
     page: Annotated[
         Path | None, typer.Option(dir_okay=False, help="HTML file that gets the figures and ten samples.")
@@ -53,7 +57,6 @@ def check(
         given = (root, image_folder, split, config_name, unlabelled, label_map, benchmark)
         if any(value is not None for value in given):
             raise typer.BadParameter("a recipe says itself where its sets and benchmarks are; give --config alone")
-    paths = dict(_split(pair) for pair in benchmark or [])
     with reported():
         from safe_llava.data import check_dataset
         from safe_llava.data.check_page import write_check_page
@@ -71,7 +74,7 @@ def check(
                 config_name=config_name,
                 unlabelled=None if unlabelled is None else unlabelled.value,
                 label_map=label_map,
-                benchmarks=benchmark_rows(paths),
+                benchmarks=benchmark_rows(benchmark or []),
             )
         if page is not None:
             write_check_page(page, found, str(config or source))
@@ -84,10 +87,3 @@ def check(
         for problem in found.problems:
             typer.secho(f"Error: {problem}", fg="red", err=True)
         raise typer.Exit(1)
-
-
-def _split(pair: str) -> tuple[str, str]:
-    name, separator, path = pair.partition("=")
-    if not separator or not path:
-        raise typer.BadParameter(f"--benchmark must be NAME=PATH, not {pair!r}")
-    return name, path

@@ -79,6 +79,8 @@ def mix_datasets(
     is_used = np.ones(len(joined), dtype=bool)
     if duplicates is not None or benchmarks:
         digests = ImageDigests(perceptual=bool(benchmarks)) if digests is None else digests
+        if benchmarks and not digests.perceptual:
+            raise ValueError("`benchmarks` needs `digests` with perceptual hashes: `ImageDigests(perceptual=True)`.")
         contents = read_contents(joined, digests)
         leaked, report.leaks = find_leaks(contents, benchmarks or {}, digests)
         _leave_out(np.array([*leaked], dtype=int), is_used, owner, counts, "leaks")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..data.image_digests import ImageDigests
 from ..data.mix_entries import DatasetEntry, entry_names, load_entry, parse_entries
 from ..data.mix_report import MixReport, count_rows
 from ..data.mixing import mix_safety_dataset
-from ..evaluation.benchmarks import BENCHMARKS, load_benchmark
+from ..evaluation.benchmarks import BenchmarkSource, load_benchmark
 from ..miniature.scene_dataset import build_dataset
 from .data_arguments import DataArguments
 from .recipe_fields import MINIATURE
@@ -42,7 +42,7 @@ def load_train_rows(args: DataArguments, stage: int, seed: int) -> tuple[Dataset
         ValueError: if an entry has no name, an unknown key or one without effect, if a row is bad and `on_bad_rows` is
             "raise", or if nothing is left.
     """
-    benchmarks, digests = benchmark_rows(args.benchmarks), digests_for(args)
+    benchmarks, digests = benchmark_rows(_named(args.benchmarks)), digests_for(args)
     sets = [load_set(entry, name, stage, args, digests) for name, entry in named_entries(args).items()]
     return mix_sets(sets, args, benchmarks, digests, seed)
 
@@ -67,7 +67,7 @@ def check_recipe(path: Path) -> DatasetCheck:
     args = DataArguments(**{name: value for name, value in recipe.items() if name in names})
     args = dataclasses.replace(args, on_bad_rows="skip", check_images=True)
     seed = recipe.get("seed", SFTConfig.__dataclass_fields__["seed"].default)
-    benchmarks, digests = benchmark_rows(args.benchmarks), digests_for(args)
+    benchmarks, digests = benchmark_rows(_named(args.benchmarks)), digests_for(args)
     loaders = {
         name: partial(load_set, entry, name, recipe["stage"], args, digests)
         for name, entry in named_entries(args).items()
@@ -135,25 +135,27 @@ def mix_sets(
     return mixed, report
 
 
-def benchmark_rows(paths: Any) -> dict[str, Iterator[TestRow]]:
+def benchmark_rows(named: Iterable[str]) -> dict[str, Iterator[TestRow]]:
     """
-    The images and questions of benchmarks.
+    The images and questions of benchmarks, read when they are needed.
 
     Args:
-        paths (`dict[str, str]`, *optional*): for each benchmark, by the names of
-            [`~safe_llava.evaluation.benchmarks.BENCHMARKS`], where it lies.
+        named (`Iterable[str]`): each `NAME=PATH` or `NAME:SPLIT=PATH`, with a name of
+            [`~safe_llava.evaluation.benchmarks.BENCHMARKS`].
 
     Raises:
-        ValueError: if there is no such benchmark, or it is not given as a path.
+        ValueError: if there is no such benchmark, or nothing at the path.
     """
-    if not isinstance(paths, dict | None):
-        raise ValueError(f"`benchmarks` must be paths by the names of benchmarks, not {paths!r:.80}.")
-    for name, path in (paths or {}).items():
-        if name not in BENCHMARKS:
-            raise ValueError(f"`benchmarks`: there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}.")
-        if not isinstance(path, str | Path) or not Path(path).expanduser().exists():
-            raise ValueError(f"`benchmarks`: {name} must be the path of what was downloaded, not {path!r}.")
-    return {name: _read_rows(name, path) for name, path in (paths or {}).items()}
+    sources = [BenchmarkSource.parse(text) for text in named]
+    return {source.label: _read_rows(source) for source in sources}
+
+
+def _named(benchmarks: Any) -> list[str]:
+    if not isinstance(benchmarks, dict | None) or not all(
+        isinstance(path, str) for path in (benchmarks or {}).values()
+    ):
+        raise ValueError(f"`benchmarks` must be paths by the names of benchmarks, not {benchmarks!r:.80}.")
+    return [f"{name}={path}" for name, path in (benchmarks or {}).items()]
 
 
 def describe_sets(report: MixReport) -> str:
@@ -170,6 +172,6 @@ def _in_words(name: str) -> str:
     return "synthetic scenes" if name == MINIATURE else name
 
 
-def _read_rows(name: str, path: str | Path) -> Iterator[TestRow]:
-    for row in load_benchmark(name, path):
+def _read_rows(source: BenchmarkSource) -> Iterator[TestRow]:
+    for row in load_benchmark(source.name, source.path, source.split):
         yield row.images, row.question

@@ -5,6 +5,7 @@ from PIL import Image as PILImage
 from set_rows import encode, make_image, make_set
 
 from safe_llava.data.dataset_mix import LoadedSet, mix_datasets
+from safe_llava.data.image_digests import ImageDigests
 
 
 TEST = make_image(1, size=96)
@@ -94,3 +95,8 @@ def test_a_mix_of_nothing_but_leaks_is_refused():
             [LoadedSet("a", make_set({"images": [encode(TEST)]}))],
             benchmarks={"vlguard": [([encode(TEST)], QUESTION)]},
         )
+
+
+def test_digests_without_perceptual_hashes_are_refused():
+    with pytest.raises(ValueError, match="perceptual=True"):
+        mix_datasets([LoadedSet("a", make_set({}))], benchmarks={"vlguard": TESTS}, digests=ImageDigests())

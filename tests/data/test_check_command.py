@@ -73,7 +73,7 @@ def test_a_recipe_is_checked_by_its_file(broken, tmp_path):
         (("rows.json", "--config", "pyproject.toml"), 2, "SOURCE"),
         (("--config", "pyproject.toml", "--split", "test"), 2, "--config"),
         (("--config", "pyproject.toml", "--benchmark", "siuo=x"), 2, "--config"),
-        (("rows.json", "--benchmark", "siuo"), 2, "NAME=PATH"),
+        (("rows.json", "--benchmark", "siuo"), 1, "NAME=PATH"),
         (("rows.json", "--benchmark", "suio=x"), 1, "suio"),
         (("rows.json", "--unlabelled", "safe"), 2, "--unlabelled"),
         (("rows.json", "--split", "test"), 1, "no splits"),

@@ -55,6 +55,12 @@ def test_a_perceptual_hash_is_computed_where_it_is_asked_for():
     assert len(digest(encode(IMAGE), perceptual=True).perceptual) == 16
 
 
+def test_what_is_missing_for_perceptual_hashes_is_said_at_once(monkeypatch):
+    monkeypatch.setattr(image_digests.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"safe-llava\[audit\]"):
+        ImageDigests(perceptual=True)
+
+
 def test_each_file_is_decoded_once_and_no_image_is_kept(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(encode(IMAGE))
     (tmp_path / "b.png").write_bytes(encode(make_image(2)))

@@ -152,6 +152,13 @@ def test_several_sets_train_together_and_their_counts_lie_beside_the_model(write
     )
 
 
+def test_several_sets_can_be_named_on_the_command_line(write_config, tmp_path):
+    sets = [{"name": str(tmp_path / "data")}, {"name": "miniature", "max_samples": 2}]
+    run(write_config(dataset_name=..., **{"max_steps": 1}), "--datasets", json.dumps(sets), "--duplicates", "keep")
+    counts = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert [one["used"] for one in counts["sets"]] == [8, 2]
+
+
 def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
     run(write_config(total_batch_size=8, per_device_train_batch_size=2, max_steps=..., num_train_epochs=2))
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())

@@ -7,7 +7,7 @@ import yaml
 from set_rows import encode, make_image, make_set
 
 from recipes.train import SafetyArguments
-from safe_llava.training.recipe_data import benchmark_rows, check_recipe, describe_sets, load_train_rows
+from safe_llava.training.recipe_data import check_recipe, describe_sets, load_train_rows
 
 
 SCENES = {"name": "miniature", "max_samples": 6, "config_name": "stage1"}
@@ -88,13 +88,22 @@ def test_json_and_yaml_say_the_same(saved):
     [
         ({"vlgard": "."}, "vlgard.*vlguard"),
         ({"siuo": "nowhere"}, "nowhere"),
-        ({"siuo": 3}, "siuo"),
+        ({"siuo": 3}, "paths"),
         (["siuo"], "paths"),
     ],
 )
 def test_a_benchmark_that_is_none_is_refused_before_anything_is_read(paths, named):
-    with pytest.raises(ValueError, match=f"`benchmarks`.*{named}"):
-        benchmark_rows(paths)
+    with pytest.raises(ValueError, match=named):
+        load(dataset_name="nowhere.json", benchmarks=paths)
+
+
+def test_a_benchmark_may_be_named_with_its_split(saved, tmp_path):
+    table = "id,prompt,type,label,focus,note\n1,Hello ?,homonyms,safe,,\n2,What ?,contrast_homonyms,unsafe,,\n"
+    (tmp_path / "xstest_prompts.csv").write_text(table)
+    _, report = load(dataset_name=saved, benchmarks={"xstest:safe": str(tmp_path)})
+    assert [(leak.benchmark, leak.test_rows, leak.question) for leak in report.leaks] == [("xstest-safe", 1, 0)]
+    with pytest.raises(ValueError, match="4 in a benchmark"):
+        load(dataset_name=saved, benchmarks={"xstest:unsafe": str(tmp_path)})
 
 
 @pytest.fixture
