@@ -1,13 +1,13 @@
 """Images that are the same or nearly so, found by their perceptual hashes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import NearestNeighbors
 
 
 HASH_BITS = 64
@@ -96,7 +96,7 @@ def find_near(hashes: list[str], others: list[str], max_distance: int = MAX_DIST
     if not hashes or not others:
         return np.full(len(hashes), -1)
     bits, other_bits = (_unpack(_parse(pa.chunked_array([values], pa.string()))) for values in (hashes, others))
-    finder = NearestNeighbors(n_neighbors=1, algorithm="brute", metric="euclidean").fit(other_bits)
+    finder = _fit(other_bits, n_neighbors=1)
     found = []
     for start in range(0, len(bits), _QUERIES_AT_ONCE):
         distances, nearest = finder.kneighbors(bits[start : start + _QUERIES_AT_ONCE])
@@ -115,6 +115,13 @@ def _parse(hashes: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def _fit(bits: np.ndarray, **options: Any) -> Any:
+    # Not imported above, for it takes seconds, and most who import this package compare nothing.
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(algorithm="brute", metric="euclidean", **options).fit(bits)
+
+
 def _unpack(distinct: np.ndarray) -> np.ndarray:
     """Rows of zeros and ones, between which the squared Euclidean distance is the number of bits that differ."""
     return np.unpackbits(distinct.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
@@ -123,7 +130,7 @@ def _unpack(distinct: np.ndarray) -> np.ndarray:
 def _connect(distinct: np.ndarray, max_distance: int) -> np.ndarray:
     """For each hash the number of its group. Groups are numbered in the order of their first hash."""
     bits = _unpack(distinct)
-    finder = NearestNeighbors(radius=(max_distance + 0.5) ** 0.5, algorithm="brute", metric="euclidean").fit(bits)
+    finder = _fit(bits, radius=(max_distance + 0.5) ** 0.5)
     groups = np.arange(len(bits))
     # In parts, for the pairs of all hashes together may not fit into memory.
     for start in range(0, len(bits), _QUERIES_AT_ONCE):
