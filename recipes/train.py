@@ -15,7 +15,7 @@ from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
-from safe_llava.data import add_hints, load_safety_dataset
+from safe_llava.data import add_hints, keep_answered, load_safety_dataset
 from safe_llava.files import write_json
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
@@ -44,8 +44,7 @@ class SafetyArguments(DataArguments):
         default=None, metadata={"help": f"Evaluate on the first so many rows; '{MINIATURE}' draws so many."}
     )
     total_batch_size: int | None = field(
-        default=None,
-        metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
+        default=None, metadata={"help": "Rows in a step over all processes; sets gradient_accumulation_steps."}
     )
     require_learned_head: bool = field(
         default=True,
@@ -226,6 +225,7 @@ def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples
             raise ValueError(f"'{MINIATURE}' draws as many scenes to evaluate on as `max_eval_samples`.")
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(source, split=split, **options_of(safety_args, source))
+    dataset = keep_answered(dataset) if safety_args.stage == 2 else dataset
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 

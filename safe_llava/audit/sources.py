@@ -1,4 +1,4 @@
-"""What can be audited: a folder of images, an image, a JSON file with an image folder, tar files, a dataset."""
+"""What can be audited: a folder of images, an image, a JSON file, tar files, a dataset, a public set by its name."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ..data.dataset_loading import is_public_set
 from ..data.json_records import is_json_name
+from ..data.sources import PUBLIC_SETS, read_public_set
 from ..models.image_formats import is_regular, may_hold_image
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
@@ -15,6 +17,7 @@ from .dataset_source import DatasetSource, data_file_builder, load_source_datase
 from .image_folder import list_folder
 from .llava_json import list_json
 from .manifest import ManifestSource, write_manifest
+from .public_set_source import PublicSetSource
 from .webdataset_source import WEBDATASET_SUFFIXES, WebdatasetSource
 
 
@@ -47,7 +50,8 @@ class SourceSpec:
 
     Args:
         source (`str`):
-            A folder of images; an image; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
+            A folder of images; an image; a `.json` or `.jsonl` file; what [`load_source_dataset`] takes; or a public
+            set by its name.
         image_folder (`str`, *optional*): the folder of the images that JSON names. Defaults to the file's own.
         image_columns (`tuple[str, ...]`, *optional*): columns or fields with images. Found by themselves by default.
         text_column (`str`, *optional*): column or field of the question.
@@ -55,6 +59,7 @@ class SourceSpec:
         split (`str`, *optional*, defaults to `"train"`): split of a dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         streaming (`bool`, *optional*, defaults to `False`): whether to stream a dataset.
+        root (`str`, *optional*): where the files of a public set lie; by default its own dataset on the Hub.
     """
 
     source: str
@@ -65,6 +70,7 @@ class SourceSpec:
     split: str = "train"
     config_name: str | None = None
     streaming: bool = False
+    root: str | None = None
 
 
 def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: int) -> list[str]:
@@ -85,6 +91,11 @@ def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_siz
         FileNotFoundError: if there is no such file.
     """
     path, not_images = Path(spec.source), list[str]()
+    if is_public_set(spec.source):
+        idle = ("image_columns", "text_column", "key_column", "config_name", "streaming")
+        _refuse_options(spec, "a public set", *idle)
+        return not_images
+    _refuse_options(spec, f"no public set ({', '.join(PUBLIC_SETS)})", "root")
     if path.exists() and not path.is_dir() and not is_regular(path):
         raise ValueError(f"{path} is not a regular file; a source is a file that has an end, a folder or a Hub id")
     if is_json_name(path):
@@ -119,6 +130,9 @@ def open_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: 
     """Opens a source for reading, after [`prepare_source`]."""
     if manifest.exists():
         return ManifestSource(manifest)
+    if is_public_set(spec.source):
+        rows = read_public_set(PUBLIC_SETS[spec.source], spec.root, spec.split, spec.image_folder)
+        return PublicSetSource(rows, spec.split, shard_size)
     path = Path(spec.source)
     columns = (spec.image_columns, spec.text_column, spec.key_column)
     if path.is_dir() and (files := list_data_files(path, output_dir)).kind == "tars":

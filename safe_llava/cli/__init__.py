@@ -31,6 +31,7 @@ for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(review, name="review")
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

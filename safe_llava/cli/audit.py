@@ -21,7 +21,8 @@ def audit(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id.",
+            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id; a public "
+            "set by its name.",
         ),
     ],
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
@@ -31,6 +32,7 @@ def audit(
     image_folder: Annotated[
         Path | None, typer.Option(file_okay=False, help="Folder of the images that JSON names; default: the file's.")
     ] = None,
+    root: Annotated[str | None, typer.Option(help="Your copy of a public set, or a Hub id; default: its own.")] = None,
     image_column: Annotated[
         list[str] | None, typer.Option(help="Column of images; may be given several times. Default: all of them.")
     ] = None,
@@ -81,6 +83,7 @@ def audit(
             split,
             config_name,
             streaming,
+            root,
         )
         outcome = run_audit(
             spec,

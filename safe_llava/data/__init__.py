@@ -1,5 +1,6 @@
 """Safety data: reading, checking and mixing of images, conversations and risk labels."""
 
+from .answered_rows import keep_answered
 from .dataset_check import DatasetCheck, check_dataset
 from .dataset_loading import load_safety_dataset
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidDatasetError",
     "add_hints",
     "check_dataset",
+    "keep_answered",
     "load_safety_dataset",
     "mix_safety_dataset",
     "parse_safety_level",

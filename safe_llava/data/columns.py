@@ -6,9 +6,10 @@ from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .encoded_images import keep_images_encoded
 from .image_checks import find_image_problems
 from .image_digests import ImageDigests
-from .label_parsing import SET_COLUMNS, parse_labels
+from .label_parsing import SET_COLUMNS, is_labelled, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
 
@@ -72,9 +73,12 @@ def column_problems(dataset: Dataset, check_images: bool, digests: ImageDigests 
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images, digests), strict=True):
-        yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
+        labels, problems = parse_labels(row)
+        if row.get("head_only") and not problems and not is_labelled(labels):
+            problems = ["it has neither an answer nor a safety label: nothing to learn"]
+        yield [*problems, *_text_problems(row), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
@@ -95,11 +99,14 @@ def with_label_indices(dataset: Dataset) -> Dataset:
 
 def without_empty_sets(dataset: Dataset) -> Dataset:
     """
-    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes.
+    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes, and `head_only` where
+    every row has an answer.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset with the four columns of labels.
     """
+    if "head_only" in dataset.column_names and not any(dataset["head_only"]):
+        dataset = dataset.remove_columns("head_only")
     has_sets = any(len(classes) for column in SET_COLUMNS.values() for classes in dataset[column])
     return dataset if has_sets else dataset.remove_columns([*SET_COLUMNS.values()])
 
@@ -126,7 +133,7 @@ def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests 
 def _text_problems(row: dict[str, Any]) -> list[str]:
     num_images = len(row["images"] or [])
     if row.get("messages") is not None:
-        return conversation_problems(row["messages"], num_images)
+        return conversation_problems(row["messages"], num_images, bool(row.get("head_only")))
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str) and isinstance(completion, str):
         return text_problems(prompt, completion, num_images)

@@ -1,6 +1,7 @@
 """Safety datasets from disk or hub, every row checked."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from .image_digests import ImageDigests
 from .json_records import is_json_name, read_records
 from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
 from .llava_tables import MESSAGE_FEATURE, with_our_columns
+from .sources import PUBLIC_SETS, read_public_set
 
 
 logger = logging.getLogger(__name__)
@@ -40,12 +42,15 @@ AUTHOR_FEATURES = Features(
 
 def load_safety_dataset(
     source: str | Path,
+    root: str | Path | None = None,
+    *,
     image_folder: str | Path | None = None,
     split: str = "train",
     config_name: str | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     check_images: bool = True,
     unlabelled: Literal["raise", "clean", "ignore"] = "raise",
+    label_map: str | Path | Mapping[str, Any] | None = None,
     digests: ImageDigests | None = None,
 ) -> tuple[Dataset, DatasetReport]:
     """
@@ -58,10 +63,14 @@ def load_safety_dataset(
             with columns of questions and answers or one of conversations. Or, in our columns
             (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`) or in LLaVA's and the
             authors' (`conversations`, `image`, `safe_level`, `safe_type`), a parquet file, a folder, or a dataset id
-            on the Hub.
+            on the Hub. Or a public set by its name, such as `"vlguard"` (see [`~safe_llava.data.sources`]).
+        root (`str` or `Path`, *optional*):
+            Where the files of a public set lie, as its authors publish them: your copy, or a dataset id on the Hub.
+            Defaults to its own on the Hub. For public sets only.
         image_folder (`str` or `Path`, *optional*):
-            Folder that the file names in JSON or csv start from. Defaults to the file's own folder. For these only.
-        split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
+            Folder that the file names in JSON or csv start from. Defaults to the file's own folder. For these only,
+            and for public sets that publish their images apart.
+        split (`str`, *optional*, defaults to `"train"`): split of a folder, a Hub dataset or a public set.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         on_error (`str`, *optional*, defaults to `"raise"`):
             `"raise"` refuses a dataset with bad rows; `"skip"` leaves them out. Error and log say each kind of fault
@@ -71,25 +80,40 @@ def load_safety_dataset(
         unlabelled (`str`, *optional*, defaults to `"raise"`):
             What the rows of a source are in which no row has a label, as in LLaVA-Instruct: `"clean"` takes your word
             that all are harmless (level "none", type "safe"); `"ignore"` leaves them without labels, so that only the
-            language model learns from them; `"raise"` refuses the source.
+            language model learns from them; `"raise"` refuses the source. Not for public sets.
+        label_map (`str`, `Path` or `Mapping`, *optional*):
+            What the categories of a public set become, as `safe-llava data show NAME` prints it: a YAML file, or what
+            it holds. Defaults to the set's own. For public sets only.
         digests ([`~safe_llava.data.image_digests.ImageDigests`], *optional*):
             Gets the digest of every image that is checked, so that nobody need decode it again to compare it.
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
         `safety_type` as int64, -100 where not one class alone is known; where some row has a set of possible classes
-        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report.
+        also `possible_levels` and `possible_types`, lists that are empty on the other rows; and the report. Rows of
+        public sets without an answer end with the question, and their `head_only` is true: only the safety head learns
+        from them.
 
     Raises:
         InvalidDatasetError: if there are bad rows and `on_error` is `"raise"`, or no good row is left.
         FileNotFoundError: if the file does not exist.
         ValueError: if a column or the split is missing, no row has a label, `on_error` or `unlabelled` is none of its
-            choices, or the source has no use for `image_folder`, `config_name` or `unlabelled`.
+            choices, or the source has no use for an argument; or if a public set's files are not as published.
+        OSError: if the Hub refuses a public set, such as a gated one, with its own message.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', not {on_error!r}.")
     if unlabelled not in UNLABELLED_ROWS:
         raise ValueError(f"`unlabelled` must be one of {UNLABELLED_ROWS}, not {unlabelled!r}.")
+    if is_public_set(source):
+        given = {"config_name": config_name is not None, "unlabelled": unlabelled != "raise"}
+        if idle := [name for name, is_given in given.items() if is_given]:
+            raise ValueError(f"`{idle[0]}` has no effect: {source} is a public set, read as it is published.")
+        return _load_public_set(str(source), root, split, image_folder, label_map, on_error, check_images, digests)
+    for name, value in (("root", root), ("label_map", label_map)):
+        if value is not None:
+            hint = " Name the folder of images by `image_folder`." if name == "root" else ""
+            raise ValueError(f"`{name}` has no effect: {source} is no public set ({', '.join(PUBLIC_SETS)}).{hint}")
     if image_folder is not None and not names_images(source):
         raise ValueError(
             f"`image_folder` has no effect: {source} holds its images, only JSON and csv name them by files."
@@ -114,26 +138,63 @@ def load_safety_dataset(
     return with_label_indices(dataset), report
 
 
+def is_public_set(source: str | Path) -> bool:
+    """Whether a source is the name of a public set; a path of that name is written `./NAME`, or as a `Path`."""
+    return isinstance(source, str) and source in PUBLIC_SETS
+
+
 def names_images(source: str | Path) -> bool:
-    """Whether a source is a JSON or csv file, whose rows name their images by their files."""
+    """Whether a source names its images by their files: a JSON or csv file, and a public set without its images."""
+    if is_public_set(source):
+        return PUBLIC_SETS[str(source)].uses_image_folder
     return is_json_name(source) or is_csv_name(source)
 
 
 def has_configurations(source: str | Path) -> bool:
     """Whether a source may have configurations, as a folder of files and a dataset on the Hub may."""
+    if is_public_set(source):
+        return False
     saved = any((Path(source) / name).is_file() for name in ("state.json", "dataset_dict.json"))
     return not saved and not names_images(source) and not str(source).endswith(".parquet")
 
 
 def has_splits(source: str | Path) -> bool:
     """Whether a source may have splits: a file and a dataset that was saved alone have none."""
-    return has_configurations(source) or (Path(source) / "dataset_dict.json").is_file()
+    return is_public_set(source) or has_configurations(source) or (Path(source) / "dataset_dict.json").is_file()
 
 
-def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -> DatasetReport:
+def _load_public_set(
+    name: str,
+    root: str | Path | None,
+    split: str,
+    image_folder: str | Path | None,
+    label_map: str | Path | Mapping[str, Any] | None,
+    on_error: str,
+    check_images: bool,
+    digests: ImageDigests | None,
+) -> tuple[Dataset, DatasetReport]:
+    rows = read_public_set(PUBLIC_SETS[name], root, split, image_folder, label_map)
+    dataset = rows.dataset.remove_columns("place")
+    found = zip(rows.dataset["place"], column_problems(dataset, check_images, digests))
+    problems = {
+        number: [f"{place}: {reason}" for reason in reasons] for number, (place, reasons) in enumerate(found, start=1)
+    }
+    problems |= {number: [*reasons, *problems[number]] for number, reasons in rows.label_problems.items()}
+    problems |= rows.problems
+    report = _settle(rows.source, problems, on_error, rows.left_out)
+    kept = [number - 1 for number, reasons in problems.items() if not reasons and number not in rows.left_out]
+    return without_empty_sets(dataset if len(kept) == len(dataset) else dataset.select(kept)), report
+
+
+def _settle(
+    source: str | Path, problems: dict[int, list[str]], on_error: str, left_out: Mapping[int, str] | None = None
+) -> DatasetReport:
     bad_rows = tuple(BadRow(number, tuple(reasons)) for number, reasons in problems.items() if reasons)
-    report = DatasetReport(str(source), len(problems), bad_rows)
-    if (bad_rows and on_error == "raise") or len(bad_rows) == len(problems):
+    by_rule = tuple(BadRow(number, (rule,)) for number, rule in (left_out or {}).items() if not problems[number])
+    report = DatasetReport(str(source), len(problems), bad_rows, by_rule)
+    if by_rule:
+        logger.warning("Rows left out by rule: %s", report.describe_left_out())
+    if (bad_rows and on_error == "raise") or len(bad_rows) + len(by_rule) == len(problems):
         raise InvalidDatasetError(report)
     if bad_rows:
         logger.warning("Skipping bad rows: %s", report)

@@ -4,6 +4,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 
+from .encoded_images import decode_images
 from .turn_reading import UnknownRoleError, parse_conversation
 
 
@@ -32,7 +33,7 @@ def with_our_columns(dataset: Dataset, source: str) -> tuple[Dataset, dict[int, 
             raise ValueError(f"{source} has the columns '{name}' and '{ours}', which say the same; keep one")
     dataset = dataset.rename_columns({name: ours for name, ours in _NAMES.items() if name in dataset.column_names})
     if "image" in dataset.column_names:
-        dataset = _with_image_lists(dataset, source)
+        dataset = with_image_lists(dataset, source)
     if "conversations" not in dataset.column_names:
         return dataset, {}
     messages: list[list[dict[str, Any]]] = []
@@ -47,7 +48,17 @@ def with_our_columns(dataset: Dataset, source: str) -> tuple[Dataset, dict[int, 
     return concatenate_datasets([dataset.remove_columns("conversations"), column], axis=1), problems
 
 
-def _with_image_lists(dataset: Dataset, source: str) -> Dataset:
+def with_image_lists(dataset: Dataset, source: str) -> Dataset:
+    """
+    Makes of the column `image` the column `images`, a list of one or none. The images stay on the disk.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): the dataset as it was loaded.
+        source (`str`): its name, for messages.
+
+    Raises:
+        ValueError: if `image` holds no images.
+    """
     feature = dataset.features["image"]
     if isinstance(feature, List) and isinstance(feature.feature, Image):
         return dataset.rename_column("image", "images")
@@ -62,4 +73,4 @@ def _with_image_lists(dataset: Dataset, source: str) -> Dataset:
         features=features,
         desc="images",
     )
-    return lists.cast_column("images", List(Image()))
+    return decode_images(lists)

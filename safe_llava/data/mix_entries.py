@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from .dataset_loading import has_configurations, has_splits, load_safety_dataset, names_images
+from .dataset_loading import has_configurations, has_splits, is_public_set, load_safety_dataset, names_images
 from .dataset_report import DatasetReport
 from .image_digests import ImageDigests
 
@@ -68,6 +68,10 @@ class DatasetEntry:
         if self.name == MINIATURE:
             return dict.fromkeys(("root", "image_folder", "unlabelled", "label_map"), "scenes are drawn")
         reasons = {}
+        if is_public_set(self.name):
+            reasons["unlabelled"] = "it is a public set"
+        else:
+            reasons |= dict.fromkeys(("root", "label_map"), "it is no public set")
         if not has_splits(self.name):
             reasons["split"] = "it has no splits"
         if not has_configurations(self.name):

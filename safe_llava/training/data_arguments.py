@@ -15,7 +15,7 @@ class DataArguments:
         default=None,
         metadata={
             "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
-            f"or '{MINIATURE}' for synthetic scenes."
+            f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
         },
     )
     datasets: list | str | None = field(
@@ -29,6 +29,12 @@ class DataArguments:
     benchmarks: dict | str | None = field(
         default=None,
         metadata={"help": "Where benchmarks lie, by their names: no row that stands in one is trained on."},
+    )
+    dataset_root: str | None = field(
+        default=None, metadata={"help": "Your copy of the public set, or a Hub id. Default: its own."}
+    )
+    label_map: str | None = field(
+        default=None, metadata={"help": "YAML in place of the public set's own, as `safe-llava data show` prints it."}
     )
     dataset_config: str | None = field(
         default=None,

@@ -11,6 +11,7 @@ import yaml
 from datasets import Dataset
 from trl import SFTConfig
 
+from ..data.answered_rows import keep_answered
 from ..data.benchmark_leaks import TestRow
 from ..data.common_columns import SOURCE
 from ..data.dataset_check import DatasetCheck, check_sets
@@ -83,6 +84,8 @@ def named_entries(args: DataArguments) -> dict[str, DatasetEntry]:
     source = str(args.dataset_name)
     only = DatasetEntry(
         source,
+        root=args.dataset_root,
+        label_map=args.label_map,
         image_folder=args.image_folder if names_images(source) else None,
         split=args.dataset_train_split if args.dataset_train_split != "train" else None,
         config_name=args.dataset_config if has_configurations(source) else None,
@@ -109,6 +112,7 @@ def load_set(
         dataset = build_dataset(entry.split or "train", entry.max_samples or 0, stage=config_name)
         return LoadedSet(name, dataset, share=entry.share)
     dataset, report = load_entry(entry, args.on_bad_rows, args.check_images, digests)
+    dataset = keep_answered(dataset) if stage == 2 else dataset
     return LoadedSet(name, dataset, report, entry.share, entry.max_samples)
 
 

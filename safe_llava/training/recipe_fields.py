@@ -5,7 +5,7 @@ from typing import Any
 
 from trl import ModelConfig, SFTConfig
 
-from ..data.dataset_loading import has_configurations, has_splits, names_images
+from ..data.dataset_loading import has_configurations, has_splits, is_public_set, names_images
 from ..data.mix_entries import MINIATURE, parse_entries
 
 
@@ -50,6 +50,11 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
         unread["dataset_config"] = reason if sources else "`datasets` have theirs"
     if safety_args.datasets is not None:
         sources += [entry.name for entry in entries]
+        unread |= dict.fromkeys(("dataset_root", "label_map"), "`datasets` have theirs")
+    elif is_public_set(safety_args.dataset_name):
+        unread["unlabelled"] = f"{safety_args.dataset_name} is a public set"
+    else:
+        unread |= dict.fromkeys(("dataset_root", "label_map"), f"{safety_args.dataset_name} is no public set")
     if all(source == MINIATURE for source in sources):
         unread |= dict.fromkeys(("on_bad_rows", "check_images"), "scenes are drawn")
     if safety_args.dataset_name == MINIATURE:
@@ -80,7 +85,10 @@ def options_of(safety_args: Any, source: str) -> dict[str, Any]:
         safety_args (`SafetyArguments`): those of `recipes/train.py`.
         source (`str`): what is loaded.
     """
+    is_trained_set = is_public_set(source) and source == safety_args.dataset_name
     return {
+        "root": safety_args.dataset_root if is_trained_set else None,
+        "label_map": safety_args.label_map if is_trained_set else None,
         "image_folder": safety_args.image_folder if names_images(source) else None,
         "config_name": safety_args.dataset_config if has_configurations(source) else None,
         "on_error": safety_args.on_bad_rows,

@@ -33,7 +33,7 @@ from .publishing import PublishingMixin
 from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
-from .training_row import LABEL_COLUMNS, SAFETY_COLUMNS
+from .training_row import HEAD_ONLY_COLUMN, LABEL_COLUMNS, SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
@@ -62,7 +62,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
             `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels; and
-            `possible_levels` and `possible_types` where [`~safe_llava.data.load_safety_dataset`] gives them.
+            `possible_levels`, `possible_types` and `head_only` where [`~safe_llava.data.load_safety_dataset`] gives
+            them.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -159,7 +160,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS]
+            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS, HEAD_ONLY_COLUMN]
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """As its parent; images stay encoded until the collator reads them."""

@@ -52,6 +52,24 @@ def test_a_folder_from_save_to_disk_passes_through(row, tmp_path):
     assert dataset[0]["images"][0].size == (16, 16)
 
 
+def test_a_row_for_the_head_alone_ends_with_its_question(row, save):
+    row |= {"messages": row["messages"][:1], "head_only": True}
+    dataset, _ = load_safety_dataset(save(row))
+    assert (dataset[0]["messages"], dataset[0]["head_only"]) == (row["messages"], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"head_only": False}, "end with assistant"),
+        ({"safety_level": UNLABELLED, "safety_type": UNLABELLED}, "nothing to learn"),
+    ],
+)
+def test_a_row_without_an_answer_must_say_so_and_have_a_label(changes, reason, row, save):
+    with pytest.raises(InvalidDatasetError, match=reason):
+        load_safety_dataset(save({**row, "messages": row["messages"][:1], "head_only": True, **changes}))
+
+
 def test_plain_string_messages_pass_through(row, save):
     row["messages"] = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "A square."}]
     dataset, _ = load_safety_dataset(save(row))

@@ -19,22 +19,17 @@ def entry(name="rows.json", **more):
     return {"name": name, **({"max_samples": 5} if name == MINIATURE else {}), **more}
 
 
-def test_all_keys_can_be_given():
-    (found,) = parse_entries(
-        [
-            entry(
-                "org/set",
-                root="r",
-                split="s",
-                config_name="c",
-                unlabelled="clean",
-                label_map="m",
-                share=1,
-                max_samples=2,
-            )
-        ]
-    )
-    assert found.options == {"root": "r", "split": "s", "config_name": "c", "unlabelled": "clean", "label_map": "m"}
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("vlguard", {"root": "r", "split": "s", "label_map": "m"}),
+        ("org/set", {"split": "s", "config_name": "c", "unlabelled": "clean"}),
+        ("rows.json", {"image_folder": "i", "unlabelled": "ignore"}),
+    ],
+)
+def test_every_key_of_a_kind_of_set_can_be_given(name, options):
+    (found,) = parse_entries([entry(name, **options, share=1, max_samples=2)])
+    assert found.options == options
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -8,7 +8,9 @@ import yaml
 from transformers import AutoModel, AutoProcessor
 
 from recipes.train import main
+from safe_llava.data.sources import PUBLIC_SETS, describe
 from safe_llava.models.safety_texts import DEFAULT_HINTS
+from tests.data.sources.published_sets import write_vlguard
 
 
 @pytest.fixture
@@ -154,9 +156,20 @@ def test_several_sets_train_together_and_their_counts_lie_beside_the_model(write
 
 def test_several_sets_can_be_named_on_the_command_line(write_config, tmp_path):
     sets = [{"name": str(tmp_path / "data")}, {"name": "miniature", "max_samples": 2}]
-    run(write_config(dataset_name=..., **{"max_steps": 1}), "--datasets", json.dumps(sets), "--duplicates", "keep")
+    run(write_config(dataset_name=..., max_steps=1), "--datasets", json.dumps(sets), "--duplicates", "keep")
     counts = json.loads((tmp_path / "out" / "data.json").read_text())
     assert [one["used"] for one in counts["sets"]] == [8, 2]
+
+
+def test_a_public_set_can_be_trained_on_by_its_name_and_an_edited_label_map(write_config, tmp_path):
+    write_vlguard(tmp_path / "set")
+    shown = yaml.safe_load(describe(PUBLIC_SETS["vlguard"]))
+    shown["categories"]["personal data"] = "safe"
+    (tmp_path / "map.yaml").write_text(yaml.safe_dump(shown))
+    named = {"dataset_name": "vlguard", "dataset_root": str(tmp_path / "set"), "label_map": str(tmp_path / "map.yaml")}
+    run(write_config(**named, eval_dataset_name="vlguard", dataset_eval_split="test"))
+    metrics = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert (metrics["eval_level_rows"], metrics["eval_level_set_rows"]) == (2, 1)
 
 
 def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
@@ -199,6 +212,11 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"dataset_train_split": "test"}, "dataset_train_split"),
         ({"dataset_config": "small"}, "dataset_config"),
         ({"image_folder": "images"}, "image_folder"),
+        ({"dataset_root": "images"}, "dataset_root"),
+        ({"label_map": "map.yaml"}, "label_map"),
+        ({"dataset_name": "vlguard", "image_folder": "images"}, "image_folder"),
+        ({"dataset_name": "vlguard", "unlabelled": "clean"}, "unlabelled"),
+        ({"dataset_name": "vlguard", "dataset_config": "small"}, "dataset_config"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "on_bad_rows": "skip"}, "on_bad_rows"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "check_images": False}, "check_images"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "unlabelled": "clean"}, "unlabelled"),

@@ -8,6 +8,7 @@ from set_rows import encode, make_image, make_set
 
 from recipes.train import SafetyArguments
 from safe_llava.training.recipe_data import check_recipe, describe_sets, load_train_rows
+from tests.data.sources.published_sets import write_meerkat_safe, write_vlguard
 
 
 SCENES = {"name": "miniature", "max_samples": 6, "config_name": "stage1"}
@@ -146,3 +147,33 @@ def test_a_file_that_is_no_recipe_is_refused(text, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(ValueError, match="is no recipe"):
         check_recipe(tmp_path / "recipe.yaml")
+
+
+def test_public_sets_are_mixed_with_others_and_keep_their_labels(saved, tmp_path):
+    write_vlguard(tmp_path / "vlguard")
+    sets = [{"name": "vlguard", "root": str(tmp_path / "vlguard")}, {"name": saved}]
+    for stage in (1, 2):
+        dataset, report = load(stage, datasets=sets)
+        assert dataset["source"].count("vlguard") == report.sets[0].used > 0
+        assert any(dataset["possible_levels"])
+
+
+def test_rows_for_the_head_alone_train_stage_1_and_are_counted_out_of_stage_2(saved, tmp_path):
+    write_meerkat_safe(tmp_path / "set")
+    sets = [{"name": "meerkat-safe", "root": str(tmp_path / "set")}, {"name": saved}]
+    dataset, report = load(1, datasets=sets)
+    assert any(dataset["head_only"]) and report.sets[0].used
+    with pytest.raises(ValueError, match="for stage 1"):
+        load(2, datasets=sets)
+
+
+@pytest.mark.parametrize("key", ["config_name", "unlabelled", "image_folder"])
+def test_a_key_without_effect_on_a_public_set_is_named(key):
+    with pytest.raises(ValueError, match=f"`{key}` of vlguard has no effect"):
+        load(datasets=[{"name": "vlguard", key: "clean"}])
+
+
+@pytest.mark.parametrize("key", ["root", "label_map"])
+def test_a_key_for_public_sets_is_refused_on_others(key, saved):
+    with pytest.raises(ValueError, match=f"`{key}` of .* has no effect"):
+        load(datasets=[{"name": saved, key: "x"}])

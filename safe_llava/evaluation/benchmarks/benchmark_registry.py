@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from ...data.sources.published_tables import PublishedFileError
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import InvalidBenchmarkError
 from .figstep import load_figstep
 from .holisafe import load_holisafe
 from .mm_safetybench import load_mm_safetybench
@@ -46,7 +46,7 @@ def load_benchmark(name: str, path: str | Path, split: str | None = None) -> lis
         `list[BenchmarkRow]`: the rows in the order of the files.
 
     Raises:
-        InvalidBenchmarkError: if a file is missing or not as published (file, row and field are named), or if images
+        PublishedFileError: if a file is missing or not as published (file, row and field are named), or if images
             are missing or are no images (all of them are named).
         FileNotFoundError: if there is nothing at `path`.
         ValueError: if there is no such benchmark or split.
@@ -65,7 +65,7 @@ def load_benchmark(name: str, path: str | Path, split: str | None = None) -> lis
         raise FileNotFoundError(f"{folder} does not exist; give the folder that {name} was downloaded to.")
     rows = BENCHMARKS[name](folder, split)
     if repeated := [row_id for row_id, count in Counter(row.id for row in rows).items() if count > 1]:
-        raise InvalidBenchmarkError(f"{folder}: rows must have ids of their own, but {', '.join(repeated)} recur.")
+        raise PublishedFileError(f"{folder}: rows must have ids of their own, but {', '.join(repeated)} recur.")
     if not rows:
-        raise InvalidBenchmarkError(f"{folder} has no row of the split {split!r}.")
+        raise PublishedFileError(f"{folder} has no row of the split {split!r}.")
     return rows

@@ -16,9 +16,9 @@ Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import Record, check_split, find_table, read_csv, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import Record, check_split, find_table, read_csv, read_json
 
 
 TABLES = (

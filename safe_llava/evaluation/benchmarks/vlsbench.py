@@ -12,9 +12,9 @@ Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import check_split, find_table, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import check_split, find_table, read_json
 
 
 RISK_TYPE_OF_CATEGORY: dict[str, str | None] = {

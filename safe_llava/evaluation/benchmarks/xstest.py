@@ -12,8 +12,8 @@ The older `xstest_v2_prompts.csv` has no `label`; there, and in the README, the 
 
 from pathlib import Path
 
+from ...data.sources.published_tables import Record, check_split, find_table, read_csv
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import Record, check_split, find_table, read_csv
 
 
 CONTRAST = "contrast_"
