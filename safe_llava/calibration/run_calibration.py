@@ -7,6 +7,7 @@ from datasets import Dataset
 
 from ..checkpoints import load_safe_llava, read_config
 from ..data import load_safety_dataset
+from ..data.source_forms import has_splits
 from ..files import describe_versions, read_json, write_json
 from ..miniature.scene_dataset import build_dataset
 from ..models.safety_policy import SafetyPolicy
@@ -43,7 +44,7 @@ def run_calibration(
         model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
         dataset (`str`): what [`~safe_llava.data.load_safety_dataset`] takes, or `"miniature"` for synthetic scenes.
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
-        image_folder (`Path`, *optional*): where the file names of JSON start. Defaults to the file's own folder.
+        image_folder (`Path`, *optional*): where the names of image files start. Defaults to the folder of the source.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
         target_over_refusal (`float`, *optional*): see [`calibrate_policy`].
         target_recall (`float`, *optional*): see [`calibrate_policy`].
@@ -86,7 +87,7 @@ def run_calibration(
     facts = {
         "model": model,
         "dataset": f"{dataset} (synthetic scenes)" if dataset == MINIATURE else dataset,
-        "split": None if Path(dataset).is_file() else split,
+        "split": split if dataset == MINIATURE or has_splits(dataset) else None,
         "left_out": left_out,
         "min_examples": min_examples,
         "versions": describe_versions(*PACKAGES),

@@ -14,15 +14,18 @@ def calibrate(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="Labelled validation rows: JSON with the authors' labels, a parquet file, a folder, a Hub id, or "
-            "'miniature' for synthetic scenes.",
+            help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
+            "id, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[
         Path, typer.Option(file_okay=False, help="Gets policy.json, calibration.json and report.html.")
     ],
     image_folder: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the images that JSON names.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder that image names start from; default: the source's own."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a folder, a Hub dataset or the miniature.")] = "validation",
     target_over_refusal: Annotated[

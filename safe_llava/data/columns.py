@@ -1,11 +1,12 @@
 """Datasets that already have our columns: `messages` or `prompt` and `completion`, `images`, and the two labels."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .encoded_images import declare_images, holds_images, keep_images_encoded
+from .image_cells import source_of
 from .image_checks import find_image_problems
 from .image_digests import ImageDigests
 from .label_parsing import SET_COLUMNS, parse_labels
@@ -39,7 +40,8 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
         missing.insert(0, "messages (or prompt and completion)")
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
-    return dataset.cast_column("images", List(Image()))
+    is_list = isinstance(dataset.features["images"], List) and holds_images(dataset.features["images"].feature)
+    return declare_images(dataset) if is_list else dataset.cast_column("images", List(Image()))
 
 
 def with_known_roles(dataset: Dataset) -> Dataset:
@@ -56,8 +58,7 @@ def with_known_roles(dataset: Dataset) -> Dataset:
 
     if all(rename(row) == row for row in dataset.select_columns(columns)):
         return dataset
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
-    return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
+    return declare_images(keep_images_encoded(dataset).map(rename, desc="roles"))
 
 
 def column_problems(dataset: Dataset, check_images: bool, digests: ImageDigests | None = None) -> Iterator[list[str]]:
@@ -72,7 +73,7 @@ def column_problems(dataset: Dataset, check_images: bool, digests: ImageDigests 
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images, digests), strict=True):
         yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
 
@@ -116,15 +117,12 @@ def _with_known_roles(turns: Any) -> Any:
 def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests | None) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
-    images = (
-        [image if image["bytes"] else Path(image["path"]) for image in row["images"] or []]
-        for row in encoded.select_columns("images")
-    )
+    images = (list(map(source_of, row["images"])) for row in encoded.select_columns("images"))
     return find_image_problems(images, len(encoded), digests)
 
 
 def _text_problems(row: dict[str, Any]) -> list[str]:
-    num_images = len(row["images"] or [])
+    num_images = len(row["images"])
     if row.get("messages") is not None:
         return conversation_problems(row["messages"], num_images)
     prompt, completion = row["prompt"], row["completion"]

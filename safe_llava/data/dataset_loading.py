@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import Dataset, Features, Image, List, load_dataset, load_from_disk
+from datasets import Dataset, Features, Image, List
 
 from ..models.safety_labels import SAFE_TYPE_ID
 from .author_format import has_labels, parse_record
@@ -16,13 +16,17 @@ from .columns import (
     with_label_indices,
     without_empty_sets,
 )
-from .csv_records import is_csv_name, read_csv_records
+from .csv_records import read_csv_records, require_conversation
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
+from .image_cells import source_of
 from .image_checks import find_image_problems
 from .image_digests import ImageDigests
-from .json_records import is_json_name, read_records
+from .json_records import read_records
 from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
 from .llava_tables import MESSAGE_FEATURE, with_our_columns
+from .source_datasets import load_source_dataset
+from .source_forms import FORMS_IN_WORDS, folder_of, form_of, has_configurations, may_name_images
+from .tar_samples import read_tar_records
 
 
 logger = logging.getLogger(__name__)
@@ -53,14 +57,15 @@ def load_safety_dataset(
 
     Args:
         source (`str` or `Path`):
-            A `.json` or `.jsonl` file, as it is or in `.gz`, of rows in LLaVA's form with the labels of the authors
-            (arXiv 2405.13581): a list, an object a line, or objects over several lines; or such rows in a `.csv` file,
-            with columns of questions and answers or one of conversations. Or, in our columns
-            (`messages`, or `prompt` and `completion`; `images`; `safety_level`; `safety_type`) or in LLaVA's and the
-            authors' (`conversations`, `image`, `safe_level`, `safe_type`), a parquet file, a folder, or a dataset id
-            on the Hub.
+            Rows in LLaVA's form with the labels of the authors (arXiv 2405.13581), `conversations`, `image`,
+            `safe_level`, `safe_type`; or in our columns, `messages`, or `prompt` and `completion`, `images`,
+            `safety_level`, `safety_type`. In a `.json` or `.jsonl` file: a list, an object a line, or objects over
+            several lines; in `.csv` or `.tsv`; each also in `.gz`; in `.parquet`, `.arrow` or `.tar` files, of which
+            the last hold an image and its `.json` side by side; in a folder of these, of images with
+            `metadata.jsonl`, or of `save_to_disk`; or in a dataset on the Hub. Mixing, balance and rows that are held
+            out need all rows, so nothing is streamed.
         image_folder (`str` or `Path`, *optional*):
-            Folder that the file names in JSON or csv start from. Defaults to the file's own folder. For these only.
+            Folder that the names of image files start from. Defaults to the folder that the source is or lies in.
         split (`str`, *optional*, defaults to `"train"`): split of a folder or Hub dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         on_error (`str`, *optional*, defaults to `"raise"`):
@@ -90,44 +95,29 @@ def load_safety_dataset(
         raise ValueError(f"`on_error` must be 'raise' or 'skip', not {on_error!r}.")
     if unlabelled not in UNLABELLED_ROWS:
         raise ValueError(f"`unlabelled` must be one of {UNLABELLED_ROWS}, not {unlabelled!r}.")
-    if image_folder is not None and not names_images(source):
-        raise ValueError(
-            f"`image_folder` has no effect: {source} holds its images, only JSON and csv name them by files."
-        )
+    if image_folder is not None and not may_name_images(source):
+        raise ValueError(f"`image_folder` has no effect: {source} holds its images.")
     if config_name is not None and not has_configurations(source):
         raise ValueError(f"`config_name` has no effect: {source} has no configurations.")
-    if names_images(source):
-        rows, problems = _read_named_images(Path(source), image_folder, check_images, unlabelled, digests)
+    found = _read_source(str(source), split, config_name)
+    folder = None if image_folder is None else Path(image_folder)
+    own_folder = folder_of(source)
+    if isinstance(found, dict):
+        rows, problems = _parse_records(source, found, folder or own_folder, check_images, unlabelled, digests)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
-    dataset, unread = with_our_columns(_read_dataset(str(source), split, config_name), str(source))
+    dataset, unread = with_our_columns(found, str(source), own_folder, folder)
     labels = _labels_of_unlabelled(source, bool(SET_COLUMNS.keys() & {*dataset.column_names}), unlabelled)
     if labels is not None:
         for column in SET_COLUMNS:
             dataset = dataset.add_column(column, [labels[column]] * len(dataset))
     dataset = with_known_roles(require_columns(dataset, str(source)))
     problems = dict(enumerate(column_problems(dataset, check_images, digests), start=1))
-    problems |= {number: [reason] for number, reason in unread.items()}
+    problems |= unread
     report = _settle(source, problems, on_error)
     if report.bad_rows:
         dataset = dataset.select([number - 1 for number, reasons in problems.items() if not reasons])
     return with_label_indices(dataset), report
-
-
-def names_images(source: str | Path) -> bool:
-    """Whether a source is a JSON or csv file, whose rows name their images by their files."""
-    return is_json_name(source) or is_csv_name(source)
-
-
-def has_configurations(source: str | Path) -> bool:
-    """Whether a source may have configurations, as a folder of files and a dataset on the Hub may."""
-    saved = any((Path(source) / name).is_file() for name in ("state.json", "dataset_dict.json"))
-    return not saved and not names_images(source) and not str(source).endswith(".parquet")
-
-
-def has_splits(source: str | Path) -> bool:
-    """Whether a source may have splits: a file and a dataset that was saved alone have none."""
-    return has_configurations(source) or (Path(source) / "dataset_dict.json").is_file()
 
 
 def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -> DatasetReport:
@@ -140,28 +130,40 @@ def _settle(source: str | Path, problems: dict[int, list[str]], on_error: str) -
     return report
 
 
-def _read_named_images(
-    path: Path,
-    image_folder: str | Path | None,
+def _read_source(source: str, split: str, config_name: str | None) -> dict[int, Any] | Dataset:
+    """A table; or the rows of JSON, csv and tar files by their numbers."""
+    form = form_of(source)
+    if form == "json":
+        return read_records(Path(source))
+    if form == "csv":
+        records = read_csv_records(Path(source))
+        for record in [record for record in records.values() if isinstance(record, dict)][:1]:
+            require_conversation(Path(source), record)
+        return records
+    if form in ("image", "file"):
+        raise ValueError(f"{source} holds no rows to train on. A source is {FORMS_IN_WORDS}.")
+    loaded = load_source_dataset(source, split, config_name)
+    return read_tar_records(loaded) if isinstance(loaded, list) else loaded
+
+
+def _parse_records(
+    source: str | Path,
+    records: dict[int, Any],
+    folder: Path | None,
     check_images: bool,
     unlabelled: str,
     digests: ImageDigests | None,
 ) -> tuple[list[dict[str, Any]], dict[int, list[str]]]:
     """The good rows, and the problems of every row by its number."""
-    folder = Path(image_folder or path.parent)
-    records = read_csv_records(path) if is_csv_name(path) else read_records(path)
     objects = [record for record in records.values() if isinstance(record, dict)]
-    labels = _labels_of_unlabelled(path, has_labels(objects), unlabelled) if objects else None
+    labels = _labels_of_unlabelled(source, has_labels(objects), unlabelled) if objects else None
     parsed = {number: parse_record(record, folder, labels) for number, record in records.items()}
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
-        images = [row.get("images", []) for row, _ in parsed.values()]
+        images = [list(map(source_of, row.get("images", []))) for row, _ in parsed.values()]
         for reasons, found in zip(problems.values(), find_image_problems(images, len(images), digests), strict=True):
             reasons += found
-    rows = [
-        {**row, "images": [str(image) for image in row["images"]]} for row, reasons in parsed.values() if not reasons
-    ]
-    return rows, problems
+    return [row for row, reasons in parsed.values() if not reasons], problems
 
 
 def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str) -> dict[str, Any] | None:
@@ -178,18 +180,3 @@ def _labels_of_unlabelled(source: str | Path, is_labelled: bool, unlabelled: str
         )
     labels = (0, SAFE_TYPE_ID) if unlabelled == "clean" else (UNLABELLED, UNLABELLED)
     return parse_labels(dict(zip(SET_COLUMNS, labels)))[0]
-
-
-def _read_dataset(source: str, split: str, config_name: str | None) -> Dataset:
-    if source.endswith(".parquet"):
-        return load_dataset("parquet", data_files=source, split="train")
-    if (Path(source) / "state.json").is_file():
-        return load_from_disk(source)
-    if (Path(source) / "dataset_dict.json").is_file():
-        splits = load_from_disk(source)
-        if split not in splits:
-            raise ValueError(
-                f"{source} has no split {split!r}, but {', '.join(splits)}. Name one of them (`split`, `--split`)."
-            )
-        return splits[split]
-    return load_dataset(source, config_name, split=split)

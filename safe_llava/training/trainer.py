@@ -46,13 +46,14 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
 
     Each cross-entropy is over all labelled rows of an optimiser step, whatever the number of accumulation steps and
-    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
-    `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
-    evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
-    the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
-    one of several, the loss is -log of the probability of these together; it counts in no accuracy or recall but in
-    `level_set_accuracy` and `type_set_accuracy`, the share in which the head finds one of them. In evaluation
-    `level_rows`, `level_set_rows`, `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
+    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's
+    metrics it logs `safety_loss` (the two added, not weighted), `level_loss`, `type_loss`, `level_accuracy` and
+    `type_accuracy`, each the mean over the labelled rows since the last log; in evaluation the same with `eval_` in
+    front (`eval_<name>_` where there are several sets), over the whole set, and the recall of each class. A safety
+    loss that is not finite stops the run. Of a row whose class is only known to be one of several, the loss is -log of
+    the probability of these together; it counts in no accuracy or recall but in `level_set_accuracy` and
+    `type_set_accuracy`, the share in which the head finds one of them. In evaluation `level_rows`, `level_set_rows`,
+    `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):

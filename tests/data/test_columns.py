@@ -108,7 +108,7 @@ def test_an_unknown_role_in_a_table_is_named_with_its_row(llava_table):
 
 
 def test_two_columns_that_say_the_same_are_refused(row, llava_table):
-    with pytest.raises(ValueError, match="'conversations' and 'messages', which say the same"):
+    with pytest.raises(ValueError, match="'conversations' and 'messages' say the same; keep one"):
         load_safety_dataset(llava_table(messages=[row["messages"]] * 2))
 
 
@@ -131,6 +131,22 @@ def test_a_prompt_and_a_completion_pass_through(row, save):
     assert dataset[0]["completion"] == messages[1:]
 
 
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_a_prompt_of_turns_gives_images_as_parts(content, row, save):
+    del row["messages"]
+    turns = [{"role": "user", "content": content}], [{"role": "assistant", "content": content}]
+    with pytest.raises(InvalidDatasetError, match="the text of turn 1 contains <image>"):
+        load_safety_dataset(save({**row, "prompt": turns[0], "completion": turns[1]}))
+
+
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_messages_may_mark_images_in_their_text(content, row, save):
+    answer = "A square." if isinstance(content, str) else [{"type": "text", "text": "A square."}]
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
+    dataset, _ = load_safety_dataset(save({**row, "messages": turns}))
+    assert dataset[0]["messages"] == row["messages"]
+
+
 def test_label_names_become_indices(row, save):
     dataset, _ = load_safety_dataset(save({**row, "safety_level": "high", "safety_type": "privacy"}))
     assert dataset.features["safety_level"] == Value("int64")
@@ -151,7 +167,7 @@ def test_a_row_may_be_unlabelled(missing, row, save):
         ({"safety_level": 1}, "level 'low' contradicts type 'safe'"),
         ({"images": []}, "1 image placeholders for 0 images"),
         ({"images": [{"bytes": b"no image", "path": None}]}, "an embedded image cannot be decoded"),
-        ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),
+        ({"messages": [{"role": "user", "content": "<image> <image>"}]}, "2 image placeholders for 1 images"),
         ({"messages": [{"role": "user", "content": "What?"}]}, "end with assistant"),
         ({"messages": [{"role": "robot", "content": "What?"}]}, "turn 1 has the unknown role 'robot'"),
     ],
@@ -193,6 +209,7 @@ def test_an_option_that_a_source_has_no_use_for_is_refused(name, option, row, tm
     DatasetDict({"train": dataset}).save_to_disk(tmp_path / "splits")
     (tmp_path / "lines.jsonl").write_text("{}")
     (tmp_path / "folder").mkdir()
+    dataset.to_parquet(tmp_path / "folder" / "train.parquet")
     dataset.to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(ValueError, match=f"`{option}` has no effect"):
         load_safety_dataset(tmp_path / name, **{option: "other"})

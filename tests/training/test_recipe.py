@@ -154,7 +154,7 @@ def test_several_sets_train_together_and_their_counts_lie_beside_the_model(write
 
 def test_several_sets_can_be_named_on_the_command_line(write_config, tmp_path):
     sets = [{"name": str(tmp_path / "data")}, {"name": "miniature", "max_samples": 2}]
-    run(write_config(dataset_name=..., **{"max_steps": 1}), "--datasets", json.dumps(sets), "--duplicates", "keep")
+    run(write_config(dataset_name=..., max_steps=1), "--datasets", json.dumps(sets), "--duplicates", "keep")
     counts = json.loads((tmp_path / "out" / "data.json").read_text())
     assert [one["used"] for one in counts["sets"]] == [8, 2]
 

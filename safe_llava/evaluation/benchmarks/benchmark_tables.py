@@ -55,6 +55,20 @@ class Record:
             raise self.refuse(field, "text that is not empty")
         return value.strip()
 
+    def question(self, field: str) -> str:
+        """
+        What the user asks, without the blanks around it; empty where the published row has the field and leaves it
+        null or blank. Such a row asks nothing, and [`~safe_llava.evaluation.benchmarks.read_benchmark`] leaves it out.
+        """
+        return "" if str(self.values.get(field, field) or "").strip() == "" else self.text(field)
+
+    def questions(self, field: str) -> list[str]:
+        """A list of questions about the same images, each as in [`question`]."""
+        value = self.values.get(field)
+        if not isinstance(value, list) or not value:
+            raise self.refuse(field, "a list of questions that is not empty")
+        return [Record(f"{self.place}, {field}[{i}]", {field: asked}).question(field) for i, asked in enumerate(value)]
+
     def optional_text(self, field: str) -> str | None:
         """A text, or `None` where there is none or it is empty."""
         value = self.values.get(field)

@@ -63,7 +63,7 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("id"),
-                question=record.text("query"),
+                question=record.question("query"),
                 images=(image_files.find(record, record.text("image")),),
                 is_harmful=is_harmful,
                 subset=kind,

@@ -74,7 +74,7 @@ def _load_json(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
     rows = [
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('key')}",
-            question=record.text(QUESTION_FIELD[kind]),
+            question=record.question(QUESTION_FIELD[kind]),
             images=(image_files.find(record, f"{scenario}/{kind}/{record.key('key')}.jpg"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",
@@ -98,7 +98,7 @@ def _load_parquet(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
     return [
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('id')}",
-            question=record.text("question"),
+            question=record.question("question"),
             images=(embedded_image(record, "image"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",

@@ -59,7 +59,7 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("pid"),
-                question=record.text("question"),
+                question=record.question("question"),
                 images=(image_files.find(record, name, name.removeprefix("images/")),),
                 is_harmful=False,
                 subset=REASONS.get(reason, reason),

@@ -141,11 +141,11 @@ def _build_rows(
     record: Record, name: str, task: Subtask, number: int, images: tuple[Path | bytes, ...]
 ) -> Iterator[BenchmarkRow]:
     if isinstance(record.values.get(task.question), list):
-        questions = record.texts(task.question)
+        questions = record.questions(task.question)
         labels = record.texts("refused_to_answer", len(questions))
         answers = _read_answers(record, len(questions))
     else:
-        questions = [record.text(task.question)]
+        questions = [record.question(task.question)]
         labels = [CAUTION if name == "captcha" else record.text("refused_to_answer")]
         answers = [record.optional_text("answers")]
     for index, (question, label, answer) in enumerate(zip(questions, labels, answers)):

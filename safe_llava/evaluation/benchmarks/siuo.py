@@ -52,7 +52,7 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("question_id"),
-                question=record.text("question"),
+                question=record.question("question"),
                 images=(image_files.find(record, record.text("image")),),
                 is_harmful=True,
                 subset=category,

@@ -61,7 +61,7 @@ def load_vlguard(path: Path, split: str | None = None) -> list[BenchmarkRow]:
             rows.append(
                 BenchmarkRow(
                     id=f"{number}/{record.key('id')}/{subset}",
-                    question=instruction.text(INSTRUCTION_FIELD[subset]),
+                    question=instruction.question(INSTRUCTION_FIELD[subset]),
                     images=(image_files.find(record, record.text("image")),),
                     is_harmful=subset != "safe_safes",
                     subset=subset,

@@ -35,7 +35,7 @@ def load_xstest(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     rows = [
         BenchmarkRow(
             id=record.key("id" if "id" in record.values else "id_v2"),
-            question=record.text("prompt"),
+            question=record.question("prompt"),
             images=(),
             is_harmful=_is_unsafe(record),
             subset=record.text("type"),
