@@ -32,9 +32,6 @@ class SafetyArguments(DataArguments):
     stage: Literal[1, 2] = field(
         metadata={"help": "1 trains the safety modules; 2 trains LoRA on the language model."}
     )
-    eval_dataset_name: str | None = field(
-        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
-    )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     hints_in_prompts: bool = field(
         default=False,

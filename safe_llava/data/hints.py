@@ -45,7 +45,8 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
         if not needs_hint(row):
             return {column: row[column] for column in columns}
         hint = hints[SAFETY_TYPES[row["safety_type"]]][SAFETY_LEVELS[row["safety_level"]]]
-        asked = [column for column in columns if _has_question(row[column])]
+        # Also in a completion a user may ask; where nobody does, the error says so.
+        asked = [column for column in columns if _has_question(row[column])] or columns
         return {column: _append(row[column], hint) if column == asked[-1] else row[column] for column in columns}
 
     encoded = keep_images_encoded(dataset)
@@ -55,8 +56,7 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
 
 
 def _has_question(turns: Any) -> bool:
-    """Also in a completion a user may ask; a prompt that is plain text is taken for a question."""
-    return isinstance(turns, str) or any(turn["role"] == "user" for turn in turns)
+    return isinstance(turns, str) or "user" in roles_of(turns)
 
 
 def _append(turns: Any, hint: str) -> Any:

@@ -95,5 +95,5 @@ def _key(source: Any) -> bytes | str:
     if isinstance(source, dict):
         source = source["bytes"] or source["path"]
     if isinstance(source, Path | str):
-        return str(source)
+        return str(Path(source))
     return hashlib.blake2b(source, digest_size=_DIGEST_SIZE).digest()

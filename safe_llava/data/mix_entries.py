@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from .dataset_loading import has_configurations, has_splits, is_public_set, load_safety_dataset, names_images
+from .dataset_loading import load_safety_dataset
 from .dataset_report import DatasetReport
 from .image_digests import ImageDigests
+from .source_forms import has_configurations, has_splits, may_name_images
+from .sources import is_public_set
 
 
 MINIATURE = "miniature"
@@ -76,8 +78,8 @@ class DatasetEntry:
             reasons["split"] = "it has no splits"
         if not has_configurations(self.name):
             reasons["config_name"] = "it has no configurations"
-        if not names_images(self.name):
-            reasons["image_folder"] = "only JSON and csv name images by their files"
+        if not may_name_images(self.name):
+            reasons["image_folder"] = "it holds its images"
         return reasons
 
     @property

@@ -14,7 +14,7 @@ class DataArguments:
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
+            "help": "JSON, csv, parquet, arrow or tar files with the authors' labels, a folder, a dataset on the Hub, "
             f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
         },
     )
@@ -41,8 +41,11 @@ class DataArguments:
         metadata={"help": f"Configuration of a Hub dataset; for '{MINIATURE}' the mix, by default that of the stage."},
     )
     dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_dataset_name: str | None = field(
+        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
+    )
     image_folder: str | None = field(
-        default=None, metadata={"help": "Folder of the images that JSON names. Default: the file's own."}
+        default=None, metadata={"help": "Folder that image names start from. Default: that of each source."}
     )
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
     unlabelled: Literal["raise", "clean", "ignore"] = field(

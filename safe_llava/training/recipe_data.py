@@ -15,7 +15,6 @@ from ..data.answered_rows import keep_answered
 from ..data.benchmark_leaks import TestRow
 from ..data.common_columns import SOURCE
 from ..data.dataset_check import DatasetCheck, check_sets
-from ..data.dataset_loading import has_configurations, names_images
 from ..data.dataset_mix import LoadedSet, mix_datasets
 from ..data.image_digests import ImageDigests
 from ..data.mix_entries import DatasetEntry, entry_names, load_entry, parse_entries
@@ -24,7 +23,7 @@ from ..data.mixing import mix_safety_dataset
 from ..evaluation.benchmarks import BenchmarkSource, load_benchmark
 from ..miniature.scene_dataset import build_dataset
 from .data_arguments import DataArguments
-from .recipe_fields import MINIATURE
+from .recipe_fields import MINIATURE, options_of
 
 
 def load_train_rows(args: DataArguments, stage: int, seed: int) -> tuple[Dataset, MixReport]:
@@ -82,13 +81,14 @@ def named_entries(args: DataArguments) -> dict[str, DatasetEntry]:
         entries = parse_entries(args.datasets)
         return dict(zip(entry_names(entries), entries))
     source = str(args.dataset_name)
+    options = options_of(args, source)
     only = DatasetEntry(
         source,
-        root=args.dataset_root,
-        label_map=args.label_map,
-        image_folder=args.image_folder if names_images(source) else None,
+        root=options["root"] if source != MINIATURE else None,
+        label_map=options["label_map"] if source != MINIATURE else None,
+        image_folder=options["image_folder"] if source != MINIATURE else None,
         split=args.dataset_train_split if args.dataset_train_split != "train" else None,
-        config_name=args.dataset_config if has_configurations(source) else None,
+        config_name=options["config_name"] if source != MINIATURE else args.dataset_config,
         unlabelled=None if args.unlabelled == "raise" else args.unlabelled,
         max_samples=args.max_train_samples,
     )

@@ -10,8 +10,8 @@ NO_EFFECT = [
     *((MINIATURE, key) for key in ("root", "image_folder", "unlabelled", "label_map")),
     *(("rows.json", key) for key in ("split", "config_name")),
     *(("rows.csv", key) for key in ("split", "config_name")),
-    *(("rows.parquet", key) for key in ("split", "config_name", "image_folder")),
-    ("org/set", "image_folder"),
+    *(("rows.parquet", key) for key in ("split", "config_name")),
+    *(("rows.tar", key) for key in ("split", "config_name", "image_folder")),
 ]
 
 
