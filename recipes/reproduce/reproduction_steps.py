@@ -1,0 +1,130 @@
+"""The steps of a reproduction, each a command line that can be run by hand."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from safe_llava.model_card import EVALUATION_FILE
+
+from .file_digests import Files
+from .reproduction_config import SetFiles, Reproduction, Stage
+from .step_records import Step
+from .training_recipes import files_in, recipe_of, recipe_path
+
+
+CARD = "README.md"
+BESIDE_THE_MODEL = frozenset((CARD, "config.json", EVALUATION_FILE))
+"""What the steps behind stage 2 write into its folder."""
+LAUNCHERS = {
+    0: "accelerate launch --cpu --num_processes 1",
+    1: "accelerate launch --config_file recipes/accelerate/one_gpu.yaml",
+}
+SEVERAL_GPUS = "accelerate launch --config_file recipes/accelerate/ddp.yaml --num_processes {gpus}"
+
+
+def build_steps(config: Path, whole: Reproduction) -> list[Step]:
+    """
+    The steps in their order.
+
+    Args:
+        config (`Path`): the reproduction's file.
+        whole ([`Reproduction`]): what it says.
+    """
+    folder = whole.folder
+    base = Files(Path(whole.base))
+    converted, stage1, stage2 = (Files(folder / name) for name in ("converted", "stage1", "stage2"))
+    model = Files(stage2.path, BESIDE_THE_MODEL)
+    policy = Files(stage2.path / "config.json")
+    calibration, evaluation = Files(folder / "calibration"), Files(folder / "evaluation")
+    calibrate = {name: value for name, value in whole.calibrate.items() if name != "dataset"}
+    metrics, card = Files(folder / "metrics.json"), Files(stage2.path / CARD)
+    this = f"python -m recipes.reproduce.write_results --config {shlex.quote(str(config))}"
+    steps = [
+        *(_get(name, found) for name, found in whole.sets.items() if found.hub or found.get),
+        Step(
+            "convert",
+            "the base with untrained safety modules",
+            ["safe-llava", "convert", whole.base, str(converted.path), *_options(whole.convert, seed=whole.seed)],
+            inputs=(base,),
+            outputs=(converted,),
+            folder=converted.path,
+        ),
+        _train(1, whole, whole.stage1, converted, stage1, stage1),
+        _train(2, whole, whole.stage2, stage1, stage2, model),
+        Step(
+            "calibrate",
+            "temperature and thresholds, stored in the model",
+            ["safe-llava", "calibrate", str(stage2.path), whole.calibrate["dataset"]]
+            + _options({**calibrate, "output_dir": calibration.path}),
+            inputs=(model, *files_in(whole.calibrate)),
+            outputs=(calibration, policy),
+            folder=calibration.path,
+        ),
+        Step(
+            "evaluate",
+            "the model beside its base",
+            ["safe-llava", "evaluate", "--model", str(stage2.path), "--base", whole.base]
+            + _options({"output_dir": evaluation.path, "seed": whole.seed, "card": True, **whole.evaluate}),
+            inputs=(model, policy, base, *files_in(whole.evaluate)),
+            outputs=(evaluation, Files(stage2.path / EVALUATION_FILE)),
+            folder=evaluation.path,
+            goes_on=True,
+        ),
+        Step(
+            "results",
+            "all figures in one file, and the model's card",
+            shlex.split(this),
+            inputs=(converted, stage1, model, policy, calibration, evaluation),
+            outputs=(metrics, card),
+            values={"command": this, "data": whole.data},
+        ),
+    ]
+    if whole.push_to is not None:
+        pushed = Files(folder / "pushed.txt")
+        steps.append(
+            Step(
+                "push",
+                "the model to the Hub",
+                ["hf", "upload", whole.push_to, str(stage2.path), "--exclude", "checkpoint-*/*", "--exclude", "adapter/*"],
+                inputs=(model, policy, card),
+                outputs=(pushed,),
+            )
+        )
+    return steps
+
+
+def _get(name: str, found: SetFiles) -> Step:
+    command = shlex.split(found.get or "") or ["hf", "download", str(found.hub), "--repo-type", "dataset"]
+    if found.hub is not None:
+        command += ["--local-dir", found.root]
+    return Step(f"get-{name}", f"{name} into {found.root}", command, (), (Files(Path(found.root)),))
+
+
+def _train(number: int, whole: Reproduction, stage: Stage, source: Files, target: Files, output: Files) -> Step:
+    launcher = LAUNCHERS.get(whole.gpus, SEVERAL_GPUS).format(gpus=whole.gpus)
+    return Step(
+        f"stage{number}",
+        {1: "the safety modules", 2: "LoRA on the language model"}[number],
+        [*shlex.split(launcher), "recipes/train.py", "--config", str(recipe_path(whole, number))],
+        inputs=(source, *files_in(stage.fields)),
+        outputs=(output,),
+        # The same training whatever starts it: a run may go on with another number of GPUs.
+        values=recipe_of(whole, number),
+        folder=target.path,
+        goes_on=True,
+        resume_option="--resume_from_checkpoint",
+    )
+
+
+def _options(fields: dict[str, Any], **more: Any) -> list[str]:
+    """A command's options: lists are given several times, tables as NAME=VALUE."""
+    words = []
+    for name, value in {**fields, **more}.items():
+        option = name.replace("_", "-")
+        values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, dict) else value
+        for item in values if isinstance(values, list) else [values]:
+            if isinstance(item, bool):
+                words.append(f"--{option}" if item else f"--no-{option}")
+            else:
+                words += [f"--{option}", str(item)]
+    return words
