@@ -11,7 +11,7 @@ from recipes.benchmark.memory_plan import count_activations, count_parameters, m
 from recipes.benchmark.shapes import base_config, safe_config
 
 from .reproduction_config import Reproduction
-from .training_recipes import recipe_of
+from .training_recipes import recipe_of, stage_of
 
 
 NUM_TEXT_TOKENS = 80
@@ -42,11 +42,11 @@ def gpu_hours(whole: Reproduction, number: int) -> float:
     A row costs a pass of the vision tower and two of the language model, forward and backward to its inputs, for its
     weights are frozen; a third where layers are checkpointed; and six products with LoRA's weights.
     """
-    stage, recipe = (whole.stage1, whole.stage2)[number - 1], recipe_of(whole, number)
+    recipe = recipe_of(whole, number)
     tower, text = _flops_of_row(whole.shape)
     passes = 3 if recipe.get("gradient_checkpointing", True) else 2
     adapter = 6 * _parameters(whole.shape, 2)["trained"] * _num_tokens(whole.shape) if number == 2 else 0
-    rows = stage.rows * recipe.get("num_train_epochs", 3)
+    rows = stage_of(whole, number).rows * recipe.get("num_train_epochs", 3)
     return rows * (tower + passes * text + adapter) / (whole.assumed_tflops * 1e12) / 3600
 
 

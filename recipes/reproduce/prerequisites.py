@@ -30,6 +30,8 @@ def find_missing(whole: Reproduction, steps: Sequence[Step], wanted: Collection[
         wanted (`Collection[str]`): names of those that will run.
     """
     missing = [each for step in steps if step.name in wanted for each in _missing_for(whole, steps, step)]
+    if not wanted:
+        return []
     needed, free = sum(disk_bytes(whole, wanted).values()), shutil.disk_usage(whole.folder).free
     if needed > free:
         missing.append(f"disk: {needed / 1e9:.0f} GB are needed, and {free / 1e9:.0f} GB are free at {whole.folder}")

@@ -22,19 +22,19 @@ class SetFiles:
     Args:
         root (`str`): where they lie, or will.
         hub (`str`, *optional*): id of a dataset on the Hub, to be downloaded into `root`.
+        include (`list[str]`, *optional*): patterns of the files to download. Defaults to all.
         get (`str`, *optional*): command line that writes `root`. Without `hub` and `get` you put the files there.
         home (`str`, *optional*): where to read about it, for sets without a description in the package.
-        licence (`str`, *optional*): likewise.
-        gated (`bool`, *optional*, defaults to `False`): whether the Hub asks for a login.
+        licence (`str`, *optional*): likewise; "gated" in it says that the Hub asks for a login.
         gigabytes (`float`, *optional*): disk that it takes.
     """
 
     root: str
     hub: str | None = None
+    include: list[str] = field(default_factory=list)
     get: str | None = None
     home: str | None = None
     licence: str | None = None
-    gated: bool = False
     gigabytes: float | None = None
 
 

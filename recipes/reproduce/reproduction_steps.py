@@ -9,7 +9,7 @@ from safe_llava.model_card import EVALUATION_FILE
 from .file_digests import Files
 from .reproduction_config import SetFiles, Reproduction, Stage
 from .step_records import Step
-from .training_recipes import files_in, recipe_of, recipe_path
+from .training_recipes import data_fields, files_in, recipe_of, recipe_path, stage_of
 
 
 CARD = "README.md"
@@ -41,6 +41,7 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
     this = f"python -m recipes.reproduce.write_results --config {shlex.quote(str(config))}"
     steps = [
         *(_get(name, found) for name, found in whole.sets.items() if found.hub or found.get),
+        *(_check(number, whole) for number in (1, 2)),
         Step(
             "convert",
             "the base with untrained safety modules",
@@ -49,8 +50,8 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
             outputs=(converted,),
             folder=converted.path,
         ),
-        _train(1, whole, whole.stage1, converted, stage1, stage1),
-        _train(2, whole, whole.stage2, stage1, stage2, model),
+        _train(1, whole, converted, stage1),
+        _train(2, whole, stage1, model),
         Step(
             "calibrate",
             "temperature and thresholds, stored in the model",
@@ -94,20 +95,37 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
 
 
 def _get(name: str, found: SetFiles) -> Step:
-    command = shlex.split(found.get or "") or ["hf", "download", str(found.hub), "--repo-type", "dataset"]
-    if found.hub is not None:
-        command += ["--local-dir", found.root]
+    if found.hub is None:
+        command = shlex.split(str(found.get))
+    else:
+        wanted = _options({"include": list(found.include), "local_dir": found.root})
+        command = ["hf", "download", found.hub, "--repo-type", "dataset", *wanted]
     return Step(f"get-{name}", f"{name} into {found.root}", command, (), (Files(Path(found.root)),))
 
 
-def _train(number: int, whole: Reproduction, stage: Stage, source: Files, target: Files, output: Files) -> Step:
+def _check(number: int, whole: Reproduction) -> Step:
+    recipe, folder = recipe_path(whole, number), whole.folder / f"check{number}"
+    paths = {"config": recipe, "json": folder / "figures.json", "page": folder / "page.html"}
+    return Step(
+        f"check{number}",
+        f"the mix of stage {number}, counted by set, without duplicates and rows of benchmarks",
+        ["safe-llava", "data", "check", *_options(paths)],
+        inputs=tuple(files_in(stage_of(whole, number).fields)),
+        outputs=(Files(folder),),
+        values=data_fields(recipe_of(whole, number)),
+        folder=folder,
+    )
+
+
+def _train(number: int, whole: Reproduction, source: Files, target: Files) -> Step:
     launcher = LAUNCHERS.get(whole.gpus, SEVERAL_GPUS).format(gpus=whole.gpus)
     return Step(
         f"stage{number}",
         {1: "the safety modules", 2: "LoRA on the language model"}[number],
         [*shlex.split(launcher), "recipes/train.py", "--config", str(recipe_path(whole, number))],
-        inputs=(source, *files_in(stage.fields)),
-        outputs=(output,),
+        inputs=(source, Files(whole.folder / f"check{number}" / "figures.json"))
+        + tuple(files_in(stage_of(whole, number).fields)),
+        outputs=(target,),
         # The same training whatever starts it: a run may go on with another number of GPUs.
         values=recipe_of(whole, number),
         folder=target.path,

@@ -7,9 +7,10 @@ from typing import Any
 import yaml
 
 from safe_llava.files import atomic_path
+from safe_llava.training.data_arguments import DataArguments
 
 from .file_digests import Files
-from .reproduction_config import Reproduction
+from .reproduction_config import Reproduction, Stage
 
 
 PATHS = ("root", "image_folder", "label_map")
@@ -24,15 +25,26 @@ def recipe_path(whole: Reproduction, number: int) -> Path:
     return whole.folder / "recipes" / f"stage{number}.yaml"
 
 
+def stage_of(whole: Reproduction, number: int) -> Stage:
+    """Stage 1 or 2."""
+    return (whole.stage1, whole.stage2)[number - 1]
+
+
 def recipe_of(whole: Reproduction, number: int) -> dict[str, Any]:
     """The fields of a stage's recipe: its file's, overruled by the reproduction's."""
-    stage = (whole.stage1, whole.stage2)[number - 1]
+    stage = stage_of(whole, number)
     model = whole.folder / ("converted" if number == 1 else "stage1")
     paths = {"model_name_or_path": str(model), "output_dir": str(whole.folder / f"stage{number}")}
     recipe = yaml.safe_load(Path(stage.recipe).read_text(encoding="utf-8"))
     if "datasets" in stage.fields:
         recipe = {name: value for name, value in recipe.items() if name not in ("dataset_name", "image_folder")}
     return {**recipe, **paths, "seed": whole.seed, **stage.fields}
+
+
+def data_fields(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe that say what is trained on."""
+    names = (*DataArguments.__dataclass_fields__, "stage", "seed")
+    return {name: value for name, value in recipe.items() if name in names}
 
 
 def write_recipes(whole: Reproduction) -> None:

@@ -28,8 +28,17 @@ def main(config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help=
     whole = read_reproduction(config)
     metrics = gather_metrics(whole)
     write_json(whole.folder / "metrics.json", metrics)
-    card = write_model_card(whole.folder / "stage2", data=whole.data)
+    card = write_model_card(whole.folder / "stage2", data=describe_data(whole, metrics))
     typer.echo(f"All figures: {whole.folder / 'metrics.json'}. The card: {card}.")
+
+
+def describe_data(whole: Reproduction, metrics: dict[str, Any]) -> str:
+    """What was trained on, with the rows of each set, for the card."""
+    mixes = []
+    for stage, found in metrics["stages"].items():
+        rows = ", ".join(f"{of_set['used']:,} of {of_set['name']}" for of_set in found["mix"]["sets"])
+        mixes.append(f"{stage}: {rows}")
+    return f"{whole.data} Rows of {'; '.join(mixes)}."
 
 
 def gather_metrics(whole: Reproduction) -> dict[str, Any]:
@@ -41,7 +50,7 @@ def gather_metrics(whole: Reproduction) -> dict[str, Any]:
 
     Returns:
         `dict[str, Any]`: `data`, `seed` and `versions`; for each stage `mix`, the rows by set, and `weights`, a digest;
-        `safety_training`, the check on held-out rows; `calibration`; `benchmarks`, model and base; and `utility`.
+        `held_out`, what the head found when stage 1 ended; `calibration`; `benchmarks`, model and base; and `utility`.
     """
     folder = whole.folder
     digests = FileDigests(folder / ".reproduce" / "digests.json")
@@ -60,7 +69,7 @@ def gather_metrics(whole: Reproduction) -> dict[str, Any]:
         "seed": whole.seed,
         "versions": describe_versions(*PACKAGES),
         "stages": stages,
-        "safety_training": read_json(folder / "stage1" / "config.json")["safety_training"],
+        "held_out": read_json(folder / "stage1" / "config.json")["safety_training"]["held_out"],
         "calibration": {name: calibration[name] for name in CALIBRATION},
         "judge": evaluation["judge"],
         "benchmarks": {
