@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ def main(
     """Run what is not done yet: get the sets, mix, convert, train both stages, calibrate, evaluate, write the card."""
     if sum(map(bool, (dry_run, only, from_, done))) > 1:
         raise typer.BadParameter("--dry-run, --only, --from and --done exclude each other.")
+    # As in recipes/train.py.
+    warnings.filterwarnings("ignore", message="`(is_)?gradient_checkpointing` is deprecated", category=FutureWarning)
     with reported():
         whole = read_reproduction(config, gpus)
         steps = build_steps(config, whole)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import cache
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
@@ -30,7 +31,8 @@ def disk_bytes(whole: Reproduction, wanted: Collection[str]) -> dict[str, float]
     trained = {stage: 4 * _parameters(whole.shape, stage)["trained"] for stage in (1, 2)}
     width = 4 if recipe_of(whole, 1).get("dtype") == "float32" else 2
     model = width * _parameters(whole.shape, 1)["frozen"] + trained[1]
-    sizes = {"convert": model, "stage1": 2 * model + 2 * trained[1], "stage2": model + 4 * trained[2]}
+    # A base from the Hub lies in its cache too.
+    sizes = {"convert": model * (1 if Path(whole.base).is_dir() else 2), "stage1": 2 * model + 2 * trained[1], "stage2": model + 4 * trained[2]}
     sizes |= {f"get-{name}": (found.gigabytes or 0) * 1e9 for name, found in whole.sets.items()}
     return {step: size for step, size in sizes.items() if step in wanted}
 
@@ -62,7 +64,7 @@ def gigabytes_of_gpu(whole: Reproduction, number: int) -> float:
 
 @cache
 def _model(shape: str, stage: int) -> PreTrainedModel:
-    return make_model(safe_config(base_config(shape)), stage, "meta", torch.bfloat16)
+    return make_model(safe_config(base_config(shape)), stage, "meta", torch.float32)
 
 
 @cache
@@ -78,7 +80,7 @@ def _num_tokens(shape: str) -> int:
 def _flops_of_row(shape: str) -> tuple[int, int]:
     """A forward pass of the vision tower with what reads it, and one of the language model."""
     model, size = _model(shape, 1).eval(), base_config(shape).vision_config.image_size
-    pixels = torch.zeros(1, 3, size, size, device="meta", dtype=torch.bfloat16)
+    pixels = torch.zeros(1, 3, size, size, device="meta")
     with torch.no_grad():
         tower = count(lambda: model.model.get_image_features(pixels, return_dict=True))
         return tower, count_token(model, _num_tokens(shape))[0]

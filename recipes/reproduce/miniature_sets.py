@@ -36,10 +36,10 @@ NOTE = "Synthetic scenes with abstract pictograms, drawn by safe_llava.miniature
 
 def main(
     output: Annotated[Path, typer.Argument(help="Folder to write; what it holds is written anew.")],
-    stage1_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 1.")] = 1600,
+    stage1_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 1.")] = 1200,
     stage2_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 2.")] = 900,
-    validation_rows: Annotated[int, typer.Option(min=1, help="Rows to calibrate on.")] = 400,
-    test_rows: Annotated[int, typer.Option(min=1, help="Images of each part of VLGuard's layout.")] = 40,
+    validation_rows: Annotated[int, typer.Option(min=1, help="Rows to calibrate on.")] = 300,
+    test_rows: Annotated[int, typer.Option(min=1, help="Images of each part of VLGuard's layout.")] = 25,
     seed: Annotated[int, typer.Option(help="Of the scenes.")] = 0,
 ) -> None:
     """Write the stand-ins of PSA, LLaVA-Instruct and VLGuard."""

@@ -57,7 +57,7 @@ class Stage:
 @dataclass(frozen=True)
 class Reproduction:
     """
-    All of a reproduction.
+    All of a reproduction. A file may name another one under `like` and say what it has otherwise.
 
     Args:
         output_dir (`str`): gets everything that is made.
@@ -116,8 +116,7 @@ def read_reproduction(path: Path, gpus: int | None = None) -> Reproduction:
     Raises:
         ValueError: at a key that is unknown, missing or of another type, with those that are allowed.
     """
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    whole = _build(Reproduction, values, str(path))
+    whole = _build(Reproduction, _read_like(path), str(path))
     if not whole.sets:
         raise ValueError(f"{path}: `sets` is empty. Name at least one set to train on.")
     sets = {name: _build(SetFiles, value, f"{path}: sets.{name}") for name, value in whole.sets.items()}
@@ -130,6 +129,20 @@ def read_reproduction(path: Path, gpus: int | None = None) -> Reproduction:
     if "dataset" not in whole.calibrate:
         raise ValueError(f"{path}: `calibrate` lacks `dataset`, the rows to calibrate on.")
     return dataclasses.replace(whole, sets=sets, **stages, **({} if gpus is None else {"gpus": gpus}))
+
+
+def _read_like(path: Path) -> Any:
+    """The values of a file, over those of the file that it names under `like`."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or "like" not in values:
+        return values
+    return _over(_read_like(Path(values.pop("like"))), values)
+
+
+def _over(values: Any, changes: Any) -> Any:
+    if not isinstance(values, dict) or not isinstance(changes, dict):
+        return changes
+    return {**values, **{name: _over(values.get(name), change) for name, change in changes.items()}}
 
 
 def _build(kind: Callable[..., Any], values: Any, place: str) -> Any:

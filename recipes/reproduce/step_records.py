@@ -116,8 +116,11 @@ class StepRecords:
         """
         record, made_from = self._read(step), self._describe(step)
         goes_on = step.goes_on and record is not None and not record["done"] and not _changed(record, made_from)
-        if step.folder is not None and not goes_on:
-            self._clear(step, record)
+        if step.folder is not None:
+            for left in step.folder.parent.glob(f".{step.folder.name}-*"):  # what a killed `convert` had not moved yet
+                shutil.rmtree(left)
+            if not goes_on:
+                _clear(step, step.folder, record)
         self._write(step, made_from, done=False, outputs={})
         checkpoint = last_checkpoint(step.folder) if goes_on and step.resume_option and step.folder else None
         self.log(step, "starts" if checkpoint is None else f"goes on from {checkpoint.name}")
@@ -147,26 +150,6 @@ class StepRecords:
         record = self._read(step)
         return State("stale" if record and record["done"] else "to do", f"behind {needed}")
 
-    def _clear(self, step: Step, record: dict[str, Any] | None) -> None:
-        """A finished output is kept beside, for it may have taken days; a half-written one goes."""
-        folder = step.folder
-        assert folder is not None
-        for left in folder.parent.glob(f".{folder.name}-*"):  # what a killed command wrote before it moved it here
-            shutil.rmtree(left)
-        if not folder.exists():
-            return
-        if record is None and any(folder.iterdir()):
-            raise ValueError(
-                f"{folder} is there, but no step has written it. If you ran this step's command yourself, say so with "
-                f"`--done {step.name}`; otherwise move the folder away."
-            )
-        before = folder.with_name(f"{folder.name}.before")
-        if record is not None and record["done"]:
-            shutil.rmtree(before, ignore_errors=True)
-            folder.rename(before)
-        else:
-            shutil.rmtree(folder)
-
     def _describe(self, step: Step) -> dict[str, Any]:
         return {
             "version": __version__,
@@ -179,6 +162,23 @@ class StepRecords:
 
     def _write(self, step: Step, made_from: dict[str, Any], done: bool, outputs: dict[str, str | None]) -> None:
         write_json(self.folder / f"{step.name}.json", {**made_from, "done": done, "outputs": outputs})
+
+
+def _clear(step: Step, folder: Path, record: dict[str, Any] | None) -> None:
+    """A finished output is kept beside, for it may have taken days; a half-written one goes."""
+    if not folder.exists():
+        return
+    if record is None and any(folder.iterdir()):
+        raise ValueError(
+            f"{folder} is there, but no step has written it. If you ran this step's command yourself, say so with "
+            f"`--done {step.name}`; otherwise move the folder away."
+        )
+    before = folder.with_name(f"{folder.name}.before")
+    if record is not None and record["done"]:
+        shutil.rmtree(before, ignore_errors=True)
+        folder.rename(before)
+    else:
+        shutil.rmtree(folder)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
