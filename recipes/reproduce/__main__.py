@@ -28,12 +28,15 @@ from .training_recipes import write_recipes
 
 
 def main(
-    config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Such as recipes/reproduce/miniature.yaml.")],
+    config: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Such as recipes/reproduce/miniature.yaml.")
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print steps, licences, cost and what is missing; exit 1 if anything is.")
     ] = False,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="STEP", help="Run this step alone, again if it is done; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="STEP", help="Run this step alone, again if it is done; may be repeated."),
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="STEP", help="Run this step and all behind it again.")

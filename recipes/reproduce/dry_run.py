@@ -42,7 +42,7 @@ def _costs(whole: Reproduction, undone: Sequence[str]) -> list[str]:
     for number in (1, 2) if whole.gpus else ():
         if f"stage{number}" in undone:
             lines.append(
-                f"Stage {number}: {gpu_hours(whole, number):.1f} GPU hours at {whole.assumed_tflops:g} TFLOP/s, "
-                f"{gigabytes_of_gpu(whole, number):.0f} GB on each of {whole.gpus} GPUs under DDP. Computed, not measured."
+                f"Stage {number}: {gpu_hours(whole, number):.1f} GPU hours at {whole.assumed_tflops:g} TFLOP/s and "
+                f"{gigabytes_of_gpu(whole, number):.0f} GB a GPU under DDP. Computed, not measured."
             )
     return lines

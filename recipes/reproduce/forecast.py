@@ -32,7 +32,11 @@ def disk_bytes(whole: Reproduction, wanted: Collection[str]) -> dict[str, float]
     width = 4 if recipe_of(whole, 1).get("dtype") == "float32" else 2
     model = width * _parameters(whole.shape, 1)["frozen"] + trained[1]
     # A base from the Hub lies in its cache too.
-    sizes = {"convert": model * (1 if Path(whole.base).is_dir() else 2), "stage1": 2 * model + 2 * trained[1], "stage2": model + 4 * trained[2]}
+    sizes: dict[str, float] = {
+        "convert": model * (1 if Path(whole.base).is_dir() else 2),
+        "stage1": 2 * model + 2 * trained[1],
+        "stage2": model + 4 * trained[2],
+    }
     sizes |= {f"get-{name}": (found.gigabytes or 0) * 1e9 for name, found in whole.sets.items()}
     return {step: size for step, size in sizes.items() if step in wanted}
 

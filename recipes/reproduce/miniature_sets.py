@@ -3,9 +3,9 @@ Writes synthetic scenes in the layouts of published sets, so that the miniature 
 
     python -m recipes.reproduce.miniature_sets sets
 
-- `stage1`, `stage2`, `validation`: `psa/train.json`, a JSON list in the authors' format (turns of USER and ASSISTANT, with
-  `safe_level` and `safe_type`), and for the stages `llava-instruct/llava_v1_5_mix665k.json`, one as LLaVA-Instruct
-  publishes it (turns of human and gpt, no labels, rows without an image among them), both with their images;
+- `stage1`, `stage2`, `validation`: `psa/train.json`, a JSON list in the authors' format (turns of USER and ASSISTANT,
+  with `safe_level` and `safe_type`), and for the stages `llava-instruct/llava_v1_5_mix665k.json`, one as that set is
+  published (turns of human and gpt, no labels, rows without an image among them), both with their images;
 - `vlguard`: `test.json` and `test/`, as VLGuard publishes its test part.
 
 Nothing of the published sets is in them: abstract pictograms stand in for risky content.
@@ -37,7 +37,7 @@ NOTE = "Synthetic scenes with abstract pictograms, drawn by safe_llava.miniature
 def main(
     output: Annotated[Path, typer.Argument(help="Folder to write; what it holds is written anew.")],
     stage1_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 1.")] = 1200,
-    stage2_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 2.")] = 900,
+    stage2_rows: Annotated[int, typer.Option(min=1, help="Rows of both sets of stage 2.")] = 700,
     validation_rows: Annotated[int, typer.Option(min=1, help="Rows to calibrate on.")] = 300,
     test_rows: Annotated[int, typer.Option(min=1, help="Images of each part of VLGuard's layout.")] = 25,
     seed: Annotated[int, typer.Option(help="Of the scenes.")] = 0,
@@ -93,10 +93,10 @@ def _write_vlguard(folder: Path, size: int, rng: random.Random) -> None:
     while len(records) < 2 * size:
         row = draw_pair_square(sampler)[0]
         scene, number = row.scenes[0], len(records)
-        pair = [{"safe_instruction": ask_about_shapes(scene, rng, False).text}, {"unsafe_instruction": row.question.text}]
+        questions = {"safe_instruction": ask_about_shapes(scene, rng).text, "unsafe_instruction": row.question.text}
+        pairs = [{name: text, "response": ""} for name, text in questions.items()]
         image = f"good/{number}.png"
-        answered = [{**question, "response": ""} for question in pair]
-        records.append({"id": str(number), "image": image, "safe": True, "instr-resp": answered})
+        records.append({"id": str(number), "image": image, "safe": True, "instr-resp": pairs})
         _write_images(folder, [(f"test/{image}", scene)])
     _write_list(folder / "test.json", records)
 

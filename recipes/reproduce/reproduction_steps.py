@@ -7,7 +7,7 @@ from typing import Any
 from safe_llava.model_card import EVALUATION_FILE
 
 from .file_digests import Files
-from .reproduction_config import SetFiles, Reproduction, Stage
+from .reproduction_config import Reproduction, SetFiles
 from .step_records import Step
 from .training_recipes import data_fields, files_in, recipe_of, recipe_path, stage_of
 
@@ -37,6 +37,9 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
     policy = Files(stage2.path / "config.json")
     calibration, evaluation = Files(folder / "calibration"), Files(folder / "evaluation")
     calibrate = {name: value for name, value in whole.calibrate.items() if name != "dataset"}
+    calibrate |= {"output_dir": calibration.path}
+    evaluate = {"model": stage2.path, "base": whole.base, "output_dir": evaluation.path, "seed": whole.seed}
+    convert = {**whole.convert, "seed": whole.seed}
     metrics, card = Files(folder / "metrics.json"), Files(stage2.path / CARD)
     this = f"python -m recipes.reproduce.write_results --config {shlex.quote(str(config))}"
     steps = [
@@ -45,7 +48,7 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
         Step(
             "convert",
             "the base with untrained safety modules",
-            ["safe-llava", "convert", whole.base, str(converted.path), *_options(whole.convert, seed=whole.seed)],
+            ["safe-llava", "convert", whole.base, str(converted.path), *_options(convert)],
             inputs=(base,),
             outputs=(converted,),
             folder=converted.path,
@@ -55,8 +58,7 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
         Step(
             "calibrate",
             "temperature and thresholds, stored in the model",
-            ["safe-llava", "calibrate", str(stage2.path), whole.calibrate["dataset"]]
-            + _options({**calibrate, "output_dir": calibration.path}),
+            ["safe-llava", "calibrate", str(stage2.path), whole.calibrate["dataset"], *_options(calibrate)],
             inputs=(model, *files_in(whole.calibrate)),
             outputs=(calibration, policy),
             folder=calibration.path,
@@ -64,8 +66,7 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
         Step(
             "evaluate",
             "the model beside its base",
-            ["safe-llava", "evaluate", "--model", str(stage2.path), "--base", whole.base]
-            + _options({"output_dir": evaluation.path, "seed": whole.seed, "card": True, **whole.evaluate}),
+            ["safe-llava", "evaluate", *_options({**evaluate, "card": True, **whole.evaluate})],
             inputs=(model, policy, base, *files_in(whole.evaluate)),
             outputs=(evaluation, Files(stage2.path / EVALUATION_FILE)),
             folder=evaluation.path,
@@ -81,16 +82,9 @@ def build_steps(config: Path, whole: Reproduction) -> list[Step]:
         ),
     ]
     if whole.push_to is not None:
-        pushed = Files(folder / "pushed.txt")
-        steps.append(
-            Step(
-                "push",
-                "the model to the Hub",
-                ["hf", "upload", whole.push_to, str(stage2.path), "--exclude", "checkpoint-*/*", "--exclude", "adapter/*"],
-                inputs=(model, policy, card),
-                outputs=(pushed,),
-            )
-        )
+        left_out = _options({"exclude": ["checkpoint-*/*", "adapter/*"]})
+        command = ["hf", "upload", whole.push_to, str(stage2.path), *left_out]
+        steps.append(Step("push", "the model to the Hub", command, inputs=(model, policy, card), outputs=()))
     return steps
 
 
@@ -118,13 +112,13 @@ def _check(number: int, whole: Reproduction) -> Step:
 
 
 def _train(number: int, whole: Reproduction, source: Files, target: Files) -> Step:
+    figures = Files(whole.folder / f"check{number}" / "figures.json")
     launcher = LAUNCHERS.get(whole.gpus, SEVERAL_GPUS).format(gpus=whole.gpus)
     return Step(
         f"stage{number}",
         {1: "the safety modules", 2: "LoRA on the language model"}[number],
         [*shlex.split(launcher), "recipes/train.py", "--config", str(recipe_path(whole, number))],
-        inputs=(source, Files(whole.folder / f"check{number}" / "figures.json"))
-        + tuple(files_in(stage_of(whole, number).fields)),
+        inputs=(source, figures, *files_in(stage_of(whole, number).fields)),
         outputs=(target,),
         # The same training whatever starts it: a run may go on with another number of GPUs.
         values=recipe_of(whole, number),
@@ -134,10 +128,10 @@ def _train(number: int, whole: Reproduction, source: Files, target: Files) -> St
     )
 
 
-def _options(fields: dict[str, Any], **more: Any) -> list[str]:
+def _options(fields: dict[str, Any]) -> list[str]:
     """A command's options: lists are given several times, tables as NAME=VALUE."""
     words = []
-    for name, value in {**fields, **more}.items():
+    for name, value in fields.items():
         option = name.replace("_", "-")
         values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, dict) else value
         for item in values if isinstance(values, list) else [values]:

@@ -3,9 +3,9 @@ What is known of each step: whether its output is whole, and what it was made fr
 
 A record is written when a step starts and when it has ended well, each time in one move, so that a kill at any moment
 leaves no half-written output that counts as done. DVC, Snakemake and doit were weighed for this, and are no shorter:
-DVC 3.67 brings 69 packages and removes an output before it makes it anew, so that no training resumes; Snakemake 9.27
-brings 33, goes by times for files above a megabyte and asks for `--unlock` after a kill; doit 0.37 brings none, but writes
-its state when a run ends, so that a kill loses all of it, and knows files only, no folders.
+DVC 3.67 brings 69 packages and by default removes an output before it makes it anew, so that no training resumes;
+Snakemake 9.27 brings 33, goes by times for files above a megabyte and asks for `--unlock` after a kill; doit 0.37
+brings none, but writes its state when a run ends, so that a kill loses all of it, and knows files only, no folders.
 """
 
 import datetime

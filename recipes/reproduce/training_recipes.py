@@ -1,13 +1,13 @@
-"""The recipes of both stages for `recipes/train.py`: a file of this repository, and the mix that a reproduction names."""
+"""The recipes of both stages for `recipes/train.py`: a file of this repository, with the mix of a reproduction."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from safe_llava.training.data_arguments import DataArguments
 
 from safe_llava.files import atomic_path
-from safe_llava.training.data_arguments import DataArguments
 
 from .file_digests import Files
 from .reproduction_config import Reproduction, Stage

@@ -49,8 +49,8 @@ def gather_metrics(whole: Reproduction) -> dict[str, Any]:
         whole ([`Reproduction`]): what was reproduced.
 
     Returns:
-        `dict[str, Any]`: `data`, `seed` and `versions`; for each stage `mix`, the rows by set, and `weights`, a digest;
-        `held_out`, what the head found when stage 1 ended; `calibration`; `benchmarks`, model and base; and `utility`.
+        `dict[str, Any]`: `data`, `seed` and `versions`; under `stages` for each its `mix`, rows by set, and digests
+        of its `weights`; `held_out`, what the head found when stage 1 ended; `calibration`; `benchmarks`, model and base; and `utility`.
     """
     folder = whole.folder
     digests = FileDigests(folder / ".reproduce" / "digests.json")

@@ -28,7 +28,7 @@ def fields() -> dict:
         "data": "Synthetic.",
         "gpus": 0,
         "sets": {
-            "psa": {"root": "sets/psa", "get": _write("sets/psa/train.json"), "licence": "none stated", "home": "here"},
+            "psa": {"root": "sets/psa", "get": _write("sets/psa/train.json"), "licence": "none stated"},
             "clean": {"root": "sets/clean", "get": _write("sets/clean/train.json"), "licence": "CC-BY-4.0"},
             "validation": {"root": "sets/validation", "get": _write("sets/validation/a.json"), "licence": "free"},
             "bench": {"root": "sets/bench", "get": _write("sets/bench/test.json"), "licence": "free"},
@@ -65,5 +65,5 @@ def write_config(clone, fields):
 
 
 def _write(path: str) -> str:
-    code = f"import pathlib; p = pathlib.Path('{path}'); p.parent.mkdir(parents=True, exist_ok=True); p.write_text('[]')"
+    code = f"from pathlib import Path; p = Path('{path}'); p.parent.mkdir(0o777, True, True); p.write_text('[]')"
     return f'python -c "{code}"'

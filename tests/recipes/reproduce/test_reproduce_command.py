@@ -128,7 +128,7 @@ def test_a_step_that_was_run_by_hand_counts_once_that_is_said(reproduce):
 
 @pytest.mark.parametrize("code", [1, 7])
 def test_the_exit_code_of_a_step_that_fails_is_passed_on_and_nothing_counts_as_done(reproduce, fields, code):
-    fields["sets"]["psa"]["get"] = f'python -c "open({str("half")!r}, {"w"!r}); raise SystemExit({code})"'
+    fields["sets"]["psa"]["get"] = f"python -c \"open('half', 'w'); raise SystemExit({code})\""
     result = reproduce()
     assert result.exit_code == code
     assert "get-psa failed" in result.output

@@ -67,7 +67,7 @@ def test_an_option_that_other_fields_set_is_none_here(command, fields, write_con
 
 def test_an_unknown_field_of_a_stage_is_named_with_those_that_are_allowed(fields, write_config):
     fields["stage2"]["fields"]["lerning_rate"] = 1
-    with pytest.raises(ValueError, match="stage2 has no field 'lerning_rate'; there are .*learning_rate"):
+    with pytest.raises(ValueError, match=r"stage2 has no field 'lerning_rate'; there are .*learning_rate"):
         write_recipes(read_reproduction(write_config()))
 
 
