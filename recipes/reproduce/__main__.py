@@ -59,16 +59,16 @@ def main(
             if name not in [step.name for step in steps]:
                 raise ValueError(f"There is no step {name!r}; there are {', '.join(step.name for step in steps)}.")
         records = StepRecords(whole.folder)
+        write_recipes(whole)
+        if dry_run:
+            states = records.states(steps)
+            missing = find_missing(whole, steps, _undone(states))
+            typer.echo(describe_run(whole, steps, states, missing))
+            raise typer.Exit(1 if missing else 0)
         with _alone_in(whole.folder) as lock:
-            write_recipes(whole)
-            if dry_run:
-                states = records.states(steps)
-                missing = find_missing(whole, steps, _undone(states))
-                typer.echo(describe_run(whole, steps, states, missing))
-                raise typer.Exit(1 if missing else 0)
             for step in steps:
                 if step.name in (done or ()):
-                    records.finish(step)
+                    records.accept(step)
             if not done:
                 _run(whole, steps, records, only or [], from_, lock)
 

@@ -66,6 +66,9 @@ class State:
         return f"{self.name}: {self.reason}" if self.reason else self.name
 
 
+_MADE_FROM = ("version", "values", "inputs")
+
+
 class StepRecords:
     """
     The records of a reproduction.
@@ -128,7 +131,7 @@ class StepRecords:
 
     def finish(self, step: Step) -> None:
         """
-        Records that a step has ended well.
+        Records that a step has ended well, made from what was there when it started.
 
         Raises:
             FileNotFoundError: if an output of it is not there.
@@ -136,8 +139,14 @@ class StepRecords:
         outputs = {str(files.path): self.digests.digest(files) for files in step.outputs}
         if missing := [path for path, digest in outputs.items() if digest is None]:
             raise FileNotFoundError(f"{step.name} has ended, but {', '.join(missing)} is not there.")
-        self._write(step, self._describe(step), done=True, outputs=outputs)
+        made_from = {name: self._read(step)[name] for name in _MADE_FROM}
+        self._write(step, made_from, done=True, outputs=outputs)
         self.log(step, "done")
+
+    def accept(self, step: Step) -> None:
+        """Records that a step was run by hand, on what is there now. Raises as `finish`."""
+        self._write(step, self._describe(step), done=False, outputs={})
+        self.finish(step)
 
     def log(self, step: Step, what: str) -> None:
         """Adds a line to `steps.log`."""
@@ -157,7 +166,7 @@ class StepRecords:
             "inputs": {str(files.path): self.digests.digest(files) for files in step.inputs},
         }
 
-    def _read(self, step: Step) -> dict[str, Any] | None:
+    def _read(self, step: Step) -> Any:
         return read_json(self.folder / f"{step.name}.json")
 
     def _write(self, step: Step, made_from: dict[str, Any], done: bool, outputs: dict[str, str | None]) -> None:

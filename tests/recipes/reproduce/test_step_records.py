@@ -69,6 +69,20 @@ def test_a_step_without_its_output_does_not_finish(records, step):
         records.finish(step)
 
 
+def test_input_that_changes_while_a_step_runs_makes_it_stale(records, step):
+    records.start(step)
+    (step.inputs[0].path / "rows.json").write_text("[2]")
+    write_output(step)
+    records.finish(step)
+    assert records.state(step).name == "stale"
+
+
+def test_output_that_was_made_by_hand_counts_with_what_is_there_now(records, step):
+    write_output(step)
+    records.accept(step)
+    assert records.state(step).name == "done"
+
+
 CHANGES = {
     "input": lambda step: (step.inputs[0].path / "rows.json").write_text("[2]"),
     "more input": lambda step: (step.inputs[0].path / "more.json").write_text("[]"),
