@@ -54,6 +54,8 @@ def _missing_for(whole: Reproduction, steps: Sequence[Step], step: Step) -> Iter
         name = step.name.removeprefix("get-")
         if "gated" in licence_of(whole, name) and huggingface_hub.get_token() is None:
             yield f"a login to the Hub: {name} is gated. Accept its terms on its page, then `hf auth login`"
+    if step.name == "push" and huggingface_hub.get_token() is None:
+        yield "a login to the Hub, to push: `hf auth login`"
     if step.name.startswith("stage") and (found := torch.cuda.device_count()) < whole.gpus:
         yield f"GPUs: {step.name} wants {whole.gpus}, and {found} are here (--gpus N takes another number, 0 the CPU)"
     if step.name == "evaluate":

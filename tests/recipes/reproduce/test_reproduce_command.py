@@ -64,6 +64,7 @@ MISSING = {
     "a root": (lambda fields: fields["sets"]["psa"].pop("get"), "sets/psa/train.json is not there", "none stated"),
     "a benchmark": (lambda fields: fields["sets"].pop("bench"), "sets/bench is not there", ""),
     "a login": (lambda fields: _gate(fields["sets"]["psa"]), "a login to the Hub: psa is gated", "hf auth login"),
+    "a login to push": (lambda fields: fields.update(push_to="org/m"), "a login to the Hub, to push", "hf auth login"),
     "a GPU": (lambda fields: fields.update(gpus=64), "GPUs: stage1 wants 64", "--gpus N"),
     "a judge's key": (lambda fields: fields["evaluate"].update(judge="openai/x"), "OPENAI_API_KEY", "openai/x"),
     "disk": (lambda fields: fields["sets"]["psa"].update(gigabytes=1e9), "disk: ", "are free"),
