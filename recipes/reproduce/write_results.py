@@ -49,8 +49,8 @@ def gather_metrics(whole: Reproduction) -> dict[str, Any]:
         whole ([`Reproduction`]): what was reproduced.
 
     Returns:
-        `dict[str, Any]`: `data`, `base`, `seed`, `versions`; under `stages` for each its `mix`, rows by set, and digests
-        of its `weights`; `held_out`, what the head found when stage 1 ended; `calibration`; `benchmarks`, both models'
+        `dict[str, Any]`: `data`, `base`, `seed`, `versions`; under `stages` for each its `mix` and digests of its
+        `weights`; `held_out`, what the head found when stage 1 ended; `calibration`; `benchmarks`, both models'
         figures; and `utility`.
     """
     folder = whole.folder
