@@ -13,6 +13,7 @@ from safe_llava.data.sources import PUBLIC_SETS
 from .forecast import disk_bytes
 from .reproduction_config import Reproduction
 from .step_records import Step
+from .training_recipes import recipe_of
 
 
 JUDGE_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "google": "GOOGLE_API_KEY"}
@@ -54,6 +55,9 @@ def _missing_for(whole: Reproduction, steps: Sequence[Step], step: Step) -> Iter
         name = step.name.removeprefix("get-")
         if "gated" in licence_of(whole, name) and huggingface_hub.get_token() is None:
             yield f"a login to the Hub: {name} is gated. Accept its terms on its page, then `hf auth login`"
+    number = int(step.name[-1]) if step.name in ("check1", "check2", "stage1", "stage2") else None
+    if number and recipe_of(whole, number).get("benchmarks") and importlib.util.find_spec("imagehash") is None:
+        yield "ImageHash, to keep rows of benchmarks out: pip install 'safe-llava[audit]'"
     if step.name == "push" and huggingface_hub.get_token() is None:
         yield "a login to the Hub, to push: `hf auth login`"
     if step.name.startswith("stage") and (found := torch.cuda.device_count()) < whole.gpus:

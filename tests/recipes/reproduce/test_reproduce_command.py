@@ -1,6 +1,7 @@
 """`python -m recipes.reproduce`: what it says before it runs, which steps it runs, and what a failure leaves."""
 
 import fcntl
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ MISSING = {
 def _gate(found: dict) -> None:
     found.pop("get")
     found.update(hub="org/psa", licence="gated")
+
+
+EXTRAS = {"inspect_ai": "safe-llava[evaluation]", "imagehash": "safe-llava[audit]", "lmms_eval": "lmms-eval"}
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_a_package_that_a_later_step_needs_is_named_before_the_first(reproduce, fields, module, monkeypatch):
+    fields["evaluate"]["suite"] = ["safety", "utility"]
+    fields["stage1"]["fields"]["benchmarks"] = {"vlguard": "sets/bench"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else True)
+    result = reproduce("--dry-run")
+    assert result.exit_code == 1
+    assert EXTRAS[module] in result.output
 
 
 @pytest.mark.parametrize("thing", MISSING)
