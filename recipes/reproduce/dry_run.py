@@ -45,4 +45,6 @@ def _costs(whole: Reproduction, undone: Sequence[str]) -> list[str]:
                 f"Stage {number}: {gpu_hours(whole, number):.1f} GPU hours at {whole.assumed_tflops:g} TFLOP/s and "
                 f"{gigabytes_of_gpu(whole, number):.0f} GB a GPU under DDP. Computed, not measured."
             )
+    if whole.gpus and "evaluate" in undone:
+        lines.append("What calibration and evaluation take is not estimated.")
     return lines
