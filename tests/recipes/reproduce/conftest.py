@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def clone(tmp_path, monkeypatch) -> Path:
     """A working folder with the recipes and the package at hand."""
-    for name in ("recipes", "safe_llava"):
+    for name in ("model_cards", "recipes", "safe_llava"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
