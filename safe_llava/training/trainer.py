@@ -16,17 +16,24 @@ from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
 from ..models.image_processor_check import describe_image_processor
-from ..models.safety_loss import are_possible, has_label, safety_row_losses, single_classes
+from ..models.safety_loss import (
+    are_possible,
+    excludes,
+    has_label,
+    label_information,
+    safety_row_losses,
+    single_classes,
+)
 from ..models.safety_trust import record_training
 from .checkpoint_keys import OwnKeysMixin
-from .class_figures import CLASSES, ClassFiguresMixin
+from .class_figures import CLASSES, HARMLESS, SOME_RISK, ClassFiguresMixin
 from .collator import SafeDataCollator
 from .learning_check import LearningCheck, find_unlearned, measure_recall
 from .publishing import PublishingMixin
 from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
-from .training_row import LABEL_COLUMNS, SAFETY_COLUMNS
+from .training_row import HEAD_ONLY_COLUMN, LABEL_COLUMNS, SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
@@ -38,14 +45,15 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
 
-    Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
-    steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
-    `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
-    evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
-    the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
-    one of several, the loss is -log of the probability of these together; it counts in no accuracy or recall but in
-    `level_set_accuracy` and `type_set_accuracy`, the share in which the head finds one of them. In evaluation
-    `level_rows`, `level_set_rows`, `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
+    Each cross-entropy is over all labelled rows of an optimiser step, whatever the number of accumulation steps and
+    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's
+    metrics it logs `safety_loss` (the two added, not weighted), `level_loss`, `type_loss`, `level_accuracy` and
+    `type_accuracy`, each the mean over the labelled rows since the last log; in evaluation the same with `eval_` in
+    front (`eval_<name>_` where there are several sets), over the whole set, and the recall of each class. A safety
+    loss that is not finite stops the run. Of a row whose class is only known to be one of several, the loss is -log of
+    the probability of these together; it counts in no accuracy or recall but in `level_set_accuracy` and
+    `type_set_accuracy`, the share in which the head finds one of them. In evaluation `level_rows`, `level_set_rows`,
+    `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
@@ -55,7 +63,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
             `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels; and
-            `possible_levels` and `possible_types` where [`~safe_llava.data.load_safety_dataset`] gives them.
+            `possible_levels`, `possible_types` and `head_only` where [`~safe_llava.data.load_safety_dataset`] gives
+            them.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -135,7 +144,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             return ["there are no held-out rows to check it on; pass `held_out_dataset`"]
         batches = self.get_eval_dataloader(self.learning_check.held_out_dataset)
         self.evaluation_loop(batches, "Held-out rows", prediction_loss_only=True, metric_key_prefix="held_out")
-        held_out = {task: measure_recall(self._eval_rows[task], names) for task, names in CLASSES.items()}
+        held_out = {task: measure_recall(self._eval_rows[task], task) for task in CLASSES}
         if reasons := find_unlearned(held_out):
             return reasons
         seen = {
@@ -152,18 +161,19 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS]
+            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS, HEAD_ONLY_COLUMN]
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """As its parent; images stay encoded until the collator reads them."""
         return super()._get_dataloader(keep_images_encoded(dataset), *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
-        """As its parent; also counts the labelled rows of the optimiser step, over all processes."""
+        """As its parent; also adds up what the labels of the optimiser step say, over all processes."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counts = [_count_labelled(batch).to(device) for batch in batches if "safety_level" in batch]
-        if counts:
-            self._labelled_in_step = self.accelerator.reduce(torch.stack(counts).sum(dim=0), reduction="sum")
+        information = [_sum_information(batch).to(device) for batch in batches if "safety_level" in batch]
+        if information:
+            total = self.accelerator.reduce(torch.stack(information).sum(dim=0), reduction="sum")
+            self._information_in_step = torch.where(total > 0, total, 1)
         return batches, num_items_in_batch
 
     def compute_loss(
@@ -204,7 +214,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         losses = torch.stack([level_loss, type_loss])
         if num_items_in_batch is not None:
             # From means over this batch to its share of the means over the step; DDP averages over processes.
-            share = _count_labelled(inputs) / self._labelled_in_step.clamp(min=1)
+            share = _sum_information(inputs) / self._information_in_step
             losses = losses * share * self.accelerator.num_processes
         safety_loss = self.model.config.safety_loss_coef * losses.sum()
         return (result[0] + safety_loss, result[1]) if return_outputs else result + safety_loss
@@ -221,7 +231,9 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             is_right = are_possible(predictions, labels).float()
             metrics[f"{name}_accuracy"] = (is_right, classes != -100)
             metrics[f"{name}_set_accuracy"] = (is_right, has_label(labels) & (classes == -100))
-            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, classes], dim=1)).unbind(1)
+            is_some_risk = (classes == -100) & excludes(labels, HARMLESS[name])
+            kept = torch.stack([predictions, torch.where(is_some_risk, SOME_RISK, classes)], dim=1)
+            found, wanted = self.accelerator.gather_for_metrics(kept).unbind(1)
             self.keep_classes(mode, name, *(rows[wanted != -100].tolist() for rows in (found, wanted)))
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
@@ -238,6 +250,6 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
                 self._metrics[mode][name].extend(values.tolist())
 
 
-def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Rows with a level and rows with a type, of shape `(2,)`."""
-    return torch.stack([has_label(batch[name]).sum() for name in SAFETY_COLUMNS])
+def _sum_information(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the rows say about their level and about their type, of shape `(2,)`; of one class each, their number."""
+    return torch.stack([label_information(batch[name]).sum() for name in SAFETY_COLUMNS])
