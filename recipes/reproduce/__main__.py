@@ -101,7 +101,7 @@ def _run(
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
             pass_fds=(lock,),
         ).returncode
-        if code != 0:
+        if code not in step.accepted_codes:
             records.log(step, f"failed with exit code {code}")
             typer.secho(f"Error: {step.name} failed with exit code {code}. Nothing behind it ran.", fg="red", err=True)
             raise typer.Exit(code if code > 0 else 128 - code)

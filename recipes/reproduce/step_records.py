@@ -38,6 +38,7 @@ class Step:
         goes_on (`bool`, *optional*, defaults to `False`):
             Whether the command goes on with what a killed run of it left in `folder`.
         resume_option (`str`, *optional*): option that names the last whole checkpoint in `folder`.
+        accepted_codes (`tuple[int, ...]`, *optional*, defaults to `(0,)`): exit codes of a command that ended well.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Step:
     folder: Path | None = None
     goes_on: bool = False
     resume_option: str | None = None
+    accepted_codes: tuple[int, ...] = (0,)
 
     def needs(self, other: "Step") -> bool:
         """Whether it reads what another step writes."""

@@ -8,11 +8,13 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from recipes.reproduce.__main__ import main
+from recipes.reproduce import __main__ as reproduction
+from recipes.reproduce.file_digests import Files
+from recipes.reproduce.step_records import Step
 
 
 app = typer.Typer()
-app.command()(main)
+app.command()(reproduction.main)
 
 
 @pytest.fixture
@@ -149,6 +151,14 @@ def test_the_exit_code_of_a_step_that_fails_is_passed_on_and_nothing_counts_as_d
     assert "get-psa failed" in result.output
     assert log() == ["get-psa starts", f"get-psa failed with exit code {code}"]
     assert "get-psa (half done)" in reproduce("--dry-run").output
+
+
+@pytest.mark.parametrize(("codes", "exit_code"), [((0,), 1), ((0, 1), 0)])
+def test_an_exit_code_that_a_step_accepts_ends_it_well(reproduce, monkeypatch, clone, codes, exit_code):
+    command = ["python", "-c", "open('figures.json', 'w'); raise SystemExit(1)"]
+    step = Step("check1", "a check", command, (), (Files(clone / "figures.json"),), accepted_codes=codes)
+    monkeypatch.setattr(reproduction, "build_steps", lambda *args: [step])
+    assert reproduce().exit_code == exit_code
 
 
 def test_a_step_that_writes_nothing_is_not_done(reproduce, fields):

@@ -109,3 +109,12 @@ def test_a_run_on_other_gpus_trains_the_same_in_as_many_processes(write_config):
     assert "--cpu" in commands[0]
     assert "one_gpu.yaml" in commands[1]
     assert "ddp.yaml --num_processes 8" in commands[8]
+
+
+@pytest.mark.parametrize(("on_bad_rows", "codes"), [("raise", (0,)), ("skip", (0, 1))])
+def test_broken_rows_stop_a_run_unless_the_recipe_skips_them(write_config, fields, on_bad_rows, codes):
+    fields["stage1"]["fields"]["on_bad_rows"] = on_bad_rows
+    config = write_config()
+    steps = {step.name: step for step in build_steps(config, read_reproduction(config))}
+    assert steps["check1"].accepted_codes == codes
+    assert {step.accepted_codes for name, step in steps.items() if name != "check1"} == {(0,)}
