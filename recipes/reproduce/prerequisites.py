@@ -8,6 +8,7 @@ from pathlib import Path
 
 import huggingface_hub
 import torch
+
 from safe_llava.data.sources import PUBLIC_SETS
 
 from .forecast import disk_bytes

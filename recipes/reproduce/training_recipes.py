@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safe_llava.training.data_arguments import DataArguments
 
 from safe_llava.files import atomic_path
+from safe_llava.training.data_arguments import DataArguments
 
 from .file_digests import Files
 from .reproduction_config import Reproduction, Stage

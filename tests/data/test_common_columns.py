@@ -85,7 +85,9 @@ def test_rows_for_the_head_alone_are_not_joined_with_answers_in_prompts():
 
 
 def test_a_file_of_image_names_is_joined_with_drawn_scenes(write_lines, record, image_folder, collator):
-    named, _ = load_safety_dataset(write_lines(record(), record(image=..., question="Hello ?")), image_folder=image_folder)
+    named, _ = load_safety_dataset(
+        write_lines(record(), record(image=..., question="Hello ?")), image_folder=image_folder
+    )
     scenes = build_dataset("train", 3, stage="stage1")
     joined = join_datasets({"named": named, "scenes": scenes})
     assert joined[0]["images"][0].size == (64, 64)
