@@ -31,7 +31,7 @@ REASONS = {
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",
     "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|study)|pytest|ruff|refresh\.py",
-    "needs data of yours": r"shards/|mix665k|downloads/|accelerate launch|SOURCE",
+    "needs data of yours": r"shards/|mix665k|downloads/|mine/|accelerate launch|SOURCE",
     "needs several processes": r"torchrun|accelerate launch|inspect score",
 }
 """What may keep a block from being run, and what each of its commands then shows."""

@@ -22,6 +22,13 @@ def test_the_files_of_the_repository_can_be_read(path, clone):
     assert recipe == recipe_of(whole, 1)
 
 
+def test_the_front_pages_file_can_be_read(clone):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    Path("mine.yaml").write_text(text)
+    write_recipes(read_reproduction(Path("mine.yaml")))
+
+
 @pytest.mark.parametrize("shape", ["7b", "13b"])
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_large_models_train_as_their_recipes_say(shape, number, clone):
