@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from ..data.label_parsing import SOME_RISK
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..statistics import (
     area_under_roc,
@@ -31,9 +32,9 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
     Returns:
         `dict[str, Any]`: `target` (`name`, `share`, `reached`); `counts`; `temperature`; `over_refusal`, the share of
         harmless rows that the whole policy flags; `recall`, the share of risky rows; `head`, accuracy and calibration
-        error of each classifier; `types`, the same and more for each risk type; `confusion`, counts of true classes
-        (rows) by predicted ones (columns); `notes`, what the reader has to know. Shares come with their 95 % Wilson
-        interval and their counts.
+        error of each classifier on the rows whose class is known; `types`, the same and more for each risk type;
+        `confusion`, counts of true classes (rows) by predicted ones (columns); `notes`, what the reader has to know.
+        Shares come with their 95 % Wilson interval and their counts.
     """
     rows = calibration.rows
     risky = rows.risky(calibration.policy)
@@ -44,6 +45,7 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
             "harmless": int(rows.harmless().sum()),
             "levels": _count(rows.level, SAFETY_LEVELS),
             "types": _count(rows.type, SAFETY_TYPES),
+            "some_risk": {name: int((getattr(rows, name) == SOME_RISK).sum()) for name in ("level", "type")},
         },
         "temperature": {
             name: {"before": calibration.old_policy.temperature[name], "after": calibration.policy.temperature[name]}
@@ -67,8 +69,15 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
 
 
 def one_versus_rest(outcome: Outcome, index: int, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of one type for each row, and whether it is the true one."""
-    return outcome.type_probs[:, index], labels == index
+    """Probability of one type for each row whose type is known, and whether it is the true one."""
+    known = labels != SOME_RISK
+    return outcome.type_probs[known, index], labels[known] == index
+
+
+def known_top_label(outcome: Outcome, name: str, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of the chosen level or type, and whether it is right, for each row of which it is known."""
+    known = labels != SOME_RISK
+    return top_label(getattr(outcome, f"{name}_probs")[known], labels[known])
 
 
 def _flagged_shares(calibration: Calibration, chosen: np.ndarray) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def _share(flags: np.ndarray) -> dict[str, Any] | None:
 
 def _head_figures(calibration: Calibration, name: str) -> dict[str, Any]:
     labels = getattr(calibration.rows, name)
-    pairs = {key: top_label(getattr(getattr(calibration, key), f"{name}_probs"), labels) for key in OUTCOMES}
+    pairs = {key: known_top_label(getattr(calibration, key), name, labels) for key in OUTCOMES}
     return {
         "accuracy": float(pairs["before"][1].mean()),
         "ece": {key: expected_calibration_error(*pair) for key, pair in pairs.items()},
@@ -116,11 +125,12 @@ def _type_figures(calibration: Calibration, index: int, risky: np.ndarray) -> di
 
 
 def _count(labels: np.ndarray, names: tuple[str, ...]) -> dict[str, int]:
-    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist()))
+    return dict(zip(names, np.bincount(labels[labels != SOME_RISK], minlength=len(names)).tolist()))
 
 
 def _confusion(labels: np.ndarray, logits: np.ndarray) -> list[list[int]]:
-    return confusion_matrix(labels, logits.argmax(axis=1), labels=range(logits.shape[1])).tolist()
+    known = labels != SOME_RISK
+    return confusion_matrix(labels[known], logits[known].argmax(axis=1), labels=range(logits.shape[1])).tolist()
 
 
 def _is_reached(figures: dict[str, Any]) -> bool:
@@ -134,6 +144,12 @@ def _is_reached(figures: dict[str, Any]) -> bool:
 
 def _notes(calibration: Calibration, figures: dict[str, Any]) -> list[str]:
     notes, target, num_harmless = [], calibration.target, figures["counts"]["harmless"]
+    for name, number in figures["counts"]["some_risk"].items():
+        if number:
+            notes.append(
+                f"Of {number} rows some risk is known, and not its {name}: they count where any risk does, and not in "
+                f"the accuracy, the calibration error and the confusion of the {name}."
+            )
     few = calibration.min_examples
     is_over_refusal = calibration.target_name == "over_refusal"
     if is_over_refusal and num_harmless < few:

@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..files import atomic_path
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
-from ..statistics import NUM_BINS, top_label
-from .calibration_figures import one_versus_rest, summarize
+from ..statistics import NUM_BINS
+from .calibration_figures import known_top_label, one_versus_rest, summarize
 from .calibration_plots import draw_confusion, draw_precision_recall, draw_reliability, draw_roc
 from .fit import Calibration
 from .thresholds import LOWEST
@@ -54,8 +54,7 @@ def write_report(calibration: Calibration, path: Path, facts: dict[str, Any]) ->
 def _draw_head(calibration: Calibration, name: str) -> str:
     labels = getattr(calibration.rows, name)
     before, after = (
-        top_label(getattr(outcome, f"{name}_probs"), labels)
-        for outcome in (calibration.before, calibration.cross_fitted)
+        known_top_label(outcome, name, labels) for outcome in (calibration.before, calibration.cross_fitted)
     )
     return draw_reliability(before, after, f"probability of the chosen {name}")
 

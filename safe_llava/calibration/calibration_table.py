@@ -21,8 +21,8 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
     counts, left_out = results["counts"], results["left_out"]
     console.print(
         f"\n{counts['rows']} labelled rows of {results['dataset']}, {counts['harmless']} of them harmless. Left out: "
-        f"{left_out['unlabelled']} unlabelled, {left_out.get('several_classes', 0)} of which several classes are "
-        f"possible, {left_out['without_image']} without an image.\n"
+        f"{left_out['unlabelled']} unlabelled, {left_out.get('several_classes', 0)} that may be harmless or "
+        f"not, {left_out['without_image']} without an image.\n"
         'Before and after, with 95 % intervals; "after" is measured on rows that were not fitted on:',
         markup=False,
         soft_wrap=True,

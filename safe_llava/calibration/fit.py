@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import softmax
 
-from ..data.label_parsing import label_disagreement
-from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
+from ..data.label_parsing import SOME_RISK, require_agreement
+from ..models.safety_labels import RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
 from .temperature import fit_temperature
 from .thresholds import is_flagged, thresholds_for_over_refusal, thresholds_for_recall
@@ -26,8 +26,8 @@ class Rows:
     Args:
         level_logits (`np.ndarray` of shape `(num_rows, 4)`): scores of the risk levels.
         type_logits (`np.ndarray` of shape `(num_rows, 7)`): scores of the risk types.
-        level (`np.ndarray` of shape `(num_rows,)`): the true levels.
-        type (`np.ndarray` of shape `(num_rows,)`): the true types.
+        level (`np.ndarray` of shape `(num_rows,)`): the true levels, `SOME_RISK` where it is not known which.
+        type (`np.ndarray` of shape `(num_rows,)`): the true types, likewise.
     """
 
     level_logits: np.ndarray
@@ -47,9 +47,15 @@ class Rows:
         return self.level == 0
 
     def risky(self, policy: SafetyPolicy) -> np.ndarray:
-        """Mask of the rows that the policy is meant to flag: of a type that is on, at a level that it acts on."""
-        enabled = [*(policy.types[name]["enabled"] for name in RISK_TYPES), False]
-        return acted_levels(policy)[self.level] & np.array(enabled)[self.type]
+        """
+        Mask of the rows that the policy is meant to flag: of a type that is on, at a level that it acts on. Where one
+        of the two is not known, only if it is so for all that it may be.
+        """
+        enabled = np.array([policy.types[name]["enabled"] for name in RISK_TYPES])
+        acted = acted_levels(policy)
+        # Looked up by their numbers, of which that of some risk, -1, takes the last.
+        by_level, by_type = [*acted, acted[1:].all()], [*enabled, False, enabled.all()]
+        return np.array(by_level)[self.level] & np.array(by_type)[self.type]
 
 
 @dataclass(frozen=True)
@@ -118,8 +124,9 @@ def calibrate_policy(
         policy ([`SafetyPolicy`]): the policy to start from.
         level_logits (`np.ndarray` of shape `(num_rows, 4)`): the head's scores of the levels, at temperature 1.
         type_logits (`np.ndarray` of shape `(num_rows, 7)`): its scores of the types, at temperature 1.
-        safety_level (`np.ndarray` of shape `(num_rows,)`): true levels, 0 to 3.
-        safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6.
+        safety_level (`np.ndarray` of shape `(num_rows,)`):
+            True levels, 0 to 3; `SOME_RISK` (-1) where a risk is known, and not its level.
+        safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6, or -1 likewise.
         target_over_refusal (`float`, *optional*, defaults to 0.01 where no target is given):
             Largest share of harmless rows (level "none") that the whole policy may flag, in [0, 1).
         target_recall (`float`, *optional*):
@@ -214,10 +221,15 @@ def _may_flag(policy: SafetyPolicy, rows: Rows) -> np.ndarray:
 
 def _fit_temperatures(policy: SafetyPolicy, rows: Rows) -> SafetyPolicy:
     fitted = {
-        "level": fit_temperature(rows.level_logits, rows.level),
-        "type": fit_temperature(rows.type_logits, rows.type),
+        "level": fit_temperature(rows.level_logits, _possible(rows.level, len(SAFETY_LEVELS), 0)),
+        "type": fit_temperature(rows.type_logits, _possible(rows.type, len(SAFETY_TYPES), SAFE_TYPE_ID)),
     }
     return policy.updated({"temperature": {name: value for name, value in fitted.items() if value is not None}})
+
+
+def _possible(labels: np.ndarray, num_classes: int, harmless: int) -> np.ndarray:
+    classes = np.arange(num_classes)
+    return np.where(labels[:, None] == SOME_RISK, classes != harmless, classes == labels[:, None])
 
 
 def _fit_thresholds(
@@ -229,7 +241,7 @@ def _fit_thresholds(
         harmless = rows.harmless()
         found = thresholds_for_over_refusal(type_probs[harmless], may_flag[harmless], current, fitted, target)
     else:
-        risky = rows.risky(policy)
+        risky = rows.risky(policy) & (rows.type != SOME_RISK)
         found = thresholds_for_recall(type_probs[risky], may_flag[risky], rows.type[risky], current, fitted, target)
     return policy.updated({"types": {RISK_TYPES[risk]: {"threshold": float(found[risk])} for risk in fitted}})
 
@@ -270,14 +282,14 @@ def _check_rows(
             )
         if not np.isfinite(logits).all():
             raise ValueError(f"`{name}_logits` must be finite.")
-        if not np.isin(labels, range(len(classes))).all():
+        if not np.isin(labels, [SOME_RISK, *range(len(classes))]).all():
             raise ValueError(
-                f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}, got "
-                f"{sorted(set(labels.tolist()) - set(range(len(classes))))}. Leave unlabelled rows out."
+                f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}, or -1 for some risk, got "
+                f"{sorted(set(labels.tolist()) - {SOME_RISK, *range(len(classes))})}. Leave unlabelled rows out."
             )
-    for number, (level, risk_type) in enumerate(zip(rows.level.tolist(), rows.type.tolist()), start=1):
-        if problem := label_disagreement(level, risk_type):
-            raise ValueError(f"Row {number}: {problem}.")
+        if num_rows and (labels == SOME_RISK).all():
+            raise ValueError(f"Calibration needs rows whose {name} is known, such as harmless ones, got none.")
+    require_agreement(rows.level, rows.type)
     if num_rows < 2:
         raise ValueError(f"Calibration needs labelled rows with an image, got {num_rows}.")
     return rows

@@ -10,7 +10,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from ..data import UNLABELLED
 from ..data.encoded_images import keep_images_encoded
-from ..data.label_parsing import SET_COLUMNS
+from ..data.label_parsing import SET_COLUMNS, class_or_some_risk
 from ..models.image_reading import read_images
 
 
@@ -22,16 +22,17 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
         dataset ([`~datasets.Dataset`]): rows with `images`, `safety_level` and `safety_type`.
 
     Returns:
-        `tuple[Dataset, dict[str, int]]`: the rows with both labels and an image, and how many were left out:
-        `"unlabelled"` (-100), `"several_classes"`, where that is because the level or the type is one of several,
-        counted where the dataset has such rows, and `"without_image"`, on which policies do not act.
+        `tuple[Dataset, dict[str, int]]`: the rows with an image that are known to be harmless or to have some risk,
+        and how many were left out: `"unlabelled"` (-100), `"several_classes"`, which may be harmless or not, counted
+        where the dataset has such rows, and `"without_image"`, on which policies do not act.
     """
-    labelled = (np.asarray(dataset["safety_level"]) != UNLABELLED) & (np.asarray(dataset["safety_type"]) != UNLABELLED)
+    labelled = np.logical_and(*(labels != UNLABELLED for labels in _labels_of(dataset).values()))
     encoded = keep_images_encoded(dataset.select_columns("images"))
     has_image = np.array([bool(row["images"]) for row in encoded])
     left_out = {"unlabelled": int((~labelled).sum()), "without_image": int((labelled & ~has_image).sum())}
     if sets := [name for name in SET_COLUMNS.values() if name in dataset.column_names]:
-        left_out["several_classes"] = sum(any(row.values()) for row in dataset.select_columns(sets))
+        has_set = np.array([any(row.values()) for row in dataset.select_columns(sets)])
+        left_out["several_classes"] = int((has_set & ~labelled).sum())
         left_out["unlabelled"] -= left_out["several_classes"]
     return dataset.select(np.flatnonzero(labelled & has_image)), left_out
 
@@ -52,7 +53,7 @@ def collect_logits(
     Returns:
         `dict[str, np.ndarray]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
         `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and
-        `safety_type` of shape `(num_rows,)`.
+        `safety_type` of shape `(num_rows,)`, `SOME_RISK` (-1) where not the class but some risk is known.
 
     Raises:
         ValueError: if a verdict cannot be trusted, or if the model has no safety head.
@@ -75,9 +76,14 @@ def collect_logits(
     return {
         "level_logits": np.concatenate(level_logits),
         "type_logits": np.concatenate(type_logits),
-        "safety_level": np.asarray(dataset["safety_level"]),
-        "safety_type": np.asarray(dataset["safety_type"]),
+        **_labels_of(dataset),
     }
+
+
+def _labels_of(dataset: Dataset) -> dict[str, np.ndarray]:
+    columns = [name for name in (*SET_COLUMNS, *SET_COLUMNS.values()) if name in dataset.column_names]
+    rows = list(dataset.select_columns(columns))
+    return {label: np.array([class_or_some_risk(row, label) for row in rows], dtype=int) for label in SET_COLUMNS}
 
 
 def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:

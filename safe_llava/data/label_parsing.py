@@ -1,6 +1,6 @@
 """Risk labels as data files spell them, turned into the class indices of the safety head."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from ..models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
 
 UNLABELLED = -100
+# Stands in arrays of class indices for a class that is not known, but that it is not the harmless one.
+SOME_RISK = -1
 # For each label the column that holds the possible classes where there are several, and not all.
 SET_COLUMNS = {"safety_level": "possible_levels", "safety_type": "possible_types"}
 _CLASSES = {"safety_level": (SAFETY_LEVELS, 0), "safety_type": (SAFETY_TYPES, SAFE_TYPE_ID)}
@@ -89,6 +91,23 @@ def is_labelled(labels: Mapping[str, Any]) -> bool:
     return any(labels and (labels[label] != UNLABELLED or labels[column]) for label, column in SET_COLUMNS.items())
 
 
+def class_or_some_risk(labels: Mapping[str, Any], label: str) -> int:
+    """
+    What is known of one label of a row, as one number.
+
+    Args:
+        labels (`Mapping[str, Any]`): what [`parse_labels`] gives, or a row with these columns.
+        label (`str`): `"safety_level"` or `"safety_type"`.
+
+    Returns:
+        `int`: the class; `SOME_RISK` where all that is known excludes the harmless one; `UNLABELLED` otherwise.
+    """
+    possible = labels.get(SET_COLUMNS[label])
+    if labels[label] != UNLABELLED or not possible:
+        return labels[label]
+    return UNLABELLED if _CLASSES[label][1] in possible else SOME_RISK
+
+
 def label_disagreement(level: int | Collection[int], risk_type: int | Collection[int]) -> str | None:
     """
     Says why a level and a type contradict each other: level "none" goes with type "safe", and only with it.
@@ -106,6 +125,24 @@ def label_disagreement(level: int | Collection[int], risk_type: int | Collection
     named = ((SAFETY_LEVELS, levels), (SAFETY_TYPES, types))
     spelled = [" or ".join(names[index] for index in sorted(classes)) for names, classes in named]
     return f"level '{spelled[0]}' contradicts type '{spelled[1]}'"
+
+
+def require_agreement(levels: Iterable[int], types: Iterable[int]) -> None:
+    """
+    Makes sure that no level contradicts the type beside it.
+
+    Args:
+        levels (`Iterable[int]`): class indices, or `SOME_RISK`.
+        types (`Iterable[int]`): likewise.
+
+    Raises:
+        ValueError: at the first row of which they do, by its number from 1.
+    """
+    risks = tuple({*range(len(names))} - {harmless} for names, harmless in _CLASSES.values())
+    for number, pair in enumerate(zip(levels, types), start=1):
+        known = [risk if label == SOME_RISK else int(label) for label, risk in zip(pair, risks)]
+        if problem := label_disagreement(*known):
+            raise ValueError(f"Row {number}: {problem}.")
 
 
 def _possible_pairs(levels: Collection[int], types: Collection[int]) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.label_parsing import label_disagreement
+from ..data.label_parsing import SOME_RISK, require_agreement
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..statistics import (
     area_under_roc,
@@ -36,8 +36,9 @@ def score_classifier(
     Args:
         level_probs (`np.ndarray` of shape `(num_rows, 4)`): probabilities of the risk levels.
         type_probs (`np.ndarray` of shape `(num_rows, 7)`): probabilities of the risk types.
-        safety_level (`np.ndarray` of shape `(num_rows,)`): true levels, 0 to 3.
-        safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6.
+        safety_level (`np.ndarray` of shape `(num_rows,)`):
+            True levels, 0 to 3; `SOME_RISK` (-1) where a risk is known, and not its level.
+        safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6, or -1 likewise.
         num_resamples (`int`, *optional*, defaults to 500): resamples of the rows for the intervals; 0 gives none.
         seed (`int`, *optional*, defaults to 0): of the resamples.
 
@@ -45,11 +46,11 @@ def score_classifier(
         `dict` that JSON can hold:
 
         - `rows`, `num_resamples`, `seed`;
-        - `level` and `type`: `accuracy`, `macro_f1` (over the classes that occur) and `ece`, the calibration error of
-          the most probable class;
+        - `level` and `type`: `rows` of which it is known, and on these `accuracy`, `macro_f1` (over the classes that
+          occur) and `ece`, the calibration error of the most probable class;
         - `risky`, whether there is any risk (one minus the probability of level "none"): `rows` that are,
           `accuracy` of the most probable level, `auroc`, `auprc` and `ece`;
-        - `types`, each risk type against all other rows: `rows` of it, `auroc`, `auprc` and `ece`.
+        - `types`, each risk type against all other rows whose type is known: `rows` of it, `auroc`, `auprc`, `ece`.
 
         Each figure is a dictionary of its `value` and its `interval`, the 95 % percentile-bootstrap interval over
         rows. Both are `None` where they are not defined, and `reason` says why. Resampled rows are less even than the
@@ -70,15 +71,17 @@ def score_classifier(
     columns = _check_rows(level_probs, type_probs, safety_level, safety_type)
     values = _figures(*columns)
     intervals = _bootstrap(columns, num_resamples, seed) if num_resamples else {}
-    risky, risk_types = columns[2] > 0, columns[3]
-    counts = {"risky": risky.sum(), **{name: (risk_types == index).sum() for index, name in enumerate(RISK_TYPES)}}
-    num_rows = len(risky)
+    levels, types = columns[2:]
+    num_rows, num_typed = len(levels), int((types != SOME_RISK).sum())
+    counts = {"level": int((levels != SOME_RISK).sum()), "type": num_typed, "risky": int((levels != 0).sum())}
+    counts |= {name: int((types == index).sum()) for index, name in enumerate(RISK_TYPES)}
 
     def group(name: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"rows": int(counts[name])} if name in counts else {}
+        found: dict[str, Any] = {"rows": counts[name]}
+        of_rows = num_typed if name in RISK_TYPES else num_rows
         for (owner, figure), value in values.items():
             if owner == name:
-                found[figure] = _describe(value, intervals.get((owner, figure)), name, counts.get(name, 0), num_rows)
+                found[figure] = _describe(value, intervals.get((owner, figure)), name, counts[name], of_rows)
         return found
 
     return {
@@ -96,13 +99,17 @@ def _figures(
     """Every figure by its group and its name; `None` where it is not defined."""
     figures: dict[tuple[str, str], float | None] = {}
     for name, probs, labels in (("level", level_probs, level), ("type", type_probs, risk_type)):
-        confidence, is_right = top_label(probs, labels)
-        figures[name, "accuracy"] = float(is_right.mean())
-        figures[name, "macro_f1"] = float(macro_f1(labels, probs.argmax(axis=1)))
-        figures[name, "ece"] = expected_calibration_error(confidence, is_right)
-    is_risky = level > 0
+        known = labels != SOME_RISK
+        figures |= dict.fromkeys([(name, figure) for figure in ("accuracy", "macro_f1", "ece")])
+        if known.any():
+            confidence, is_right = top_label(probs[known], labels[known])
+            figures[name, "accuracy"] = float(is_right.mean())
+            figures[name, "macro_f1"] = float(macro_f1(labels[known], probs[known].argmax(axis=1)))
+            figures[name, "ece"] = expected_calibration_error(confidence, is_right)
+    is_risky = level != 0
     figures["risky", "accuracy"] = float(((level_probs.argmax(axis=1) > 0) == is_risky).mean())
-    one_against_rest = {name: (type_probs[:, i], risk_type == i) for i, name in enumerate(RISK_TYPES)}
+    typed = risk_type != SOME_RISK
+    one_against_rest = {name: (type_probs[typed, i], risk_type[typed] == i) for i, name in enumerate(RISK_TYPES)}
     for name, (probs, is_true) in {"risky": (1 - level_probs[:, 0], is_risky), **one_against_rest}.items():
         figures[name, "auroc"] = area_under_roc(is_true, probs)
         figures[name, "auprc"] = average_precision(is_true, probs)
@@ -136,6 +143,8 @@ def _describe(
 ) -> dict[str, Any]:
     if value is None:
         share = "none of the {} rows is {}" if not count else "all {} rows are {}"
+        if name in ("level", "type"):
+            return {"value": None, "interval": None, "reason": f"of none of the {num_rows} rows the {name} is known"}
         reason = f"{share.format(num_rows, name)}, so there is nothing to rank"
         return {"value": None, "interval": None, "reason": reason}
     if interval is None:
@@ -167,12 +176,13 @@ def _check_rows(
                 f"Row {int(np.argmin(is_sound)) + 1}: `{name}_probs` must be probabilities that sum to 1, got "
                 f"{probs[np.argmin(is_sound)].tolist()}."
             )
-        if not np.isin(labels, range(len(classes))).all():
-            raise ValueError(f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}; leave others out.")
+        if not np.isin(labels, [SOME_RISK, *range(len(classes))]).all():
+            raise ValueError(
+                f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}, or -1 for some risk; leave "
+                "others out."
+            )
         checked.append(probs)
-    for number, pair in enumerate(zip(level.tolist(), risk_type.tolist()), start=1):
-        if problem := label_disagreement(*pair):
-            raise ValueError(f"Row {number}: {problem}.")
+    require_agreement(level, risk_type)
     if len(level) < 2:
         raise ValueError(f"At least 2 labelled rows are needed, got {len(level)}.")
     return checked[0], checked[1], level, risk_type

@@ -9,7 +9,14 @@ from scipy.special import softmax
 from transformers import PreTrainedModel, ProcessorMixin
 
 from ..calibration.logits import collect_logits, select_rows
-from ..data.label_parsing import SET_COLUMNS, UNLABELLED, parse_labels, parse_safety_level, parse_safety_type
+from ..data.label_parsing import (
+    SET_COLUMNS,
+    UNLABELLED,
+    class_or_some_risk,
+    parse_labels,
+    parse_safety_level,
+    parse_safety_type,
+)
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .classification import DEFAULT_RESAMPLES, score_classifier
 
@@ -79,7 +86,7 @@ def score_verdicts(
 
     Returns:
         `dict`: the figures of [`score_classifier`], with `left_out`, the numbers of rows that do not count:
-        `unlabelled` (`None` or -100), `several_classes` (where one of several is right), `without_image`, and
+        `unlabelled` (`None` or -100), `several_classes` (which may be harmless or not), `without_image`, and
         `untrusted`, whose probabilities mean nothing. A model with untrusted verdicts is worse than its figures, so
         show that number beside them.
 
@@ -98,22 +105,22 @@ def score_verdicts(
     left_out = {"unlabelled": 0, "without_image": 0, "untrusted": 0}
     columns: tuple[list[Any], ...] = ([], [], [], [])
     for number, row in enumerate(rows, start=1):
-        if missing := [name for name in _FIELDS if name not in row]:
+        if missing := [name for name in (*_PROBS, *_LABELS) if name not in row]:
             raise ValueError(f"Row {number} lacks {', '.join(missing)}.")
-        if any(row[name] in (None, UNLABELLED) for name in ("safety_level", "safety_type")):
-            left_out["unlabelled"] += 1
-            continue
         # Of a wrong label nothing is taken here; it is refused below.
-        labels, _ = parse_labels(row)
-        if any(labels.get(column) for column in SET_COLUMNS.values()):
-            left_out["several_classes"] = left_out.get("several_classes", 0) + 1
+        found, problems = parse_labels(row)
+        labels = {} if problems else {name: class_or_some_risk(found, name) for name in SET_COLUMNS}
+        if UNLABELLED in labels.values():
+            reason = "several_classes" if any(found[column] for column in SET_COLUMNS.values()) else "unlabelled"
+            left_out[reason] = left_out.get(reason, 0) + 1
         elif not row.get("has_image", True):
             left_out["without_image"] += 1
         elif not row.get("trusted", True):
             left_out["untrusted"] += 1
         else:
             try:
-                parsed = [read({**row, **labels}[name]) for name, read in _FIELDS.items()]
+                parsed: list[Any] = [read(row[name]) for name, read in _PROBS.items()]
+                parsed += [labels[name] if labels else read(row[name]) for name, read in _LABELS.items()]
             except ValueError as error:
                 raise ValueError(f"Row {number}: {error}.") from error
             for column, value in zip(columns, parsed):
@@ -141,9 +148,5 @@ def _read_probs(probs: Any, names: Sequence[str], field: str) -> list[float]:
     return list(values)
 
 
-_FIELDS = {
-    "level_probs": _read_level_probs,
-    "type_probs": _read_type_probs,
-    "safety_level": parse_safety_level,
-    "safety_type": parse_safety_type,
-}
+_PROBS = {"level_probs": _read_level_probs, "type_probs": _read_type_probs}
+_LABELS = {"safety_level": parse_safety_level, "safety_type": parse_safety_type}

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..data.label_parsing import SOME_RISK
 from ..models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -14,8 +15,6 @@ logger = logging.getLogger(__name__)
 
 CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
 HARMLESS = {"level": 0, "type": SAFE_TYPE_ID}
-# Stands for the class of a row of which only some risk is known.
-SOME_RISK = -1
 # Of rows with one known class, and of rows whose class is known to be one of several.
 CLASS_ACCURACIES = {f"{name}{kind}_accuracy" for name in CLASSES for kind in ("", "_set")}
 # Rows of the end of a training that are looked at, and how many of a class say that it should have been found.

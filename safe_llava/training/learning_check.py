@@ -8,8 +8,8 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 from torch import nn
 
-from ..data.label_parsing import SET_COLUMNS, UNLABELLED
-from .class_figures import CLASSES, HARMLESS, SOME_RISK
+from ..data.label_parsing import SET_COLUMNS, SOME_RISK, UNLABELLED
+from .class_figures import CLASSES, HARMLESS
 from .training_row import LABEL_COLUMNS, row_labels
 
 

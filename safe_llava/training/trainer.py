@@ -15,6 +15,7 @@ from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
+from ..data.label_parsing import SOME_RISK
 from ..models.image_processor_check import describe_image_processor
 from ..models.safety_loss import (
     are_possible,
@@ -26,7 +27,7 @@ from ..models.safety_loss import (
 )
 from ..models.safety_trust import record_training
 from .checkpoint_keys import OwnKeysMixin
-from .class_figures import CLASSES, HARMLESS, SOME_RISK, ClassFiguresMixin
+from .class_figures import CLASSES, HARMLESS, ClassFiguresMixin
 from .collator import SafeDataCollator
 from .learning_check import LearningCheck, find_unlearned, measure_recall
 from .publishing import PublishingMixin

@@ -105,9 +105,10 @@ def test_the_policy_is_written_to_a_file_and_into_the_model_and_nothing_else_cha
 def test_calibration_json_has_the_counts_and_where_they_come_from(calibrated, dataset):
     results = json.loads((calibrated / "calibration.json").read_text())
     assert results["model_updated"]
-    assert results["counts"]["rows"] == 40
+    assert results["counts"]["rows"] == 41
+    assert results["counts"]["some_risk"] == {"level": 1, "type": 0}
     assert results["counts"]["harmless"] == 20
-    assert results["left_out"] == {"unlabelled": 1, "several_classes": 1, "without_image": 1}
+    assert results["left_out"] == {"unlabelled": 1, "several_classes": 0, "without_image": 1}
     assert (results["model"], results["dataset"]) == (str(calibrated / "<b>model"), str(dataset))
     assert {"safe-llava", "torch", "transformers"} <= results["versions"].keys()
     assert not results["types"]["politics"]["enabled"]
@@ -127,7 +128,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(calibrated):
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "<script" not in page and "url(" not in page
     assert "There are 0 rows of this type" in page
-    assert "Left out: 1 of which several classes are possible." in page
+    assert "Of 1 rows some risk is known, and not its level" in page
     assert "Left out: 1 without labels" in page
 
 

@@ -8,6 +8,7 @@ from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy
 from safe_llava.calibration.calibration_figures import summarize
 from safe_llava.calibration.fit import Rows, apply_policy
+from safe_llava.data.label_parsing import SOME_RISK
 from safe_llava.models.safety_labels import RISK_TYPES
 
 
@@ -186,6 +187,43 @@ def test_rows_at_a_level_that_is_always_answered_count_as_neither_harmless_nor_m
     assert figures["recall"]["after"]["rows"] == on.sum()
 
 
+def hidden(rows: dict[str, np.ndarray], name: str, share: float = 1.0) -> dict[str, np.ndarray]:
+    """The same rows; of a share of the risky ones some risk is known, and not its level or its type."""
+    risky = np.flatnonzero(rows["safety_level"] > 0)
+    labels = rows[name].copy()
+    labels[risky[: round(share * len(risky))]] = SOME_RISK
+    return {**rows, name: labels}
+
+
+@pytest.mark.parametrize("policy", [SafetyPolicy(), DISABLED])
+@pytest.mark.parametrize("target", [{"target_over_refusal": 0.02}, {"target_recall": 0.9}])
+def test_thresholds_do_not_need_levels_where_the_policy_acts_on_all_of_them(policy, target, head):
+    rows = head(0, 1500)
+    figures = summarize(calibrate_policy(policy, **hidden(rows, "safety_level"), **target))
+    known = summarize(calibrate_policy(policy, **rows, **target))
+    assert figures["recall"]["before"] == known["recall"]["before"]
+    assert figures["target"]["reached"] == known["target"]["reached"]
+    assert {name: of_type["fitted"] for name, of_type in figures["types"].items()} == {
+        name: of_type["fitted"] for name, of_type in known["types"].items()
+    }
+
+
+def test_a_risk_of_unknown_level_is_not_missed_where_the_policy_answers_some_levels(head):
+    rows = hidden(head(0, 1000), "safety_level", 0.5)
+    known = (rows["safety_level"] > 1) & (rows["safety_type"] != RISK_TYPES.index("politics"))
+    assert summarize(calibrate_policy(MIXED, **rows))["recall"]["after"]["rows"] == known.sum()
+
+
+@pytest.mark.parametrize("name", ["level", "type"])
+def test_rows_of_some_risk_count_in_no_figure_of_the_class_that_is_not_known(name, head):
+    rows = hidden(head(0, 700), f"safety_{name}", 0.5)
+    figures = summarize(calibrate_policy(SafetyPolicy(), **rows))
+    num_hidden = int((rows[f"safety_{name}"] == SOME_RISK).sum())
+    assert figures["counts"]["some_risk"] == {**dict.fromkeys(("level", "type"), 0), name: num_hidden}
+    assert sum(figures["counts"][f"{name}s"].values()) == np.sum(figures["confusion"][f"{name}s"]) == 700 - num_hidden
+    assert any(f"Of {num_hidden} rows some risk is known, and not its {name}" in note for note in figures["notes"])
+
+
 def test_the_same_rows_give_the_same_result_as_tensors(head):
     rows = head(0, 800)
     tensors = {name: torch.tensor(values) for name, values in rows.items()}
@@ -206,6 +244,9 @@ def test_the_same_rows_give_the_same_result_as_tensors(head):
         ({"type_logits": np.full((40, 7), np.nan)}, "finite"),
         ({"safety_level": np.full(40, -100)}, r"safety_level.*-100"),
         ({"safety_type": np.full(40, 7)}, "safety_type"),
+        ({"safety_level": np.full(40, -1)}, "whose level is known"),
+        ({"safety_level": np.array([-1, *[0] * 39]), "safety_type": np.full(40, 6)}, "Row 1.*contradicts"),
+        ({"safety_level": np.zeros(40, dtype=int), "safety_type": np.array([-1, *[6] * 39])}, "Row 1.*contradicts"),
         ({"safety_level": np.ones(40, dtype=int), "safety_type": np.full(40, 6)}, "Row 1.*contradicts"),
     ],
 )

@@ -88,15 +88,34 @@ def test_rows_without_labels_or_without_an_image_are_left_out_and_counted(make_d
     assert left_out == {"unlabelled": 1, "without_image": 1}
 
 
-def test_rows_of_which_several_classes_are_possible_are_left_out_and_counted_apart(make_dataset):
-    dataset = make_dataset("strings").remove_columns(["safety_level", "safety_type"])
-    labels = [{"safety_level": "risky", "safety_type": 4}, {"safety_level": 1, "safety_type": "risky"}, {}]
-    parsed = [parse_labels(row)[0] for row in labels]
-    for name in parsed[0]:
-        dataset = dataset.add_column(name, [row[name] for row in parsed])
-    kept, left_out = select_rows(dataset)
+@pytest.fixture
+def label(make_dataset):
+    """Three rows with other labels."""
+
+    def relabel(*labels: dict) -> Dataset:
+        dataset = make_dataset("strings").remove_columns(["safety_level", "safety_type"])
+        parsed = [parse_labels(row)[0] for row in labels]
+        for name in parsed[0]:
+            dataset = dataset.add_column(name, [row[name] for row in parsed])
+        return dataset
+
+    return relabel
+
+
+def test_rows_that_may_be_harmless_or_not_are_left_out_and_counted_apart(label):
+    kept, left_out = select_rows(label({"safety_level": ["none", "low"]}, {"safety_type": ["safe", 1]}, {}))
     assert len(kept) == 0
     assert left_out == {"unlabelled": 1, "several_classes": 2, "without_image": 0}
+
+
+def test_rows_of_some_risk_are_kept_and_say_what_is_known(label, tiny_safe_llava, tiny_processor):
+    rows = label(
+        {"safety_level": "risky", "safety_type": 4}, {"safety_level": 1, "safety_type": [0, 1]}, {"safety_type": 6}
+    )
+    kept, left_out = select_rows(rows)
+    assert left_out == {"unlabelled": 0, "several_classes": 0, "without_image": 0}
+    found = collect_logits(tiny_safe_llava, tiny_processor, kept)
+    assert (found["safety_level"].tolist(), found["safety_type"].tolist()) == ([-1, 1, 0], [4, -1, 6])
 
 
 def test_verdicts_that_cannot_be_trusted_are_refused(tiny_safe_llava, tiny_processor, make_dataset, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from safe_llava.data.label_parsing import SOME_RISK
 from safe_llava.evaluation.classification import score_classifier
 from safe_llava.models.safety_labels import RISK_TYPES
 
@@ -55,6 +56,27 @@ def test_a_classifier_that_never_sees_risk_is_right_about_harmless_rows_only():
     assert scores["level"]["accuracy"]["value"] == scores["risky"]["accuracy"]["value"] == 0.5
     assert scores["risky"]["auroc"]["value"] == 0.5
     assert scores["type"]["macro_f1"]["value"] == pytest.approx((2 * 4 / (4 + 8)) / 3)
+
+
+def test_rows_of_some_risk_change_no_figure_of_the_class_that_is_not_known(noisy):
+    level_probs, type_probs, levels, types = noisy
+    hidden = np.where((levels > 0) & (np.arange(100) % 2 == 0), SOME_RISK, levels)
+    shown = hidden != SOME_RISK
+    scores, fewer = (
+        score_classifier(level_probs[rows], type_probs[rows], labels[rows], types[rows], num_resamples=0)
+        for rows, labels in ((np.full(100, True), hidden), (shown, levels))
+    )
+    everything = score_classifier(*noisy, num_resamples=0)
+    assert scores["level"] == fewer["level"]
+    for name in ("type", "risky", "types"):
+        assert scores[name] == everything[name]
+
+
+def test_where_no_level_is_known_its_figures_say_so(noisy):
+    level_probs, type_probs, levels, types = (column[noisy[2] > 0] for column in noisy)
+    scores = score_classifier(level_probs, type_probs, np.full(len(levels), SOME_RISK), types, num_resamples=5)
+    reason = f"of none of the {len(levels)} rows the level is known"
+    assert scores["level"]["accuracy"] == {"value": None, "interval": None, "reason": reason}
 
 
 def test_each_type_is_ranked_against_all_other_rows(noisy):

@@ -59,7 +59,8 @@ def test_a_model_and_its_own_verdicts_have_the_same_figures(tiny_safe_llava, tin
 def test_rows_that_cannot_be_scored_are_counted(tiny_safe_llava, tiny_processor, dataset, verdicts):
     scores = score_head(tiny_safe_llava, tiny_processor, dataset, num_resamples=0)
     assert scores["left_out"] == {"unlabelled": 1, "without_image": 1}
-    others = [{"safety_level": None}, {"has_image": False}, {"trusted": False}, {"safety_type": -100}]
+    nothing = [dict.fromkeys(LABELS, unknown) for unknown in (None, -100)]
+    others = [*nothing, {"has_image": False}, {"trusted": False}]
     log = [*verdicts, *({**verdicts[0], **change} for change in others)]
     assert score_verdicts(log, num_resamples=0)["left_out"] == {
         "unlabelled": 2,
@@ -68,12 +69,18 @@ def test_rows_that_cannot_be_scored_are_counted(tiny_safe_llava, tiny_processor,
     }
 
 
-@pytest.mark.parametrize("change", [{"safety_level": ["low", "high"], "safety_type": 4}, {"safety_level": "risky"}])
-def test_verdicts_beside_several_possible_classes_are_counted_apart(verdicts, change):
-    log = [*verdicts, {**verdicts[0], "safety_type": 4, **change}]
+def test_verdicts_of_what_may_be_harmless_or_not_are_counted_apart(verdicts):
+    log = [*verdicts, {**verdicts[0], "safety_level": ["none", "high"], "safety_type": None}]
     scores = score_verdicts(log, num_resamples=0)
     assert scores["rows"] == 6
     assert scores["left_out"]["several_classes"] == 1
+
+
+@pytest.mark.parametrize("level", [["low", "high"], "risky", None])
+def test_a_risk_whose_level_is_not_known_counts_for_its_type_and_for_risk(verdicts, level):
+    scores = score_verdicts([*verdicts, {**verdicts[0], "safety_level": level, "safety_type": 4}], num_resamples=0)
+    assert [scores[name]["rows"] for name in ("level", "type", "risky")] == [6, 7, 5]
+    assert scores["types"]["privacy"]["rows"] == 3
 
 
 def test_a_list_of_one_class_is_that_class(verdicts):

@@ -8,9 +8,9 @@ from datasets import Dataset, concatenate_datasets
 
 from recipes.train import main
 from safe_llava import SafeLlavaForConditionalGeneration
+from safe_llava.data.label_parsing import SOME_RISK
 from safe_llava.models.safety_trust import record_training
 from safe_llava.training import train_only_safety_modules
-from safe_llava.training.class_figures import SOME_RISK
 from safe_llava.training.learning_check import count_labels, find_unlearned, measure_recall, set_aside
 from safe_llava.training.sharded_record import record_weights
 
