@@ -1,0 +1,202 @@
+"""The one thread that answers: chats in the order in which they came, each stopped when nobody waits for it."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers.generation import StoppingCriteria, StoppingCriteriaList
+
+from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from ..models.processing_safe_llava import SafeLlavaProcessor
+from .answer_text import AnswerText
+from .decided_policy import DecidedPolicy
+from .guard_pass import Assessment
+from .prompt_encoding import EncodedPrompt
+from .request_errors import shutting_down
+from .serving_metrics import ServingMetrics
+
+
+logger = logging.getLogger(__name__)
+_GREEDY_BELOW, _MIN_TEMPERATURE = 1e-5, 0.01
+"""Below the first sampling is greedy; below the second logits would overflow."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to decode, as OpenAI's fields name it. Greedy where neither temperature nor top_p is given."""
+
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int = 1
+    stop: Sequence[str] = ()
+    seed: int | None = None
+
+    def to_arguments(self) -> dict[str, Any]:
+        """What `generate` takes."""
+        temperature = self.temperature
+        if temperature is None:
+            temperature = 0.0 if self.top_p is None else 1.0
+        if temperature < _GREEDY_BELOW:
+            return {"max_new_tokens": self.max_tokens, "do_sample": False}
+        return {
+            "max_new_tokens": self.max_tokens,
+            "do_sample": True,
+            "temperature": max(temperature, _MIN_TEMPERATURE),
+            "top_p": 1.0 if self.top_p is None else self.top_p,
+            "top_k": 0,
+        }
+
+
+@dataclass(frozen=True)
+class Started:
+    """The worker has begun with this chat, and goes on to its end."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of the text of one choice."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One choice is whole."""
+
+    index: int
+    finish_reason: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """All choices are whole, or `error` says why not."""
+
+    error: Exception | None = None
+
+
+Event = Started | Piece | Ended | Done
+
+
+@dataclass(eq=False)
+class Generation:
+    """
+    A chat that is to be answered.
+
+    Args:
+        prompt ([`EncodedPrompt`]): the chat.
+        assessment ([`Assessment`]): what was found in it; its features are what the language model reads.
+        sampling ([`Sampling`]): how to decode.
+        emit (`Callable`): takes each event, in the worker's thread.
+    """
+
+    prompt: EncodedPrompt
+    assessment: Assessment
+    sampling: Sampling
+    emit: Callable[[Event], None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class GenerationWorker:
+    """
+    Answers chats one after the other.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`]): the model.
+        processor ([`SafeLlavaProcessor`]): has the tokenizer.
+        metrics ([`ServingMetrics`]): counts generations.
+    """
+
+    def __init__(
+        self, model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor, metrics: ServingMetrics
+    ):
+        self.model, self.processor, self.metrics = model, processor, metrics
+        self.is_draining = False
+        self._waiting: queue.Queue[Generation | None] = queue.Queue()
+        self._running: Generation | None = None
+        self._thread = threading.Thread(target=self._work, name="generation", daemon=True)
+        self._thread.start()
+
+    def submit(self, generation: Generation) -> None:
+        self._waiting.put(generation)
+
+    def close(self) -> None:
+        """Stops what runs, refuses what waits, and ends the thread."""
+        self.is_draining = True
+        if (running := self._running) is not None:
+            running.cancelled.set()
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (generation := self._waiting.get()) is not None:
+            if generation.cancelled.is_set():
+                continue
+            if self.is_draining:
+                generation.emit(Done(shutting_down()))
+                continue
+            self._running = generation
+            try:
+                self._answer(generation)
+                generation.emit(Done(shutting_down() if generation.cancelled.is_set() else None))
+            except Exception as error:
+                generation.emit(Done(error))
+            finally:
+                self._running = None
+
+    def _answer(self, generation: Generation) -> None:
+        self.metrics.generations.inc()
+        generation.emit(Started())
+        sampling = generation.sampling
+        arguments = sampling.to_arguments()
+        for index in range(sampling.n):
+            if generation.cancelled.is_set():
+                return
+            if sampling.seed is None:
+                torch.seed()
+            else:
+                torch.manual_seed((sampling.seed + index) % 2**63)
+            self._answer_once(generation, index, arguments)
+
+    def _answer_once(self, generation: Generation, index: int, arguments: dict[str, Any]) -> None:
+        assessment = generation.assessment
+        input_ids = generation.prompt.input_ids[None].to(self.model.device)
+        text = AnswerText(
+            self.processor.tokenizer,
+            generation.sampling.stop,
+            lambda piece: generation.emit(Piece(index, piece)),
+        )
+        is_over = StopWhen(lambda: text.is_stopped or generation.cancelled.is_set())
+        features = {} if assessment.features is None else {"mm_encoder_outputs": {"image": assessment.features}}
+        sequences: Any = self.model.generate(
+            input_ids=input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            safety_policy=DecidedPolicy(assessment.in_force.policy, assessment.decision),
+            streamer=text,
+            stopping_criteria=StoppingCriteriaList([is_over]),
+            **features,
+            **arguments,
+        )
+        if generation.cancelled.is_set():
+            return  # What was broken off is not whole, and nothing says that it is.
+        new_tokens = sequences[0, input_ids.shape[1] :].tolist()
+        self.metrics.tokens.inc(len(new_tokens))
+        ends = self.model.generation_config.eos_token_id
+        is_whole = text.is_stopped or new_tokens[-1] in (ends if isinstance(ends, list) else [ends])
+        generation.emit(Ended(index, "stop" if is_whole else "length", len(new_tokens)))
+
+
+class StopWhen(StoppingCriteria):
+    """Ends generation as soon as a question is answered with yes."""
+
+    def __init__(self, is_over: Callable[[], bool]):
+        self.is_over = is_over
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> Any:
+        return torch.full((len(input_ids),), self.is_over(), dtype=torch.bool, device=input_ids.device)

@@ -1,0 +1,120 @@
+"""`safe-llava serve`: loads a model, listens, and goes when it is told to, without half an answer."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from ..checkpoints import load_safe_llava
+from .audit_log import AuditLog
+from .guard_service import GuardService
+from .policy_holder import PolicyHolder
+from .server_app import build_app
+from .serving_settings import ServingSettings
+
+
+logger = logging.getLogger(__name__)
+_MAX_CONNECTIONS = 1024
+
+
+def run_server(
+    model: str,
+    settings: ServingSettings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    policy: Path | None = None,
+    audit_log: Path = Path("audit-log.jsonl"),
+    audit_log_bytes: int = 100 * 2**20,
+    audit_log_files: int = 100,
+    shutdown_seconds: int = 60,
+    device: str | None = None,
+    dtype: str = "auto",
+    say: Callable[[str], None] = print,
+) -> None:
+    """
+    Serves a model until SIGTERM or SIGINT.
+
+    Args:
+        model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
+        settings ([`ServingSettings`]): what holds for every request.
+        host (`str`, *optional*, defaults to `"127.0.0.1"`): address to listen on.
+        port (`int`, *optional*, defaults to 8000): port; 0 takes a free one.
+        policy (`Path`, *optional*): JSON with changes to the stored policy, read again at SIGHUP.
+        audit_log (`Path`, *optional*): file of the audit log.
+        audit_log_bytes (`int`, *optional*): size at which a new file begins.
+        audit_log_files (`int`, *optional*, defaults to 100): older files that are kept.
+        shutdown_seconds (`int`, *optional*, defaults to 60): how long running answers may take when told to go.
+        device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
+        dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
+        say (`Callable`, *optional*): takes what the operator should read.
+
+    Raises:
+        ValueError: if the checkpoint cannot be served or the policy is wrong.
+        OSError: if the address or the log cannot be used.
+    """
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    loaded, processor = load_safe_llava(model, device, dtype)
+    policies = PolicyHolder(loaded, processor, policy)
+    service = GuardService(
+        loaded, processor, policies, AuditLog(audit_log, audit_log_bytes, audit_log_files), settings
+    )
+    try:
+        app = build_app(service)
+        app.router.lifespan_context = lambda app: _reloading(service)
+        config = uvicorn.Config(
+            app,
+            host,
+            port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=shutdown_seconds,
+        )
+        with config.bind_socket() as listening:
+            if (reason := loaded.explain_distrust()) is not None:
+                say(f"No verdict of this model can be trusted, so every image counts as high risk: {reason}.")
+            if settings.observe_only:
+                say("Observing only: what the policy would do is reported and logged, and nothing is done.")
+            if host not in ("127.0.0.1", "::1", "localhost") and settings.api_key is None:
+                say(f"Anyone who reaches {host} may ask: there is no --api-key.")
+            say(f"Serving {settings.name} on http://{host}:{listening.getsockname()[1]} (log: {audit_log}).")
+            _Server(config, service).run(sockets=[listening])
+    finally:
+        service.close()
+
+
+@asynccontextmanager
+async def _reloading(service: GuardService) -> AsyncIterator[None]:
+    """SIGHUP reads the policy again, beside the event loop."""
+    loop = asyncio.get_running_loop()
+    tasks: set[Any] = set()
+
+    def reload() -> None:
+        task = loop.create_task(service.read(service.policies.reload))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, service: GuardService):
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.drain()
+        super().handle_exit(sig, frame)

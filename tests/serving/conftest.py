@@ -1,0 +1,74 @@
+"""Servers in this process, with a model that takes every image for high risk, so that the policy decides."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from serving.request_bodies import chat_body, to_data_url
+from starlette.testclient import TestClient
+
+from safe_llava.serving.audit_log import AuditLog
+from safe_llava.serving.guard_service import GuardService
+from safe_llava.serving.policy_holder import PolicyHolder
+from safe_llava.serving.server_app import build_app
+from safe_llava.serving.serving_settings import ServingLimits, ServingSettings
+
+
+class Server:
+    """A server in this process, and what it wrote down."""
+
+    def __init__(self, service: GuardService, client: TestClient):
+        self.service, self.client = service, client
+        self.openai = OpenAI(base_url="http://testserver/v1", api_key="none", http_client=client, max_retries=0)
+
+    def post(self, route: str, body: Any, **options: Any) -> Any:
+        return self.client.post(route, json=body, **options)
+
+    def chat(self, *parts: dict[str, Any], **fields: Any) -> Any:
+        return self.post("/v1/chat/completions", chat_body(*parts, **fields))
+
+    def moderate(self, input: Any, **fields: Any) -> Any:
+        return self.post("/v1/moderations", {"input": input, **fields})
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.service.log.path.read_text().splitlines()]
+        return [line for line in lines if event in (None, line["event"])]
+
+
+@pytest.fixture
+def serve(alarmed_safe_llava, tiny_processor, tmp_path) -> Iterator[Callable[..., Server]]:
+    """`serve(policy changes, **settings and limits)` starts a server."""
+    started: list[Server] = []
+
+    def start(changes: dict[str, Any] | Path | None = None, model: Any = None, **values: Any) -> Server:
+        path = changes if isinstance(changes, Path) else tmp_path / f"policy-{len(started)}.json"
+        if not isinstance(changes, Path):
+            path.write_text(json.dumps(changes or {}))
+        limits = {name: values.pop(name) for name in list(values) if hasattr(ServingLimits, name)}
+        settings = ServingSettings(name="tiny", limits=ServingLimits(**limits), **values)
+        model = copy.deepcopy(model or alarmed_safe_llava)
+        log = AuditLog(tmp_path / f"audit-{len(started)}.jsonl", 2**20, 5)
+        service = GuardService(model, tiny_processor, PolicyHolder(model, tiny_processor, path), log, settings)
+        client = TestClient(build_app(service))
+        client.__enter__()
+        started.append(Server(service, client))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.client.__exit__(None, None, None)
+        server.service.close()
+
+
+@pytest.fixture(scope="session")
+def image_url(make_image) -> str:
+    return to_data_url(make_image(0))
+
+
+@pytest.fixture(scope="session")
+def other_url(make_image) -> str:
+    return to_data_url(make_image(1))
