@@ -14,8 +14,8 @@ def calibrate(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="Labelled validation rows: JSON with the authors' labels, a parquet file, a folder, a Hub id, or "
-            "'miniature' for synthetic scenes.",
+            help="Labelled validation rows: JSON with the authors' labels, a parquet file, a folder, a Hub id, a "
+            "server's audit log with labels added, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[

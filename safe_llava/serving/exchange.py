@@ -56,9 +56,7 @@ class Exchange:
             return error
         places = "".join(traceback.format_tb(error.__traceback__))
         logger.error("%s failed with %s:\n%s", self.id, type(error).__name__, places)
-        return RequestError(
-            500, "failed", f"The server failed and has not answered. Its log says why ({self.id})."
-        )
+        return RequestError(500, "failed", f"The server failed and has not answered. Its log says why ({self.id}).")
 
 
 class ClosingStream(StreamingResponse):

@@ -155,14 +155,13 @@ class GenerationWorker:
         generation.emit(Started())
         sampling = generation.sampling
         arguments = sampling.to_arguments()
+        if sampling.seed is None:
+            torch.seed()
+        else:
+            torch.manual_seed(sampling.seed)
         for index in range(sampling.n):
-            if generation.cancelled.is_set():
-                return
-            if sampling.seed is None:
-                torch.seed()
-            else:
-                torch.manual_seed((sampling.seed + index) % 2**63)
-            self._answer_once(generation, index, arguments)
+            if not generation.cancelled.is_set():
+                self._answer_once(generation, index, arguments)
 
     def _answer_once(self, generation: Generation, index: int, arguments: dict[str, Any]) -> None:
         assessment = generation.assessment

@@ -10,7 +10,7 @@ from .request_errors import RequestError
 
 
 _PORTS = {"http": 80, "https": 443}
-_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 """Networks of IPv6 behind whose addresses an IPv4 address stands."""
 
 

@@ -34,9 +34,7 @@ class ServingMetrics:
         self.guard_batch = Histogram(
             "safe_llava_guard_batch", "Prompts assessed together.", buckets=(1, 2, 4, 8, 16, 32), registry=registry
         )
-        self.generations = Counter(
-            "safe_llava_generations", "Chats that the model answers.", registry=registry
-        )
+        self.generations = Counter("safe_llava_generations", "Chats that the model answers.", registry=registry)
         self.tokens = Counter("safe_llava_tokens", "Tokens of answers.", registry=registry)
         self.in_flight = Gauge("safe_llava_in_flight", "Requests at work or waiting.", ["kind"], registry=registry)
 

@@ -72,3 +72,18 @@ def image_url(make_image) -> str:
 @pytest.fixture(scope="session")
 def other_url(make_image) -> str:
     return to_data_url(make_image(1))
+
+
+@pytest.fixture
+def count_passes(request: pytest.FixtureRequest) -> Callable[[Server], list[int]]:
+    """`count_passes(server)`: from now on, how many images the vision tower sees in each pass."""
+
+    def count(server: Server) -> list[int]:
+        seen: list[int] = []
+        server.service.model.explain_distrust()  # Looks at patterns of its own, once.
+        tower = server.service.model.model.vision_tower
+        handle = tower.register_forward_hook(lambda module, args, output: seen.append(len(output.last_hidden_state)))
+        request.addfinalizer(handle.remove)
+        return seen
+
+    return count
