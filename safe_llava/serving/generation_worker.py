@@ -1,5 +1,6 @@
 """The one thread that answers: chats in the order in which they came, each stopped when nobody waits for it."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -126,9 +127,16 @@ class GenerationWorker:
     def submit(self, generation: Generation) -> None:
         self._waiting.put(generation)
 
+    def drain(self) -> None:
+        """Refuses what waits; what runs goes on, and nothing new is begun."""
+        self.is_draining = True
+        with contextlib.suppress(queue.Empty):
+            while (generation := self._waiting.get_nowait()) is not None:
+                generation.emit(Done(shutting_down()))
+
     def close(self) -> None:
         """Stops what runs, refuses what waits, and ends the thread."""
-        self.is_draining = True
+        self.drain()
         if (running := self._running) is not None:
             running.cancelled.set()
         self._waiting.put(None)
@@ -172,7 +180,9 @@ class GenerationWorker:
             lambda piece: generation.emit(Piece(index, piece)),
         )
         is_over = StopWhen(lambda: text.is_stopped or generation.cancelled.is_set())
-        features = {} if assessment.features is None else {"mm_encoder_outputs": {"image": assessment.features}}
+        features: dict[str, Any] = (
+            {} if assessment.features is None else {"mm_encoder_outputs": {"image": assessment.features}}
+        )
         sequences: Any = self.model.generate(
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),

@@ -68,10 +68,6 @@ class GuardService:
         """Whether the server is shutting down."""
         return self.worker.is_draining
 
-    def drain(self) -> None:
-        """From now on nothing new is begun; what runs goes on."""
-        self.worker.is_draining = True
-
     def close(self) -> None:
         self.worker.close()
         self._readers.shutdown(cancel_futures=True)

@@ -14,7 +14,7 @@ from .chat_reading import ChatReader
 from .exchange import Exchange
 from .guard_service import GuardService
 from .request_errors import RequestError
-from .request_schemas import GuardrailRequest, ImagePart, ImageUrl, TextPart
+from .request_schemas import GuardrailRequest, ImagePart, ImageUrl, Part, TextPart
 
 
 ROUTE = "/beta/litellm_basic_guardrail_api"
@@ -28,7 +28,7 @@ async def guard_litellm(service: GuardService, exchange: Exchange) -> Response:
     in_force = service.policies.stricter(None)
     try:
         question, urls = _collect(body)
-        parts = [ImagePart(type="image_url", image_url=ImageUrl(url=url)) for url in urls]
+        parts: list[Part] = [ImagePart(type="image_url", image_url=ImageUrl(url=url)) for url in urls]
         if question:
             parts = [*parts, TextPart(type="text", text=question)]
         chats = [await service.read(ChatReader(service.settings).read_input, parts)] if parts else []

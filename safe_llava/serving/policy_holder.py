@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class PolicyHolder:
         self, model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor, path: Path | None = None
     ):
         self.model, self.processor, self.path = model, processor, path
+        self._turn = threading.Lock()
         self._stored = model.safety_policy
         if self._stored is None and path is None:
             raise ValueError(
@@ -71,19 +73,20 @@ class PolicyHolder:
         Returns:
             `bool`: whether what the file says is in force.
         """
-        try:
-            policy = self._read()
-            token_ids = tokenize_policy(policy, self.processor)
-        except (OSError, ValueError) as error:
-            logger.error("The policy stays %s, for its file is wrong: %s", self.current.version, error)
-            return False
-        # Requests that were decided by the old policy still need its texts: first both have token ids, then it rules.
-        config = self.model.config
-        config.safety_policy_token_ids = join_policy_tokens(token_ids, config.safety_policy_token_ids)
-        config.safety_policy = policy.to_dict()
-        self.current = PolicyInForce.of(policy)
-        logger.warning("The policy is %s now.", self.current.version)
-        return True
+        with self._turn:
+            try:
+                policy = self._read()
+                token_ids = tokenize_policy(policy, self.processor)
+            except (OSError, ValueError) as error:
+                logger.error("The policy stays %s, for its file is wrong: %s", self.current.version, error)
+                return False
+            # What the old policy decided still needs its texts: first both have token ids, then the new one rules.
+            config: Any = self.model.config
+            config.safety_policy_token_ids = join_policy_tokens(token_ids, config.safety_policy_token_ids)
+            config.safety_policy = policy.to_dict()
+            self.current = PolicyInForce.of(policy)
+            logger.warning("The policy is %s now.", self.current.version)
+            return True
 
     def stricter(self, changes: dict[str, Any] | None) -> PolicyInForce:
         """The policy for a request that names changes; see [`make_stricter`]."""

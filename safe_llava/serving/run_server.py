@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -79,7 +79,7 @@ def run_server(
             limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=shutdown_seconds,
         )
-        with config.bind_socket() as listening:
+        with _listen(host, port, config.backlog) as listening:
             if (reason := loaded.explain_distrust()) is not None:
                 say(f"No verdict of this model can be trusted, so every image counts as high risk: {reason}.")
             if settings.observe_only:
@@ -87,9 +87,20 @@ def run_server(
             if host not in ("127.0.0.1", "::1", "localhost") and settings.api_key is None:
                 say(f"Anyone who reaches {host} may ask: there is no --api-key.")
             say(f"Serving {settings.name} on http://{host}:{listening.getsockname()[1]} (log: {audit_log}).")
+            for ending in (signal.SIGTERM, signal.SIGINT):
+                # uvicorn raises them once more when it has shut down, for whoever was there before.
+                signal.signal(ending, lambda *arguments: None)
             _Server(config, service).run(sockets=[listening])
     finally:
         service.close()
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        raise OSError(f"{host} port {port} cannot be used ({error.strerror}); choose another --port.") from None
 
 
 @asynccontextmanager
@@ -115,6 +126,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._service.drain()
-        super().handle_exit(sig, frame)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # It waits for all that is at work; what has not begun is not kept waiting.
+        self._service.worker.drain()
+        await super().shutdown(sockets)

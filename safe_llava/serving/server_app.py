@@ -1,6 +1,7 @@
 """The routes. What is not listed here answers 404."""
 
 import time
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -32,7 +33,7 @@ def build_app(service: GuardService) -> FastAPI:
     ):
         app.add_route(module.ROUTE, Route(service, module.ROUTE, handle, slots, prefix).__call__, methods=["POST"])
     for name, of_kind in (("chats", chats), ("moderations", moderations)):
-        metrics.in_flight.labels(name).set_function(lambda slots=of_kind: slots.taken)
+        metrics.in_flight.labels(name).set_function(partial(getattr, of_kind, "taken"))
 
     @app.get("/v1/models")
     async def list_models(request: Request) -> Response:

@@ -18,7 +18,7 @@ class ImageHost:
         self.requests: list[tuple[str, str]] = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 host.requests.append((self.path, self.headers["Host"]))
                 kind, _, target = self.path.lstrip("/").partition("/")
                 if kind == "redirect":

@@ -7,7 +7,7 @@ from safe_llava.models.safety_labels import RISK_TYPES
 from safe_llava.serving.litellm_guardrail import ROUTE
 
 
-HINTS = dict.fromkeys(RISK_TYPES, {"high": "Take care."})
+HINTS = {name: {"high": "Take care."} for name in RISK_TYPES}
 WORDS = {"hints": HINTS, "refusals": dict.fromkeys(RISK_TYPES, "No, thanks.")}
 
 

@@ -34,7 +34,7 @@ def test_an_image_gets_the_verdict_that_assess_gives(serve, image_url, make_imag
 def test_openai_s_client_reads_the_four_fields_and_ours(serve, image_url):
     [result] = serve(acting("refuse")).openai.moderations.create(input=[image_part(image_url)]).results
     assert result.flagged is True
-    assert FOUR_FIELDS <= result.to_dict().keys()
+    assert result.to_dict().keys() >= FOUR_FIELDS
     extras = result.model_extra
     assert (extras["level"], extras["action"], extras["trusted"]) == ("high", "refuse", True)
     assert len(extras["policy_version"]) == 12
@@ -58,7 +58,7 @@ def test_an_image_alone_is_not_said_to_rest_on_words(serve, image_url):
 def test_text_alone_is_said_to_be_not_assessed(serve, input):
     server = serve(acting("refuse"))
     [result] = server.moderate(input).json()["results"]
-    assert FOUR_FIELDS <= result.keys()
+    assert result.keys() >= FOUR_FIELDS
     assert (result["assessed"], result["flagged"], result["category_scores"]) == (False, None, {})
     assert "not assessed" in result["reason"]
     assert server.lines("assessed")[0]["assessed"] is False

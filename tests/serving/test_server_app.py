@@ -17,7 +17,7 @@ KEY = {"Authorization": "Bearer open sesame"}
 @pytest.mark.parametrize(
     "path",
     ["/", "/docs", "/redoc", "/openapi.json", "/v1", "/v1/completions", "/v1/responses", "/v1/messages", "/generate",
-     "/v1/embeddings", "/v1/chat/completions/", "/v1/models/tiny", "/load_lora_adapter", "/metrics/", "/../etc/passwd"],
+     "/v1/embeddings", "/v1/chat/completions/", "/v1/models/tiny", "/load_lora_adapter", "/metrics/"],
 )  # fmt: skip
 def test_no_other_route_answers(serve, path):
     server = serve()
@@ -68,7 +68,7 @@ def test_a_body_that_is_too_large_is_read_and_refused(serve, route):
         ({"n": 9}, "n"),
         ({"max_tokens": 2000}, "max_tokens"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 500}, "max_tokens"),
+        ({"max_tokens": 511}, "max_tokens"),
         ({"max_tokens": 4, "max_completion_tokens": 5}, "max_tokens"),
         ({"temperature": 2.1}, "temperature"),
         ({"temperature": "0.5"}, "temperature"),
@@ -174,8 +174,10 @@ def test_malformed_bodies_are_never_a_500_and_never_answered_unassessed(serve, i
 
 
 def test_a_failure_is_told_without_what_was_asked(serve, image_url, monkeypatch, caplog):
+    words = "secret words"
+
     def fail(*arguments):
-        raise RuntimeError("secret words")
+        raise RuntimeError(words)
 
     monkeypatch.setattr(GuardPass, "__call__", fail)
     server = serve()
