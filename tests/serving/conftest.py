@@ -2,13 +2,16 @@
 
 import copy
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+import uvicorn
 from openai import OpenAI
-from serving.request_bodies import chat_body, to_data_url
+from serving.request_bodies import acting, chat_body, to_data_url
 from starlette.testclient import TestClient
 
 from safe_llava.serving.audit_log import AuditLog
@@ -87,3 +90,28 @@ def count_passes(request: pytest.FixtureRequest) -> Callable[[Server], list[int]
         return seen
 
     return count
+
+
+@pytest.fixture
+def connect(serve) -> Iterator[Callable]:
+    """`connect(**limits)` serves on loopback, and gives the server and a client of it."""
+    running: list[tuple[uvicorn.Server, threading.Thread, httpx2.Client]] = []
+
+    def connect(**limits):
+        server = serve(acting("answer"), **limits)
+        server.service.model.generation_config.eos_token_id = None  # answers are as long as they may be
+        config = uvicorn.Config(build_app(server.service), port=0, log_level="error", lifespan="off")
+        listening = config.bind_socket()
+        listening.listen()
+        web = uvicorn.Server(config)
+        thread = threading.Thread(target=web.run, args=([listening],), daemon=True)
+        thread.start()
+        client = httpx2.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60)
+        running.append((web, thread, client))
+        return server, client
+
+    yield connect
+    for web, thread, client in running:
+        client.close()
+        web.should_exit = True
+        thread.join()

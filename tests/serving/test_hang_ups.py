@@ -1,43 +1,14 @@
 """Clients that leave: over real connections, their answers stop, and the log says so."""
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx2
 import pytest
-import uvicorn
-from serving.request_bodies import acting, chat_body, image_part
-
-from safe_llava.serving.server_app import build_app
+from serving.request_bodies import chat_body, image_part
 
 
 LONG = {"max_tokens": 440, "n": 8}
-
-
-@pytest.fixture
-def connect(serve) -> Iterator[Callable]:
-    """`connect(**limits)` serves on loopback, and gives the server and a client of it."""
-    running: list[tuple[uvicorn.Server, threading.Thread, httpx2.Client]] = []
-
-    def connect(**limits):
-        server = serve(acting("answer"), **limits)
-        server.service.model.generation_config.eos_token_id = None  # answers are as long as they may be
-        config = uvicorn.Config(build_app(server.service), port=0, log_level="error", lifespan="off")
-        listening = config.bind_socket()
-        listening.listen()
-        web = uvicorn.Server(config)
-        thread = threading.Thread(target=web.run, args=([listening],), daemon=True)
-        thread.start()
-        client = httpx2.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60)
-        running.append((web, thread, client))
-        return server, client
-
-    yield connect
-    for web, thread, client in running:
-        client.close()
-        web.should_exit = True
-        thread.join()
 
 
 def wait_for(is_so: Callable[[], object]) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def test_signals_change_the_policy_and_end_the_server_without_half_an_answer(pro
         )
         waiting.start()
         while len([line for line in process.lines() if line["event"] == "assessed"]) < 5:
-            pass
+            time.sleep(0.05)
         process.process.send_signal(signal.SIGTERM)
         last = [line for line in events if line][-1]
     waiting.join()
@@ -135,7 +136,7 @@ def test_a_kill_loses_no_line_that_an_answer_has_left_behind(processes, image_ur
     for thread in threads:
         thread.start()
     while len(answered) < 40:
-        pass
+        time.sleep(0.05)
     process.process.kill()
     for thread in threads:
         thread.join()
