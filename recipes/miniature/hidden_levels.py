@@ -27,8 +27,11 @@ def hide_levels(dataset: Dataset, share: float, seed: int) -> Dataset:
     return with_label_indices(dataset.remove_columns("safety_level").add_column("safety_level", levels))
 
 
-def main(model: Path, output: Path, seeds: int = 3, hidden: float = 0.8, num_rows: int = 4500) -> None:
+def main(
+    model: Path, output: Path, seeds: int = 3, hidden: float = 0.8, num_rows: int = 4500, epochs: int = 6
+) -> None:
     fields: dict[str, Any] = {
+        "num_train_epochs": epochs,
         "eval_dataset_name": output / "test",
         "vision_feature_cache": output / "features",
         "check_images": False,

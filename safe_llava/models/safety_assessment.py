@@ -9,10 +9,12 @@ from transformers.utils import logging
 from .configuration_safe_llava import SafeLlavaConfig
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
+from .safety_head import says_something
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_trust import find_distrust
+from .safety_untaught_levels import raise_untaught_levels
 from .safety_verdict import SafetyVerdict
 from .separate_assessments import assess_separately, find_own_text
 
@@ -133,8 +135,13 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 head, inputs, own_text, level_logits, type_logits
             )
         trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
-        verdict = SafetyVerdict(level_logits, type_logits, placeholders.any(dim=1).to(trusted.device), trusted)
-        verdict.separate = separate
+        trusted &= says_something(level_logits)
+        training = self.config.safety_training
+        level_logits = raise_untaught_levels(level_logits, training)
+        if separate is not None:
+            separate.level_logits = raise_untaught_levels(separate.level_logits, training)
+        has_image = placeholders.any(dim=1).to(trusted.device)
+        verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate)
         if return_evidence:
             verdict.evidence = safety_modules.explain(
                 read, image_outputs, type_logits, verdict.trusted, inputs.image_rows

@@ -220,8 +220,10 @@ def is_decided(level_logits: torch.Tensor, type_logits: torch.Tensor) -> torch.T
         `torch.BoolTensor` of shape `(batch_size,)`
     """
     best, second = level_logits.topk(2, dim=-1).values.unbind(dim=-1)
-    decided = best > second
-    for logits in (level_logits, type_logits):
-        spread = logits.amax(dim=-1) - logits.amin(dim=-1)
-        decided = decided & logits.isfinite().all(dim=-1) & (spread > FLAT)
-    return decided
+    return (best > second) & says_something(level_logits) & says_something(type_logits)
+
+
+def says_something(logits: torch.Tensor) -> torch.Tensor:
+    """Marks the rows whose logits are finite and not all alike; of shape `(batch_size,)`."""
+    spread = logits.amax(dim=-1) - logits.amin(dim=-1)
+    return logits.isfinite().all(dim=-1) & (spread > FLAT)

@@ -4,14 +4,17 @@ Labels are either class indices of shape `(batch_size,)`, -100 where nothing is 
 shape `(batch_size, num_classes)` and dtype bool. A row of the mask with every class, or with none, says nothing.
 """
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 
 def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
-    -log of the probability of the row's class, or of the set of its possible classes; mean over the rows that have a
-    label, 0 (with a graph) where none has.
+    -log of the probability of the row's class, or of the set of its possible classes; summed over the rows and divided
+    by what their labels tell together, [`label_information`]. Of rows with one class each it is the mean. 0 (with a
+    graph) where no row has a label.
 
     Args:
         logits (`torch.Tensor` of shape `(batch_size, num_classes)`): of level or of type.
@@ -20,7 +23,9 @@ def safety_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
     Raises:
         ValueError: if labels have another shape or dtype.
     """
-    return _negative_log_probs(logits, labels, "sum") / has_label(labels).to(logits.device).sum().clamp(min=1)
+    total = _negative_log_probs(logits, labels, "sum")
+    information = label_information(labels).to(logits.device).sum()
+    return total / torch.where(information > 0, information, 1)
 
 
 def safety_row_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -35,11 +40,31 @@ def has_label(labels: torch.Tensor) -> torch.Tensor:
     return labels.any(dim=1) & ~labels.all(dim=1)
 
 
+def label_information(labels: torch.Tensor) -> torch.Tensor:
+    """
+    What each row says about its class, of shape `(batch_size,)` and dtype float32: 1 where it is one class, 0 where it
+    says nothing, and of a set of k out of n possible classes 1 - log(k) / log(n). Divided by it, the loss of a set
+    weighs as much as that of one class to a head that knows nothing, and sets that say little do not water down the
+    rows that say more.
+    """
+    if labels.dtype != torch.bool:
+        return has_label(labels).float()
+    num_possible = labels.sum(dim=1).clamp(min=1)
+    return torch.where(has_label(labels), 1 - num_possible.log() / math.log(labels.shape[1]), 0.0)
+
+
 def single_classes(labels: torch.Tensor) -> torch.Tensor:
     """The class of each row where one alone is possible, else -100; of shape `(batch_size,)`."""
     if labels.dtype != torch.bool:
         return labels
     return torch.where(labels.sum(dim=1) == 1, labels.long().argmax(dim=1), -100)
+
+
+def excludes(labels: torch.Tensor, index: int) -> torch.Tensor:
+    """Which rows are known not to be of a class, of shape `(batch_size,)`."""
+    if labels.dtype != torch.bool:
+        return (labels != -100) & (labels != index)
+    return has_label(labels) & ~labels[:, index]
 
 
 def are_possible(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

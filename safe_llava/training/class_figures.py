@@ -7,12 +7,15 @@ from typing import Any
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
-from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 
 
 logger = logging.getLogger(__name__)
 
 CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
+HARMLESS = {"level": 0, "type": SAFE_TYPE_ID}
+# Stands for the class of a row of which only some risk is known.
+SOME_RISK = -1
 # Of rows with one known class, and of rows whose class is known to be one of several.
 CLASS_ACCURACIES = {f"{name}{kind}_accuracy" for name in CLASSES for kind in ("", "_set")}
 # Rows of the end of a training that are looked at, and how many of a class say that it should have been found.
@@ -43,7 +46,7 @@ class ClassFiguresMixin(Trainer):
             mode (`str`): `"train"` or `"eval"`.
             name (`str`): `"level"` or `"type"`.
             predictions (`list[int]`): what the head found in each labelled row.
-            labels (`list[int]`): what it is.
+            labels (`list[int]`): what it is, [`SOME_RISK`] where only that is known.
         """
         rows = self._last_rows[name] if mode == "train" else self._eval_rows[name]
         rows.extend(zip(labels, predictions))
@@ -73,6 +76,7 @@ class ClassFiguresMixin(Trainer):
         return output
 
     def _warn_of_one_class(self, where: str, name: str, rows: list[tuple[int, int]]) -> None:
+        rows = [row for row in rows if row[0] != SOME_RISK]
         found = {prediction for _, prediction in rows}
         counts = Counter(label for label, _ in rows)
         expected = [CLASSES[name][label] for label, count in sorted(counts.items()) if count >= _ENOUGH_ROWS]
@@ -86,6 +90,7 @@ class ClassFiguresMixin(Trainer):
 
 def _recalls(rows: list[tuple[int, int]]) -> dict[int, float]:
     """The share of each label's rows that were found, by label."""
+    rows = [row for row in rows if row[0] != SOME_RISK]
     counts = Counter(label for label, _ in rows)
     hits = Counter(label for label, prediction in rows if label == prediction)
     return {label: hits[label] / counts[label] for label in sorted(counts)}

@@ -9,7 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from torch import nn
 
 from ..data.label_parsing import SET_COLUMNS, UNLABELLED
-from .class_figures import CLASSES
+from .class_figures import CLASSES, HARMLESS, SOME_RISK
 from .training_row import LABEL_COLUMNS, row_labels
 
 
@@ -19,6 +19,7 @@ MIN_ROWS = 10
 # Recall minus false alarms: 0 for a head that guesses, 1 for one that is never wrong (Youden 1950, "Index for rating
 # diagnostic tests", https://doi.org/10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3).
 MIN_INFORMEDNESS = 0.1
+RISKY = "risky"
 
 
 class LearningCheck:
@@ -93,31 +94,26 @@ def count_labels(dataset: Any) -> dict[str, dict[str, int]] | None:
     return counts
 
 
-def measure_recall(rows: Iterable[tuple[int, int]], names: Iterable[str]) -> dict[str, dict]:
+def measure_recall(rows: Iterable[tuple[int, int]], task: str) -> dict[str, dict]:
     """
-    How well each class is told from the others.
+    How well each class is told from the others, and any risk from none.
 
     Args:
-        rows (`Iterable[tuple[int, int]]`): for each labelled row what it is, and what the head takes it for.
-        names (`Iterable[str]`): the classes, in the order of their numbers.
+        rows (`Iterable[tuple[int, int]]`):
+            For each labelled row what it is (`SOME_RISK` where only that is known), and what the head takes it for.
+        task (`str`): `"level"` or `"type"`.
 
     Returns:
-        `dict[str, dict]`: for each class with a row its `rows`, its `recall`, and `false_alarms`, the share of the
-        rows of other classes that are taken for it.
+        `dict[str, dict]`: for each class with a row, and for `"risky"`, which is all but the harmless one, its `rows`,
+        its `recall`, and `false_alarms`, the share of the rows of other classes that are taken for it.
     """
     actual, found = np.array([*rows], dtype=int).reshape(-1, 2).T
-    figures = {}
-    for index, name in enumerate(names):
-        is_class: np.ndarray = actual == index
-        is_found: np.ndarray = found == index
-        if is_class.any():
-            others = is_found[~is_class]
-            figures[name] = {
-                "rows": int(is_class.sum()),
-                "recall": round(float(is_found[is_class].mean()), 4),
-                "false_alarms": round(float(others.mean()), 4) if len(others) else 0.0,
-            }
-    return figures
+    single: np.ndarray = actual != SOME_RISK
+    figures = {
+        name: _figures_of(actual[single] == index, found[single] == index) for index, name in enumerate(CLASSES[task])
+    }
+    figures[RISKY] = _figures_of(actual != HARMLESS[task], found != HARMLESS[task])
+    return {name: figure for name, figure in figures.items() if figure["rows"]}
 
 
 def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
@@ -128,12 +124,10 @@ def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
         held_out (`dict[str, dict[str, dict]]`): `measure_recall` under `"level"` and `"type"`.
     """
     reasons = []
-    for task, harmless in (("level", "none"), ("type", "safe")):
+    for task, names in CLASSES.items():
         figures = held_out[task]
-        num_harmless = figures.get(harmless, {"rows": 0})["rows"]
-        num_risky = sum(figure["rows"] for figure in figures.values()) - num_harmless
-        for number, kind in ((num_harmless, harmless), (num_risky, "one known risk")):
-            if number < MIN_ROWS:
+        for name, kind in ((names[HARMLESS[task]], names[HARMLESS[task]]), (RISKY, "some risk")):
+            if (number := figures.get(name, {"rows": 0})["rows"]) < MIN_ROWS:
                 reasons.append(f"only {number} held-out rows have {kind} as their {task}, {MIN_ROWS} are needed")
         for name, figure in figures.items():
             if figure["rows"] >= MIN_ROWS and figure["recall"] - figure["false_alarms"] < MIN_INFORMEDNESS:
@@ -142,3 +136,12 @@ def find_unlearned(held_out: dict[str, dict[str, dict]]) -> list[str]:
                     f"and in {figure['false_alarms']:.0%} of the others"
                 )
     return reasons
+
+
+def _figures_of(is_class: np.ndarray, is_found: np.ndarray) -> dict[str, Any]:
+    hits, others = is_found[is_class], is_found[~is_class]
+    return {
+        "rows": len(hits),
+        "recall": round(float(hits.mean()), 4) if len(hits) else 0.0,
+        "false_alarms": round(float(others.mean()), 4) if len(others) else 0.0,
+    }

@@ -16,10 +16,17 @@ from trl import SFTConfig, SFTTrainer
 
 from ..data.encoded_images import keep_images_encoded
 from ..models.image_processor_check import describe_image_processor
-from ..models.safety_loss import are_possible, has_label, safety_row_losses, single_classes
+from ..models.safety_loss import (
+    are_possible,
+    excludes,
+    has_label,
+    label_information,
+    safety_row_losses,
+    single_classes,
+)
 from ..models.safety_trust import record_training
 from .checkpoint_keys import OwnKeysMixin
-from .class_figures import CLASSES, ClassFiguresMixin
+from .class_figures import CLASSES, HARMLESS, SOME_RISK, ClassFiguresMixin
 from .collator import SafeDataCollator
 from .learning_check import LearningCheck, find_unlearned, measure_recall
 from .publishing import PublishingMixin
@@ -38,8 +45,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     [`~trl.SFTTrainer`] for a SafeLLaVA: the loss is L_LM + `config.safety_loss_coef` * (CE(level) + CE(type)), as in
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
 
-    Each cross-entropy is the mean over all labelled rows of an optimiser step, whatever the number of accumulation
-    steps and processes. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
+    Each cross-entropy is over all labelled rows of an optimiser step, whatever the number of accumulation steps and
+    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
     `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
     evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
     the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
@@ -135,7 +142,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             return ["there are no held-out rows to check it on; pass `held_out_dataset`"]
         batches = self.get_eval_dataloader(self.learning_check.held_out_dataset)
         self.evaluation_loop(batches, "Held-out rows", prediction_loss_only=True, metric_key_prefix="held_out")
-        held_out = {task: measure_recall(self._eval_rows[task], names) for task, names in CLASSES.items()}
+        held_out = {task: measure_recall(self._eval_rows[task], task) for task in CLASSES}
         if reasons := find_unlearned(held_out):
             return reasons
         seen = {
@@ -159,11 +166,12 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         return super()._get_dataloader(keep_images_encoded(dataset), *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
-        """As its parent; also counts the labelled rows of the optimiser step, over all processes."""
+        """As its parent; also adds up what the labels of the optimiser step say, over all processes."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
-        counts = [_count_labelled(batch).to(device) for batch in batches if "safety_level" in batch]
-        if counts:
-            self._labelled_in_step = self.accelerator.reduce(torch.stack(counts).sum(dim=0), reduction="sum")
+        information = [_sum_information(batch).to(device) for batch in batches if "safety_level" in batch]
+        if information:
+            total = self.accelerator.reduce(torch.stack(information).sum(dim=0), reduction="sum")
+            self._information_in_step = torch.where(total > 0, total, 1)
         return batches, num_items_in_batch
 
     def compute_loss(
@@ -204,7 +212,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         losses = torch.stack([level_loss, type_loss])
         if num_items_in_batch is not None:
             # From means over this batch to its share of the means over the step; DDP averages over processes.
-            share = _count_labelled(inputs) / self._labelled_in_step.clamp(min=1)
+            share = _sum_information(inputs) / self._information_in_step
             losses = losses * share * self.accelerator.num_processes
         safety_loss = self.model.config.safety_loss_coef * losses.sum()
         return (result[0] + safety_loss, result[1]) if return_outputs else result + safety_loss
@@ -221,7 +229,9 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             is_right = are_possible(predictions, labels).float()
             metrics[f"{name}_accuracy"] = (is_right, classes != -100)
             metrics[f"{name}_set_accuracy"] = (is_right, has_label(labels) & (classes == -100))
-            found, wanted = self.accelerator.gather_for_metrics(torch.stack([predictions, classes], dim=1)).unbind(1)
+            is_some_risk = (classes == -100) & excludes(labels, HARMLESS[name])
+            kept = torch.stack([predictions, torch.where(is_some_risk, SOME_RISK, classes)], dim=1)
+            found, wanted = self.accelerator.gather_for_metrics(kept).unbind(1)
             self.keep_classes(mode, name, *(rows[wanted != -100].tolist() for rows in (found, wanted)))
         (level_loss, has_level), (type_loss, has_type) = metrics["level_loss"], metrics["type_loss"]
         metrics["safety_loss"] = (level_loss + type_loss, has_level & has_type)
@@ -238,6 +248,6 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
                 self._metrics[mode][name].extend(values.tolist())
 
 
-def _count_labelled(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Rows with a level and rows with a type, of shape `(2,)`."""
-    return torch.stack([has_label(batch[name]).sum() for name in SAFETY_COLUMNS])
+def _sum_information(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the rows say about their level and about their type, of shape `(2,)`; of one class each, their number."""
+    return torch.stack([label_information(batch[name]).sum() for name in SAFETY_COLUMNS])

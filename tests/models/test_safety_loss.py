@@ -1,11 +1,20 @@
 """The loss of the safety head: of one class, of several possible ones, and of rows that say nothing."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from safe_llava import SafeLlavaForSafetyClassification
-from safe_llava.models.safety_loss import has_label, safety_cross_entropy, safety_row_losses, single_classes
+from safe_llava.models.safety_loss import (
+    excludes,
+    has_label,
+    label_information,
+    safety_cross_entropy,
+    safety_row_losses,
+    single_classes,
+)
 
 
 NUM_CLASSES = (4, 7)
@@ -48,7 +57,16 @@ def test_the_loss_of_a_set_is_that_of_its_probability(logits, num_rows, num_clas
     sets[:, 0], sets[:, 1] = True, False
     expected = -(logits.double().softmax(dim=1) * sets).sum(dim=1).log()
     torch.testing.assert_close(safety_row_losses(logits, sets).double(), expected, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(safety_cross_entropy(logits, sets).double(), expected.mean(), rtol=1e-4, atol=1e-6)
+    total = expected.sum() / label_information(sets).sum()
+    torch.testing.assert_close(safety_cross_entropy(logits, sets).double(), total, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_classes", NUM_CLASSES)
+def test_to_a_head_that_knows_nothing_every_set_weighs_as_much_as_one_class(num_classes):
+    for num_possible in range(1, num_classes):
+        labels = (torch.arange(num_classes) < num_possible).expand(5, -1)
+        loss = safety_cross_entropy(torch.zeros(5, num_classes), labels)
+        assert loss.item() == pytest.approx(math.log(num_classes), rel=1e-5)
 
 
 @pytest.mark.parametrize("num_classes", NUM_CLASSES)
@@ -80,6 +98,7 @@ def test_a_mask_gives_its_single_classes_and_the_rows_that_say_something():
     mask = torch.tensor([[0, 0, 1, 0], [0, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]]).bool()
     assert single_classes(mask).tolist() == [2, -100, -100, -100, 0]
     assert has_label(mask).tolist() == [True, True, False, False, True]
+    assert excludes(mask, 0).tolist() == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from datasets import Dataset, concatenate_datasets
 
 from recipes.train import main
 from safe_llava import SafeLlavaForConditionalGeneration
-from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from safe_llava.models.safety_trust import record_training
 from safe_llava.training import train_only_safety_modules
+from safe_llava.training.class_figures import SOME_RISK
 from safe_llava.training.learning_check import count_labels, find_unlearned, measure_recall, set_aside
 from safe_llava.training.sharded_record import record_weights
 
@@ -151,16 +151,32 @@ def test_of_few_rows_none_is_set_aside():
 
 
 def figures(labels: list[int], predictions: list[int]) -> dict:
-    levels = measure_recall(zip(labels, predictions), SAFETY_LEVELS)
-    types = measure_recall([(label or 6, prediction) for label, prediction in zip(labels, predictions)], SAFETY_TYPES)
+    levels = measure_recall(zip(labels, predictions), "level")
+    types = measure_recall([(label or 6, prediction) for label, prediction in zip(labels, predictions)], "type")
     return {"level": levels, "type": types}
 
 
 def test_recall_and_false_alarms_are_told_for_each_class():
-    assert measure_recall([(0, 0), (0, 3), (3, 3), (3, 3)], SAFETY_LEVELS) == {
+    assert measure_recall([(0, 0), (0, 3), (3, 3), (3, 3)], "level") == {
         "none": {"rows": 2, "recall": 0.5, "false_alarms": 0.0},
         "high": {"rows": 2, "recall": 1.0, "false_alarms": 0.5},
+        "risky": {"rows": 2, "recall": 1.0, "false_alarms": 0.5},
     }
+
+
+def test_rows_of_some_risk_are_told_from_none_and_from_no_other_class():
+    assert measure_recall([(0, 0), (0, 3), (SOME_RISK, 1), (SOME_RISK, 0), (3, 3)], "level") == {
+        "none": {"rows": 2, "recall": 0.5, "false_alarms": 0.0},
+        "high": {"rows": 1, "recall": 1.0, "false_alarms": 0.5},
+        "risky": {"rows": 3, "recall": 0.6667, "false_alarms": 0.5},
+    }
+
+
+@pytest.mark.parametrize(("found", "has_learned"), [(2, True), (0, False)])
+def test_a_head_that_was_shown_risks_alone_must_find_them(found, has_learned):
+    levels = measure_recall([(0, 0)] * 20 + [(SOME_RISK, found)] * 20, "level")
+    types = measure_recall([(6, 6)] * 20 + [(4, 4)] * 20, "type")
+    assert (not find_unlearned({"level": levels, "type": types})) == has_learned
 
 
 @pytest.mark.parametrize("constant", range(4))
@@ -173,12 +189,12 @@ def test_a_head_that_guesses_has_learned_nothing():
     draw = torch.Generator().manual_seed(0)
     labels, guesses = (torch.randint(0, 4, (4000,), generator=draw).tolist() for _ in range(2))
     reasons = find_unlearned(figures(labels, guesses))
-    assert sum(reason.startswith("the level") for reason in reasons) == 4
+    assert sum(reason.startswith("the level") for reason in reasons) == 5  # four levels, and any risk
 
 
 def test_one_class_that_is_missed_is_enough():
-    levels = measure_recall([(0, 0)] * 20 + [(1, 1)] * 20 + [(2, 3)] * 20 + [(3, 3)] * 20, SAFETY_LEVELS)
-    types = measure_recall([(6, 6)] * 20 + [(2, 2)] * 60, SAFETY_TYPES)
+    levels = measure_recall([(0, 0)] * 20 + [(1, 1)] * 20 + [(2, 3)] * 20 + [(3, 3)] * 20, "level")
+    types = measure_recall([(6, 6)] * 20 + [(2, 2)] * 60, "type")
     assert find_unlearned({"level": levels, "type": types}) == [
         "the level 'medium' is found in 0% of its 20 held-out rows and in 0% of the others"
     ]

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, concatenate_datasets
 
 from safe_llava.data.label_parsing import parse_labels
+from safe_llava.models.safety_loss import has_label, safety_row_losses
 from safe_llava.training import train_only_safety_modules
 from safe_llava.training.learning_check import count_labels
 
@@ -101,7 +102,9 @@ def test_sets_are_scored_apart_from_known_classes_and_each_with_its_rows(make_tr
         assert metrics[f"eval_{name}_set_accuracy"] == pytest.approx(sum(possible) / len(possible))
         assert metrics[f"eval_{name}_rows"] == len(right)
         assert metrics[f"eval_{name}_set_rows"] == len(possible)
-        assert metrics[f"eval_{name}_loss"] == pytest.approx(outputs[f"{name}_loss"].item(), rel=1e-4)
+        labels = batch_of(trainer, range(8))[f"safety_{name}"]
+        losses = safety_row_losses(outputs[f"{name}_logits"], labels)[has_label(labels)]
+        assert metrics[f"eval_{name}_loss"] == pytest.approx(losses.mean().item(), rel=1e-4)
 
 
 def test_the_rows_that_were_seen_are_counted_by_class_and_by_set(some_risk):
@@ -109,11 +112,26 @@ def test_the_rows_that_were_seen_are_counted_by_class_and_by_set(some_risk):
     assert levels == {"none": 2, "low or medium or high": 2, "low or high": 1, "none or low": 1, "high": 1}
 
 
-def test_the_held_out_check_uses_rows_of_one_known_class(make_trainer, model, some_risk):
+def test_the_held_out_check_counts_rows_of_which_some_risk_is_known(make_trainer, model, some_risk):
+    """Of the levels "risky", "low or high", "high" and "risky", not of "none or low"."""
     train_only_safety_modules(model)
     trainer = make_trainer(train_dataset=some_risk, held_out_dataset=some_risk)
     trainer.train()
-    assert any("only 1 held-out rows have one known risk as their level" in reason for reason in trainer.unlearned)
+    assert any("only 4 held-out rows have some risk as their level" in reason for reason in trainer.unlearned)
+
+
+def test_a_head_that_was_taught_risks_without_levels_is_trusted_and_calls_them_high(make_trainer, model, some_risk):
+    train_only_safety_modules(model)
+    rows = concatenate_datasets([some_risk.select([0, 1])] * 12)
+    trainer = make_trainer(
+        train_dataset=rows, held_out_dataset=rows, max_steps=60, learning_rate=1e-2, per_device_train_batch_size=8
+    )
+    trainer.train()
+    assert trainer.unlearned == []
+    batch = batch_of(trainer, [0, 1])
+    verdict = model.eval().assess(**{name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values")})
+    assert verdict.trusted.all()
+    assert verdict.levels == ["none", "high"]
 
 
 def test_rows_that_know_only_sets_are_labelled(make_trainer, model, some_risk):
