@@ -5,6 +5,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -70,18 +71,16 @@ class ClosingStream(StreamingResponse):
 
     def __init__(self, events: AsyncIterator[str], on_close: Callable[[], None] = lambda: None):
         super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._on_close = [on_close]
+        self._exits = ExitStack()
+        self._exits.callback(on_close)
 
-    def then(self, on_close: Callable[[], None]) -> None:
-        """Adds what is to be done at the end."""
-        self._on_close.append(on_close)
+    def at_end(self, on_close: Callable[[], None]) -> None:
+        """Adds what is to be done at the end, even where something else fails there."""
+        self._exits.callback(on_close)
 
     async def __call__(self, *arguments: Any) -> None:
-        try:
+        with self._exits:
             await super().__call__(*arguments)
-        finally:
-            for on_close in self._on_close:
-                on_close()
 
 
 Handler = Callable[[GuardService, Exchange], Awaitable[Response]]
@@ -121,7 +120,7 @@ class Route:
             raise
         response.headers["X-Request-Id"] = exchange.id
         if isinstance(response, ClosingStream):
-            response.then(lambda: end(response.status_code))
+            response.at_end(lambda: end(response.status_code))
         else:
             end(response.status_code)
         return response

@@ -21,6 +21,8 @@ from .serving_settings import ServingSettings
 
 logger = logging.getLogger(__name__)
 _MAX_CONNECTIONS = 1024
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than balancers keep an idle connection: who closes it first loses the other's next request."""
 
 
 def run_server(
@@ -77,6 +79,7 @@ def run_server(
             server_header=False,
             ws="none",
             limit_concurrency=_MAX_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=shutdown_seconds,
         )
         with _listen(host, port, config.backlog) as listening:
