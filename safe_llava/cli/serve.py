@@ -40,6 +40,14 @@ def serve(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer; the default of requests, too.")] = 1024,
     max_chats: Annotated[int, typer.Option(min=1, help="Chats at work or waiting; one more gets 429.")] = 32,
     max_moderations: Annotated[int, typer.Option(min=1, help="Moderations likewise.")] = 64,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="Base URL of an engine with the same language model that answers, such as vLLM's .../v1."),
+    ] = None,
+    upstream_model: Annotated[str | None, typer.Option(help="The model's name there; default: this one's.")] = None,
+    upstream_api_key: Annotated[
+        str | None, typer.Option(envvar="SAFE_LLAVA_UPSTREAM_API_KEY", help="What that engine asks for.")
+    ] = None,
     shutdown_seconds: Annotated[int, typer.Option(min=1, help="What running answers may take at the end.")] = 60,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
@@ -47,8 +55,11 @@ def serve(
     """Serve moderation and chat in OpenAI's form; every image is assessed before anything answers."""
     with reported():
         from safe_llava.serving.run_server import run_server
-        from safe_llava.serving.serving_settings import ServingLimits, ServingSettings
+        from safe_llava.serving.serving_settings import ServingLimits, ServingSettings, Upstream
 
+        if upstream is None and (upstream_model or upstream_api_key):
+            raise ValueError("--upstream-model and --upstream-api-key are those of an --upstream; give its URL.")
+        served = name or Path(model).name
         limits = ServingLimits(
             body_bytes=max_body_megabytes * 2**20,
             image_bytes=max_image_megabytes * 2**20,
@@ -60,12 +71,13 @@ def serve(
             moderations=max_moderations,
         )
         settings = ServingSettings(
-            name=name or Path(model).name,
+            name=served,
             image_hosts=tuple(host.lower() for host in allow_image_hosts or []),
             api_key=api_key,
             observe_only=observe_only,
             log_content=log_content,
             limits=limits,
+            upstream=None if upstream is None else Upstream(upstream, upstream_model or served, upstream_api_key),
         )
         run_server(
             model,

@@ -26,12 +26,19 @@ class ChatAnswer:
         service ([`GuardService`]): has the worker and the log.
         id (`str`): the request's name.
         prompt ([`EncodedPrompt`]): the chat.
+        messages (`list[dict]`): the same as it was read.
         assessment ([`Assessment`]): what was found in it.
         sampling ([`Sampling`]): how to decode.
     """
 
     def __init__(
-        self, service: GuardService, id: str, prompt: EncodedPrompt, assessment: Assessment, sampling: Sampling
+        self,
+        service: GuardService,
+        id: str,
+        prompt: EncodedPrompt,
+        messages: list[dict[str, Any]],
+        assessment: Assessment,
+        sampling: Sampling,
     ):
         self.service, self.id = service, id
         self.choices = [Choice() for _ in range(sampling.n)]
@@ -40,7 +47,7 @@ class ChatAnswer:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         if service.settings.observe_only:
             assessment = replace(assessment, decision=SafetyDecision("answer"))
-        self.generation = Generation(prompt, assessment, sampling, self._emit)
+        self.generation = Generation(prompt, messages, assessment, sampling, self._emit)
 
     async def start(self, request: Request) -> None:
         """
@@ -73,7 +80,7 @@ class ChatAnswer:
 
     def close(self, outcome: str, latency_ms: float) -> None:
         """Stops what still runs, and writes the outcome down, once."""
-        self.generation.cancelled.set()
+        self.service.worker.cancel(self.generation)
         if self._is_closed:
             return
         self._is_closed = True
@@ -106,7 +113,7 @@ class ChatAnswer:
     async def _stopped_by(self, request: Request) -> AsyncIterator[None]:
         async def stop() -> None:
             await wait_until_left(request)
-            self.generation.cancelled.set()
+            self.service.worker.cancel(self.generation)
             self._events.put_nowait(Done(client_left()))
 
         watch = asyncio.create_task(stop())

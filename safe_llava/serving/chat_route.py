@@ -45,7 +45,7 @@ async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
     room = service.max_tokens - len(prompt) - _count_hint(service, assessment)
     max_tokens = _fit(asked, room, service.settings.limits.new_tokens)
     sampling = Sampling(max_tokens, body.temperature, body.top_p, n, stop, body.seed)
-    answer = ChatAnswer(service, exchange.id, prompt, assessment, sampling)
+    answer = ChatAnswer(service, exchange.id, prompt, chat.messages, assessment, sampling)
     try:
         await answer.start(exchange.request)
         if body.stream:

@@ -92,12 +92,14 @@ class Generation:
 
     Args:
         prompt ([`EncodedPrompt`]): the chat.
+        messages (`list[dict]`): the same as it was read, for an engine that encodes it itself.
         assessment ([`Assessment`]): what was found in it; its features are what the language model reads.
         sampling ([`Sampling`]): how to decode.
         emit (`Callable`): takes each event, in the worker's thread.
     """
 
     prompt: EncodedPrompt
+    messages: list[dict[str, Any]]
     assessment: Assessment
     sampling: Sampling
     emit: Callable[[Event], None]
@@ -126,6 +128,10 @@ class GenerationWorker:
 
     def submit(self, generation: Generation) -> None:
         self._waiting.put(generation)
+
+    def cancel(self, generation: Generation) -> None:
+        """Stops a chat at its next token, or before it begins."""
+        generation.cancelled.set()
 
     def drain(self) -> None:
         """Refuses what waits; what runs goes on, and nothing new is begun."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyDecision
 from .policy_holder import PolicyInForce
@@ -55,11 +55,11 @@ class GuardPass:
     Assesses a batch of prompts in one pass of the vision tower.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`]): the model.
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): the model.
         processor ([`SafeLlavaProcessor`]): pads.
     """
 
-    def __init__(self, model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor):
+    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafeLlavaProcessor):
         self.model, self.processor = model, processor
 
     @torch.no_grad()

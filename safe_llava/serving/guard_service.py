@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..batching import Batcher
-from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_policy import SafetyDecision
 from .audit_log import AuditLog
 from .chat_reading import ReadChat
@@ -19,6 +19,8 @@ from .prompt_encoding import EncodedPrompt, encode_chat
 from .request_errors import RequestError
 from .serving_metrics import ServingMetrics
 from .serving_settings import ServingSettings
+from .upstream_messages import special_texts
+from .upstream_worker import UpstreamWorker
 
 
 _READERS = 4
@@ -32,7 +34,8 @@ class GuardService:
     Assesses what routes read, and writes it down before it returns.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`]): a model with a safety head.
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
+            A model with a safety head; the guard alone where another engine answers.
         processor ([`SafeLlavaProcessor`]): its processor.
         policies ([`PolicyHolder`]): the policy in force.
         log ([`AuditLog`]): where every request is written down.
@@ -44,7 +47,7 @@ class GuardService:
 
     def __init__(
         self,
-        model: SafeLlavaForConditionalGeneration,
+        model: SafeLlavaAssessmentMixin,
         processor: SafeLlavaProcessor,
         policies: PolicyHolder,
         log: AuditLog,
@@ -54,7 +57,11 @@ class GuardService:
             raise ValueError("The model has no safety head, so nothing could be assessed. Serve one that has.")
         self.model, self.processor, self.policies = model, processor, policies
         self.log, self.settings, self.metrics = log, settings, ServingMetrics()
-        self.worker = GenerationWorker(model, processor, self.metrics)
+        self.worker: GenerationWorker | UpstreamWorker
+        if settings.upstream is None:
+            self.worker = GenerationWorker(model, processor, self.metrics)
+        else:
+            self.worker = UpstreamWorker(settings.upstream, special_texts(processor), self.metrics)
         self.max_tokens: int = model.config.get_text_config().max_position_embeddings
         self._weights = (model.config.safety_training or {}).get("digests", [None])[0]
         self._guard = GuardPass(model, processor)
@@ -121,6 +128,7 @@ class GuardService:
     async def _assess(self, prompt: EncodedPrompt, in_force: PolicyInForce, keeps_features: bool) -> Assessment:
         if prompt.pixel_values is None:
             return Assessment(in_force, SafetyDecision("answer"))
+        keeps_features &= self.settings.upstream is None
         return await self._batcher(GuardRequest(prompt, in_force, keeps_features), None)
 
     def _assess_batch(self, requests: Sequence[GuardRequest], key: None) -> list[Assessment]:

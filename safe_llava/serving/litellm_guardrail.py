@@ -9,12 +9,12 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from ..models.chat_text import ChatText
 from .chat_reading import ChatReader
 from .exchange import Exchange
 from .guard_service import GuardService
 from .request_errors import RequestError
 from .request_schemas import GuardrailRequest, ImagePart, ImageUrl, Part, TextPart
+from .upstream_messages import special_texts
 
 
 ROUTE = "/beta/litellm_basic_guardrail_api"
@@ -50,7 +50,7 @@ async def guard_litellm(service: GuardService, exchange: Exchange) -> Response:
             hint = " ".join(decision.texts)
             texts = [*texts[:-1], f"{texts[-1]} {hint}" if texts else hint]
     if body.input_type == "request":
-        texts = [*map(_special_tokens(service).break_tokens, texts)]
+        texts = [*map(special_texts(service.processor).break_tokens, texts)]
     if texts == (body.texts or []):
         return _reply("NONE")
     if not body.texts:
@@ -90,12 +90,6 @@ def _parts(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(value, str):
             raise RequestError(400, "not_assessed", f"A part of type {kind!r} holds nothing that can be read.")
         yield kind, value
-
-
-def _special_tokens(service: GuardService) -> ChatText:
-    processor = service.processor
-    added = processor.tokenizer.added_tokens_decoder.values()
-    return ChatText({processor.image_token, *(token.content for token in added if token.special)})
 
 
 def _reply(action: str, blocked_reason: str | None = None, texts: list[str] | None = None) -> Response:

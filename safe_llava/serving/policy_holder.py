@@ -1,15 +1,14 @@
 """The operator's policy: what is in force, and how another one takes its place without a request in between."""
 
 import hashlib
-import json
 import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_policy import SafetyPolicy, read_policy_changes
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
 from .policy_strictness import make_stricter
@@ -25,7 +24,7 @@ class PolicyInForce:
 
     Args:
         policy ([`SafetyPolicy`]): the policy.
-        version (`str`): a digest of all its fields.
+        version (`str`): a digest of all its fields, the same as in an audit's results.
     """
 
     policy: SafetyPolicy
@@ -34,8 +33,7 @@ class PolicyInForce:
     @classmethod
     def of(cls, policy: SafetyPolicy) -> "PolicyInForce":
         """The policy with its version."""
-        text = json.dumps(policy.to_dict(), sort_keys=True)
-        return cls(policy, hashlib.sha256(text.encode()).hexdigest()[:12])
+        return cls(policy, hashlib.sha256(policy.to_json_string().encode()).hexdigest()[:12])
 
 
 class PolicyHolder:
@@ -43,7 +41,8 @@ class PolicyHolder:
     Holds the policy in force: the checkpoint's, with the changes of the operator's file.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`]): the model, which gets the token ids of the policy's texts.
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
+            The model, which gets the token ids of the policy's texts.
         processor ([`SafeLlavaProcessor`]): makes them.
         path (`Path`, *optional*): the operator's file.
 
@@ -51,9 +50,7 @@ class PolicyHolder:
         ValueError: if there is neither a stored policy nor a file, or if the file is wrong.
     """
 
-    def __init__(
-        self, model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor, path: Path | None = None
-    ):
+    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafeLlavaProcessor, path: Path | None = None):
         self.model, self.processor, self.path = model, processor, path
         self._turn = threading.Lock()
         self._stored = model.safety_policy

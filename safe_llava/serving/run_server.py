@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ..checkpoints import load_safe_llava
+from ..checkpoints import load_guard, load_safe_llava
 from .audit_log import AuditLog
 from .guard_service import GuardService
 from .policy_holder import PolicyHolder
@@ -62,7 +62,8 @@ def run_server(
         OSError: if the address or the log cannot be used.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    loaded, processor = load_safe_llava(model, device, dtype)
+    load = load_safe_llava if settings.upstream is None else load_guard
+    loaded, processor = load(model, device, dtype)
     policies = PolicyHolder(loaded, processor, policy)
     service = GuardService(
         loaded, processor, policies, AuditLog(audit_log, audit_log_bytes, audit_log_files), settings

@@ -40,6 +40,22 @@ class ServingLimits:
 
 
 @dataclass(frozen=True)
+class Upstream:
+    """
+    Another engine with the same language model, that speaks OpenAI's form.
+
+    Args:
+        url (`str`): its base URL, such as `http://10.0.0.2:8000/v1`.
+        model (`str`): the model's name there.
+        api_key (`str`, *optional*): what it asks for.
+    """
+
+    url: str
+    model: str
+    api_key: str | None = None
+
+
+@dataclass(frozen=True)
 class ServingSettings:
     """
     What holds for every request.
@@ -50,6 +66,7 @@ class ServingSettings:
         api_key (`str`, *optional*): what clients must show.
         observe_only (`bool`): whether the policy is reported and written down, and not enforced.
         log_content (`bool`): whether texts and images go into the audit log.
+        upstream ([`Upstream`], *optional*): the engine that answers, in place of this process.
         limits ([`ServingLimits`]): sizes and numbers.
     """
 
@@ -58,4 +75,5 @@ class ServingSettings:
     api_key: str | None = None
     observe_only: bool = False
     log_content: bool = False
+    upstream: Upstream | None = None
     limits: ServingLimits = field(default_factory=ServingLimits)

@@ -93,25 +93,37 @@ def count_passes(request: pytest.FixtureRequest) -> Callable[[Server], list[int]
 
 
 @pytest.fixture
-def connect(serve) -> Iterator[Callable]:
-    """`connect(**limits)` serves on loopback, and gives the server and a client of it."""
-    running: list[tuple[uvicorn.Server, threading.Thread, httpx2.Client]] = []
+def listen() -> Iterator[Callable[[Any], str]]:
+    """`listen(app)` serves an application on loopback, and gives its URL."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def connect(**limits):
-        server = serve(acting("answer"), **limits)
-        server.service.model.generation_config.eos_token_id = None  # answers are as long as they may be
-        config = uvicorn.Config(build_app(server.service), port=0, log_level="error", lifespan="off")
+    def listen(app: Any) -> str:
+        config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
         listening = config.bind_socket()
         listening.listen()
         web = uvicorn.Server(config)
         thread = threading.Thread(target=web.run, args=([listening],), daemon=True)
         thread.start()
-        client = httpx2.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60)
-        running.append((web, thread, client))
-        return server, client
+        running.append((web, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    yield listen
+    for web, thread in running:
+        web.should_exit = web.force_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def connect(serve, listen) -> Iterator[Callable[..., tuple[Server, httpx2.Client]]]:
+    """`connect(**limits)` serves on loopback, and gives the server and a client of it."""
+    clients: list[httpx2.Client] = []
+
+    def connect(**limits: Any) -> tuple[Server, httpx2.Client]:
+        server = serve(acting("answer"), **limits)
+        server.service.model.generation_config.eos_token_id = None  # Answers are as long as they may be.
+        clients.append(httpx2.Client(base_url=listen(build_app(server.service)), timeout=60))
+        return server, clients[-1]
 
     yield connect
-    for web, thread, client in running:
+    for client in clients:
         client.close()
-        web.should_exit = True
-        thread.join()
