@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from ..models.safety_policy import SafetyDecision
 from .chat_shapes import Choice
-from .generation_worker import Done, Ended, Event, Generation, Piece, Sampling, Started
+from .generation_worker import Done, Ended, Event, Generation, Piece, Sampling
 from .guard_pass import Assessment
 from .guard_service import GuardService
 from .prompt_encoding import EncodedPrompt
@@ -42,7 +42,7 @@ class ChatAnswer:
     ):
         self.service, self.id = service, id
         self.choices = [Choice() for _ in range(sampling.n)]
-        self.has_started = self._is_closed = False
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         if service.settings.observe_only:
@@ -58,8 +58,7 @@ class ChatAnswer:
         """
         self.service.worker.submit(self.generation)
         async with self._stopped_by(request):
-            event = await self._next()
-        self.has_started = isinstance(event, Started)
+            await self._next()
 
     async def finish(self, request: Request) -> None:
         """Returns when the answer is whole. Raises as `start`."""
@@ -91,7 +90,7 @@ class ChatAnswer:
             "answered",
             id=self.id,
             outcome=outcome,
-            generated=self.has_started,
+            generated=self.generation.has_begun,
             finish_reasons=[choice.finish_reason for choice in self.choices],
             latency_ms=latency_ms,
             **values,
@@ -99,8 +98,6 @@ class ChatAnswer:
 
     async def _next(self) -> Event:
         event = await self._events.get()
-        if isinstance(event, Started):
-            self.has_started = True
         if isinstance(event, Done) and event.error is not None:
             raise event.error
         return event

@@ -104,6 +104,19 @@ class Generation:
     sampling: Sampling
     emit: Callable[[Event], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    has_begun: bool = False
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> bool:
+        """Whether the answer may begin, which counts as a generation; never after it was cancelled."""
+        with self._turn:
+            self.has_begun = not self.cancelled.is_set()
+            return self.has_begun
+
+    def cancel(self) -> None:
+        """Stops the answer, or keeps it from beginning. What `has_begun` says is final then."""
+        with self._turn:
+            self.cancelled.set()
 
 
 class GenerationWorker:
@@ -131,7 +144,7 @@ class GenerationWorker:
 
     def cancel(self, generation: Generation) -> None:
         """Stops a chat at its next token, or before it begins."""
-        generation.cancelled.set()
+        generation.cancel()
 
     def drain(self) -> None:
         """Refuses what waits; what runs goes on, and nothing new is begun."""
@@ -144,16 +157,16 @@ class GenerationWorker:
         """Stops what runs, refuses what waits, and ends the thread."""
         self.drain()
         if (running := self._running) is not None:
-            running.cancelled.set()
+            running.cancel()
         self._waiting.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         while (generation := self._waiting.get()) is not None:
-            if generation.cancelled.is_set():
-                continue
             if self.is_draining:
                 generation.emit(Done(shutting_down()))
+                continue
+            if not generation.begin():
                 continue
             self._running = generation
             try:

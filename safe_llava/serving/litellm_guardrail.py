@@ -37,12 +37,15 @@ async def guard_litellm(service: GuardService, exchange: Exchange) -> Response:
     except RequestError as error:
         if error.status >= 500:
             raise
-        service.log.write("blocked", id=exchange.id, route=ROUTE, code=error.code)
-        return _reply("BLOCKED", blocked_reason=error.message)
+        is_enforced = not service.settings.observe_only
+        service.log.write("blocked", id=exchange.id, route=ROUTE, code=error.code, enforced=is_enforced)
+        return _reply("BLOCKED", blocked_reason=error.message) if is_enforced else _reply("NONE")
 
+    if service.settings.observe_only:
+        return _reply("NONE")
     texts = body.texts or []
     decision = assessed[0][1].decision if assessed else None
-    if decision is not None and not service.settings.observe_only:
+    if decision is not None:
         if decision.action == "refuse":
             return _reply("BLOCKED", blocked_reason=" ".join(decision.texts))
         if decision.action == "hint":

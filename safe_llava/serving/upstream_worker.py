@@ -41,7 +41,7 @@ class UpstreamWorker:
 
     def cancel(self, generation: Generation) -> None:
         """Closes the connection to the engine, by which it knows that nobody waits."""
-        generation.cancelled.set()
+        generation.cancel()
         if (task := self._running.get(generation)) is not None:
             task.cancel()
 
@@ -69,7 +69,6 @@ class UpstreamWorker:
         hints = decision.texts if decision.action == "hint" else ()
         messages = await asyncio.to_thread(to_upstream, generation.messages, hints, self.special)
         body = {"model": self.upstream.model, "messages": messages, **_to_fields(generation.sampling)}
-        self.metrics.generations.inc()
         url, key = f"{self.upstream.url.rstrip('/')}/chat/completions", self.upstream.api_key
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         async with (
@@ -79,6 +78,9 @@ class UpstreamWorker:
             if reply.status_code != 200:
                 await reply.aread()
                 raise _refused(reply)
+            if not generation.begin():
+                return
+            self.metrics.generations.inc()
             generation.emit(Started())
             reasons: dict[int, str] = {}
             tokens = 0

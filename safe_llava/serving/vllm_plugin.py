@@ -18,6 +18,6 @@ def register() -> None:
     """
     AutoModel.register(SafeLlavaConfig, SafeLlavaModel, exist_ok=True)
     logger.warning(
-        "vLLM knows no safety policy: it answers whatever a SafeLLaVA's images show. Bind it to a private address, and "
-        "put `safe-llava serve MODEL --upstream URL` in front of it."
+        "vLLM knows no safety policy: it answers whatever a SafeLLaVA's images show. Bind it to a private address, "
+        "and put `safe-llava serve MODEL --upstream URL` in front of it."
     )

@@ -53,7 +53,11 @@ def serve(alarmed_safe_llava, tiny_processor, tmp_path) -> Iterator[Callable[...
             path.write_text(json.dumps(changes or {}))
         limits = {name: values.pop(name) for name in list(values) if hasattr(ServingLimits, name)}
         settings = ServingSettings(name="tiny", limits=ServingLimits(**limits), **values)
-        model = copy.deepcopy(model or alarmed_safe_llava)
+        # The weights are shared; what a server or a test changes is not.
+        model = copy.copy(model or alarmed_safe_llava)
+        model.config = copy.deepcopy(model.config)
+        if model.can_generate():
+            model.generation_config = copy.deepcopy(model.generation_config)
         log = AuditLog(tmp_path / f"audit-{len(started)}.jsonl", 2**20, 5)
         service = GuardService(model, tiny_processor, PolicyHolder(model, tiny_processor, path), log, settings)
         client = TestClient(build_app(service))

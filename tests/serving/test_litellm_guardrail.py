@@ -110,4 +110,5 @@ def test_an_answer_is_assessed_by_its_images_and_its_words_stay(serve, ask, imag
 def test_observing_blocks_nothing(serve, ask):
     server = serve(acting("refuse"), observe_only=True)
     assert ask(server) == {"action": "NONE"}
+    assert ask(server, images=["/etc/passwd"]) == {"action": "NONE"}
     assert (server.lines("assessed")[0]["action"], server.lines("assessed")[0]["enforced"]) == ("refuse", False)
