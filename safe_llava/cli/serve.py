@@ -54,9 +54,12 @@ def serve(
 ) -> None:
     """Serve moderation and chat in OpenAI's form; every image is assessed before anything answers."""
     with reported():
+        from safe_llava.serving.image_addresses import read_host
         from safe_llava.serving.run_server import run_server
         from safe_llava.serving.serving_settings import ServingLimits, ServingSettings, Upstream
 
+        if api_key is not None and not api_key.strip():
+            raise ValueError("The API key is empty. Leave --api-key and SAFE_LLAVA_API_KEY out, or set a key.")
         if upstream is None and (upstream_model or upstream_api_key):
             raise ValueError("--upstream-model and --upstream-api-key are those of an --upstream; give its URL.")
         served = name or Path(model).name
@@ -72,7 +75,7 @@ def serve(
         )
         settings = ServingSettings(
             name=served,
-            image_hosts=tuple(host.lower() for host in allow_image_hosts or []),
+            image_hosts=tuple(map(read_host, allow_image_hosts or [])),
             api_key=api_key,
             observe_only=observe_only,
             log_content=log_content,

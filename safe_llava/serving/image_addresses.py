@@ -14,6 +14,23 @@ _TRANSLATED = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9
 """Networks of IPv6 behind whose addresses an IPv4 address stands."""
 
 
+def read_host(text: str) -> str:
+    """
+    A host, or `host:port`, as the operator writes it and [`check_url`] compares it.
+
+    Raises:
+        ValueError: if it is more or less than that, and would never match.
+    """
+    try:
+        parsed = httpx2.URL(f"http://{text}")
+        host = parsed.raw_host.decode()
+    except (httpx2.InvalidURL, UnicodeError):
+        host = ""
+    if not host or str(parsed) != f"http://{parsed.netloc.decode()}":
+        raise ValueError(f"--allow-image-hosts takes a host or host:port, such as images.example; got {text!r}.")
+    return host if parsed.port is None else f"{host}:{parsed.port}"
+
+
 def check_url(url: str, hosts: Collection[str]) -> httpx2.URL:
     """
     The parts of a URL that an image may be fetched from.

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from safe_llava.serving.image_addresses import check_url, is_public, resolve
+from safe_llava.serving.image_addresses import check_url, is_public, read_host, resolve
 from safe_llava.serving.request_errors import RequestError
 
 
@@ -90,3 +90,18 @@ def test_a_name_that_means_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(RequestError, match="no address"):
         resolve(check_url("http://images.example/a.png", HOSTS))
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [("Images.Example", "images.example"), ("a.b:8443", "a.b:8443"), ("bücher.example", "xn--bcher-kva.example")],
+)
+def test_hosts_are_compared_as_urls_spell_them(text, host):
+    assert read_host(text) == host
+    assert check_url(f"https://{text}/a.png", [host])
+
+
+@pytest.mark.parametrize("text", ["https://a.b", "a.b/", "a.b/c", "", "u@a.b", "*.a.b:x", "a.b?c", "a.b#c"])
+def test_a_host_that_would_never_match_is_an_error(text):
+    with pytest.raises(ValueError, match="host"):
+        read_host(text)

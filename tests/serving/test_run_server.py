@@ -176,3 +176,16 @@ def test_a_port_that_is_taken_is_said_in_a_line(checkpoint, tmp_path):
         result = start(checkpoint, tmp_path, "--port", str(other.getsockname()[1]))
     assert result.exit_code == 1
     assert "port" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--api-key", " "), "empty"),
+        (("--allow-image-hosts", "https://a.b/"), "host"),
+        (("--upstream-model", "theirs"), "--upstream"),
+    ],
+)
+def test_an_option_that_would_have_no_effect_is_an_error(checkpoint, tmp_path, options, message):
+    result = start(checkpoint, tmp_path, *options)
+    assert (result.exit_code, message in result.output) == (1, True)
