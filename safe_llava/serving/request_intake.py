@@ -41,10 +41,11 @@ def check_key(request: Request, api_key: str | None) -> None:
     """
     if api_key is None:
         return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = [bearer] if scheme.lower() == "bearer" else []
+    given += request.headers.getlist("x-api-key")  # As LiteLLM sends it.
     # In constant time, so that the key cannot be guessed letter by letter.
-    is_right = hmac.compare_digest(given.strip().encode(), api_key.encode())
-    if scheme.lower() != "bearer" or not is_right:
+    if not any(hmac.compare_digest(key.strip().encode(), api_key.encode()) for key in given):
         raise RequestError(401, "invalid_api_key", "Send the API key of this server: `Authorization: Bearer KEY`.")
 
 
