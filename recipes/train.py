@@ -15,7 +15,7 @@ from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
-from safe_llava.data import add_hints, load_safety_dataset, mix_safety_dataset
+from safe_llava.data import add_hints, keep_answered, load_safety_dataset, mix_safety_dataset
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
@@ -31,9 +31,15 @@ class SafetyArguments:
     )
     dataset_name: str = field(
         metadata={
-            "help": "JSON in LLaVA's form with the authors' labels, a parquet file, a folder, a dataset on the Hub, "
-            f"or '{MINIATURE}' for synthetic scenes."
+            "help": "JSON, csv, parquet, arrow or tar files with the authors' labels, a folder, a dataset on the Hub, "
+            f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
         }
+    )
+    dataset_root: str | None = field(
+        default=None, metadata={"help": "Your copy of the public set, or a Hub id. Default: its own."}
+    )
+    label_map: str | None = field(
+        default=None, metadata={"help": "YAML in place of the public set's own, as `safe-llava data show` prints it."}
     )
     dataset_config: str | None = field(
         default=None,
@@ -45,15 +51,12 @@ class SafetyArguments:
     )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
     image_folder: str | None = field(
-        default=None, metadata={"help": "Folder of the images that JSON names. Default: the file's own."}
+        default=None, metadata={"help": "Folder that image names start from. Default: that of each source."}
     )
     on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
     unlabelled: Literal["raise", "clean", "ignore"] = field(
         default="raise",
-        metadata={
-            "help": "What the rows of `dataset_name` are if none has a label: 'clean', on your word, or nothing that "
-            "the safety head learns from ('ignore')."
-        },
+        metadata={"help": "What rows of `dataset_name` are if none has a label: 'clean', on your word, or 'ignore'd."},
     )
     check_images: bool = field(default=True, metadata={"help": "Decode every image before training starts."})
     clean_to_risky: float | None = field(
@@ -73,8 +76,7 @@ class SafetyArguments:
         default=None, metadata={"help": f"Evaluate on the first so many rows; '{MINIATURE}' draws so many."}
     )
     total_batch_size: int | None = field(
-        default=None,
-        metadata={"help": "Rows in an optimiser step over all processes; sets gradient_accumulation_steps."},
+        default=None, metadata={"help": "Rows in a step over all processes; sets gradient_accumulation_steps."}
     )
     require_learned_head: bool = field(
         default=True,
@@ -274,6 +276,7 @@ def load_rows(
             )
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
     dataset, _ = load_safety_dataset(source, split=split, unlabelled=unlabelled, **options_of(safety_args, source))
+    dataset = keep_answered(dataset) if safety_args.stage == 2 else dataset
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 
 

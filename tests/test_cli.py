@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy, __version__
 from safe_llava.cli import app
+from safe_llava.data.sources import PUBLIC_SETS
 from safe_llava.models.safety_labels import RISK_TYPES
 
 
@@ -121,6 +123,18 @@ def test_policy_prints_the_stored_policy_as_json(checkpoint):
     assert SafetyPolicy.from_dict(json.loads(run("policy", checkpoint).stdout)) == SafetyPolicy()
 
 
+def test_data_show_prints_every_set_in_a_line_and_one_as_its_label_map():
+    lines = CliRunner().invoke(app, ["data", "show"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == list(PUBLIC_SETS)
+    shown = CliRunner().invoke(app, ["data", "show", "vlguard"])
+    assert yaml.safe_load(shown.output) == {"categories": dict(PUBLIC_SETS["vlguard"].categories)}
+
+
+def test_data_show_names_the_sets_where_there_is_no_such_one():
+    result = CliRunner().invoke(app, ["data", "show", "vlgard"])
+    assert (result.exit_code, "no public set; there are psa, vlguard" in result.output) == (1, True)
+
+
 def test_convert_writes_a_checkpoint_and_names_the_next_step(tiny_llava, tiny_llava_processor, tmp_path):
     tiny_llava.save_pretrained(tmp_path / "llava")
     tiny_llava_processor.save_pretrained(tmp_path / "llava")
@@ -136,8 +150,20 @@ def test_convert_writes_a_checkpoint_and_names_the_next_step(tiny_llava, tiny_ll
 class TestQuickness:
     """What needs no model is said at once: without `import safe_llava`, which loads torch and transformers."""
 
-    COMMANDS = ("", "quickstart", "convert", "ask", "calibrate", "evaluate", "policy", "audit", "serve", "review")
-    SUBCOMMANDS = ("review rate", "review agreement")
+    COMMANDS = (
+        "",
+        "quickstart",
+        "convert",
+        "ask",
+        "calibrate",
+        "evaluate",
+        "policy",
+        "audit",
+        "serve",
+        "review",
+        "data",
+    )
+    SUBCOMMANDS = ("review rate", "review agreement", "data show")
 
     @pytest.fixture
     def installed(self, tmp_path):

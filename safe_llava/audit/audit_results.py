@@ -24,6 +24,8 @@ from .verdict_table import ASSESSED, TEXT_ONLY, UNREADABLE, PartName, part_paths
 
 
 PACKAGES = ("transformers", "torch", "datasets", "pillow")
+ROWS_NAMED = 5
+"""Rows that the summary names of each kind of fault."""
 THUMBNAIL_SIZE = 256
 """Longest side of a thumbnail in the report, in pixels."""
 
@@ -89,11 +91,23 @@ def _summarize(plan: Plan, table: pa.Table, folder: Path) -> dict[str, Any]:
         "levels": _counts(assessed["level"]),
         "types": _counts(pc.list_flatten(flagged["types"])),
         "unreadable_reasons": reasons,
+        "unreadable_first": _first_keys(table),
         "broken_shards": reasons.get(BROKEN_SHARD, 0),
         "not_images": plan.not_images,
         "cost": _cost([part["cost"] for parts in read_parts(folder, plan.digest).values() for part in parts]),
         "versions": describe_versions(*PACKAGES),
     }
+
+
+def _first_keys(table: pa.Table) -> dict[str, list[str]]:
+    """The keys of the first rows that could not be read, by the kind of reason."""
+    first: dict[str, list[str]] = {}
+    unread = table.filter(pc.is_valid(table["reason"]))
+    for key, reason in zip(unread["key"].to_pylist(), unread["reason"].to_pylist()):
+        keys = first.setdefault(reason.partition(":")[0], [])
+        if len(keys) < ROWS_NAMED:
+            keys.append(key)
+    return first
 
 
 def _counts(column: pa.ChunkedArray | pa.Array) -> dict[str, int]:

@@ -1,12 +1,15 @@
 """One row of an audit: what is to be assessed."""
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ..data.image_references import find_reference_in_turns
+from ..data.image_values import IMAGE_FIELDS, EmptyImageError, images_of, names_in
+from ..data.row_conversation import conversation_of
 from ..data.turn_reading import IMAGE_PLACEHOLDER, content_of, roles_of
-from .image_references import find_reference_in_turns
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class AuditRow:
     Args:
         key (`str`): its name in the dataset, in every table and list of the audit.
         images (`tuple[Path | bytes | dict, ...]`):
-            Its images, as files, encoded, or as rows of a dataset have them. Without any, and without a `problem`, the
-            row is text only: it has no field of images.
+            Its images, as files, URLs, encoded, or as rows of a dataset have them. Without any, and without a
+            `problem`, the row is text only.
         text (`str`, *optional*): what is asked about them; `None` asks a neutral question.
         problem (`str`, *optional*): why the row cannot be assessed, if the source already knows.
     """
@@ -29,27 +32,48 @@ class AuditRow:
     problem: str | None = None
 
 
-def make_row(key: str, images: Sequence[Any], value: Any) -> AuditRow:
+def read_row(
+    key: str,
+    record: Mapping[str, Any],
+    image_fields: tuple[str, ...] = IMAGE_FIELDS,
+    text_field: str | None = None,
+    folder: Path | None = None,
+) -> AuditRow:
     """
-    A row of images and of what its text column holds.
+    A row of a file or a dataset as what is to be assessed.
 
     Args:
         key (`str`): the row's key.
-        images (`Sequence`): the images of its image fields.
-        value (`Any`): what [`question_of`] takes.
+        record (`Mapping`): the row.
+        image_fields (`tuple[str, ...]`, *optional*): its fields of images, of which it may lack some.
+        text_field (`str`, *optional*):
+            Its field of the question, which [`question_of`] takes. Defaults to the row's conversation.
+        folder (`Path`, *optional*): what the names of image files start from.
 
     Returns:
-        [`AuditRow`]: with a `problem` where the text is none, or speaks of images that are not among `images`.
+        [`AuditRow`]: with a `problem` where an image or the text is none, or the text speaks of images that are not
+        in the fields of images. It is text only if no field of images holds one, and a conversation asks for none.
     """
+    images: list[Any] = []
     try:
+        images = images_of(record, image_fields, folder)
+        value = record.get(text_field) if text_field is not None else conversation_of(record)[1]
         text = question_of(value)
+        asked = _count_placeholders(value)
+    except EmptyImageError as error:
+        return AuditRow(key, problem=f"no image: {error}")
     except ValueError as error:
         return AuditRow(key, tuple(images), problem=f"not a row: {error}")
+    given = next((field for field in image_fields if field in record), None)
     problem = None
-    if (field := find_reference_in_turns(value, list(images))) is not None:
+    if (field := find_reference_in_turns(value, names_in(record, image_fields))) is not None:
         problem = f"image not given: a turn names an image in field {field!r}, which is in no image field of the row"
-    elif (asked := _count_placeholders(value)) > len(images):
+    elif not images and given is not None and (asked or text is None):
+        problem = f"no image: image field {given!r} is empty"
+    elif asked > len(images):
         problem = f"image not given: the text has {asked} {IMAGE_PLACEHOLDER}, and the row has {len(images)} images"
+    # Half of a surrogate pair, which JSON can spell and neither UTF-8 nor a tokenizer can hold.
+    text = None if text is None else text.encode("utf-8", "replace").decode("utf-8")
     return AuditRow(key, tuple(images), text, problem)
 
 

@@ -10,10 +10,11 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from datasets import Features
 
+from ..data.source_forms import form_of, form_of_name
 from ..models.image_formats import format_of_name, is_archive, is_regular, may_hold_image
 from .audit_row import printable_key
-from .dataset_source import data_file_builder, find_image_columns
-from .webdataset_source import WEBDATASET_SUFFIXES
+from .dataset_source import find_image_columns
+from .folder_metadata import METADATA_FILES
 
 
 @dataclass
@@ -25,11 +26,13 @@ class DataFiles:
         kind (`str`): "saved" (by `save_to_disk`), "images", "tars" or "tables": what of it is audited.
         tars (`list[str]`): its tar files, sorted.
         others (`list[str]`): what lies beside tar files or tables and is no image.
+        metadata (`list[Path]`): what describes images.
     """
 
     kind: Literal["saved", "images", "tars", "tables"]
     tars: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    metadata: list[Path] = field(default_factory=list)
 
 
 def list_data_files(folder: Path, left_out: Path) -> DataFiles:
@@ -49,11 +52,11 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
     Raises:
         ValueError: if it holds images in more than one of these ways, so that there is no telling what is meant.
     """
-    if any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    if form_of(folder) != "folder":
         return DataFiles("saved")
     files = _files_below(folder, left_out)
-    tars = [path for path in files if path.name.endswith(WEBDATASET_SUFFIXES)]
-    data = [path for path in files if data_file_builder(path.name) is not None]
+    tars = [path for path in files if form_of_name(path) == "tars"]
+    data = [path for path in files if form_of_name(path) in ("parquet", "arrow")]
     tables = [path for path in data if _holds_images(path)]
     images = [path for path in files if (name := format_of_name(path)) and not is_archive(name)]
     beside = [path for path in images or tars or tables if path.suffix != tables[0].suffix] if tables else []
@@ -64,7 +67,7 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
             f"as '{folder}/*{tables[0].suffix}' or a folder of images alone"
         )
     if images or not (tars or tables):
-        return DataFiles("images")
+        return DataFiles("images", metadata=[path for path in files if path.name in METADATA_FILES])
     others = [path for path in files if path not in set(tars if tars else data)]
     if unseen := [path for path in others if may_hold_image(path)]:
         raise ValueError(
@@ -92,7 +95,7 @@ def _is_file(path: Path) -> bool:
 def _holds_images(path: Path) -> bool:
     """Whether a table has a column of images. One that cannot be read may have one."""
     try:
-        if path.suffix == ".parquet":
+        if form_of_name(path) == "parquet":
             schema = pq.read_schema(path)
         else:
             with pa.memory_map(str(path)) as file:

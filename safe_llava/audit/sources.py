@@ -1,24 +1,29 @@
-"""What can be audited: a folder of images, an image, a JSON file with an image folder, tar files, a dataset."""
+"""What can be audited: a folder of images, an image, JSON or csv, tar files, a dataset, a public set by its name."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from ..data.json_records import is_json_name
-from ..models.image_formats import is_regular, may_hold_image
+from ..data.source_datasets import load_source_dataset
+from ..data.source_forms import FORMS_IN_WORDS, folder_of, form_of
+from ..data.sources import PUBLIC_SETS, is_public_set, read_public_set
+from ..models.image_formats import is_regular
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
-from .dataset_source import DatasetSource, data_file_builder, load_source_dataset
+from .dataset_source import DatasetSource
+from .folder_metadata import described_rows
 from .image_folder import list_folder
-from .llava_json import list_json
+from .listed_rows import list_rows
 from .manifest import ManifestSource, write_manifest
-from .webdataset_source import WEBDATASET_SUFFIXES, WebdatasetSource
+from .public_set_source import PublicSetSource
+from .webdataset_source import WebdatasetSource
 
 
-_OPTIONS = ("image_folder", "image_columns", "text_column", "key_column", "split", "config_name", "streaming")
+_OPTIONS_OF_DESCRIBED = ("image_folder", "image_columns", "split", "config_name", "streaming")
+_OPTIONS = (*_OPTIONS_OF_DESCRIBED, "text_column", "key_column")
 
 
 class Source(Protocol):
@@ -47,14 +52,17 @@ class SourceSpec:
 
     Args:
         source (`str`):
-            A folder of images; an image; a `.json` or `.jsonl` file; or what [`load_source_dataset`] takes.
-        image_folder (`str`, *optional*): the folder of the images that JSON names. Defaults to the file's own.
+            A folder of images; an image; a `.json`, `.jsonl`, `.csv` or `.tsv` file, also in `.gz`; what
+            [`~safe_llava.data.source_datasets.load_source_dataset`] takes; or a public set by its name.
+        image_folder (`str`, *optional*):
+            What the names of image files start from. Defaults to the folder that the source is or lies in.
         image_columns (`tuple[str, ...]`, *optional*): columns or fields with images. Found by themselves by default.
         text_column (`str`, *optional*): column or field of the question.
         key_column (`str`, *optional*): column or field of the key.
         split (`str`, *optional*, defaults to `"train"`): split of a dataset.
         config_name (`str`, *optional*): configuration of a Hub dataset.
         streaming (`bool`, *optional*, defaults to `False`): whether to stream a dataset.
+        root (`str`, *optional*): where the files of a public set lie; by default its own dataset on the Hub.
     """
 
     source: str
@@ -65,11 +73,12 @@ class SourceSpec:
     split: str = "train"
     config_name: str | None = None
     streaming: bool = False
+    root: str | None = None
 
 
 def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: int) -> list[str]:
     """
-    Writes the manifest of a source that needs one: a folder of images, an image, or a JSON file.
+    Writes the manifest of a source that needs one: a folder of images, an image, a JSON or csv file.
 
     Args:
         spec ([`SourceSpec`]): the source.
@@ -84,28 +93,32 @@ def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_siz
         ValueError: if there is nothing to audit, or no telling what is.
         FileNotFoundError: if there is no such file.
     """
-    path, not_images = Path(spec.source), list[str]()
+    path, not_images, form = Path(spec.source), list[str](), form_of(spec.source)
+    if is_public_set(spec.source):
+        idle = ("image_columns", "text_column", "key_column", "config_name", "streaming")
+        _refuse_options(spec, "a public set", *idle)
+        return not_images
+    _refuse_options(spec, f"no public set ({', '.join(PUBLIC_SETS)})", "root")
     if path.exists() and not path.is_dir() and not is_regular(path):
         raise ValueError(f"{path} is not a regular file; a source is a file that has an end, a folder or a Hub id")
-    if is_json_name(path):
-        _refuse_options(spec, "a JSON file", "split", "config_name", "streaming")
+    if form in ("json", "csv"):
+        _refuse_options(spec, f"a {'JSON' if form == 'json' else form} file", "split", "config_name", "streaming")
         folder = Path(spec.image_folder or path.parent)
         if not folder.is_dir():
             raise ValueError(f"The image folder {folder} is not there")
-        rows = list_json(path, folder, spec.image_columns, spec.text_column, spec.key_column)
+        rows = list_rows(path, folder, spec.image_columns, spec.text_column, spec.key_column)
     elif path.is_dir() and (files := list_data_files(path, output_dir)).kind == "images":
-        _refuse_options(spec, "a folder of images", *_OPTIONS)
-        rows = list_folder(path, output_dir, not_images)
-    elif path.is_file() and not spec.source.endswith(WEBDATASET_SUFFIXES) and data_file_builder(spec.source) is None:
-        if not may_hold_image(path):
-            raise ValueError(
-                f"{path} cannot be audited. A source is a folder of images, an image, .json or .jsonl (also in .gz), "
-                ".parquet, .arrow, .tar, or a Hub id; make JSON lines or parquet of other tables, such as .csv"
-            )
+        is_described = bool(files.metadata)
+        _refuse_options(spec, "a folder of images", *(_OPTIONS_OF_DESCRIBED if is_described else _OPTIONS))
+        seen: set[Path] = set()
+        described = described_rows(path, files.metadata, spec.text_column, spec.key_column, seen)
+        rows = chain(described, (row for row in list_folder(path, output_dir, not_images) if not seen & {*row.images}))
+    elif form == "file":
+        raise ValueError(f"{path} cannot be audited. A source is an image, {FORMS_IN_WORDS}")
+    elif form == "image":
         _refuse_options(spec, "an image", *_OPTIONS)
         rows = iter([AuditRow(printable_key(path.name), (path.absolute(),))])
     else:
-        _refuse_options(spec, "a dataset", "image_folder")
         return files.others if path.is_dir() else not_images
     first = list(islice(rows, 1))
     if not first:
@@ -119,14 +132,23 @@ def open_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: 
     """Opens a source for reading, after [`prepare_source`]."""
     if manifest.exists():
         return ManifestSource(manifest)
+    if is_public_set(spec.source):
+        rows = read_public_set(PUBLIC_SETS[spec.source], spec.root, spec.split, spec.image_folder)
+        return PublicSetSource(rows, spec.split, shard_size)
     path = Path(spec.source)
     columns = (spec.image_columns, spec.text_column, spec.key_column)
     if path.is_dir() and (files := list_data_files(path, output_dir)).kind == "tars":
+        _refuse_options(spec, "a folder of tar files", "image_folder")
         return WebdatasetSource(files.tars, spec.source, *columns)
     loaded = load_source_dataset(spec.source, spec.split, spec.config_name, spec.streaming)
     if isinstance(loaded, list):
+        _refuse_options(spec, "tar files", "image_folder")
         return WebdatasetSource(loaded, spec.source, *columns)
-    return DatasetSource(loaded, spec.split, shard_size, *columns)
+    folder = folder_of(spec.source) if spec.image_folder is None else Path(spec.image_folder)
+    source = DatasetSource(loaded, spec.split, shard_size, *columns, folder)
+    if not source.names_images:
+        _refuse_options(spec, "a dataset that holds its images", "image_folder")
+    return source
 
 
 def pick_rows(source: Source, shard: int, places: list[int]) -> Iterator[AuditRow]:

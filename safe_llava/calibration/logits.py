@@ -46,7 +46,7 @@ def collect_logits(
         model ([`SafeLlavaForConditionalGeneration`]): a model with trained safety modules.
         processor ([`SafeLlavaProcessor`]): its processor.
         dataset ([`~datasets.Dataset`]):
-            Rows of [`select_rows`], with `messages` that end in an answer or with `prompt` and `completion`.
+            Rows of [`select_rows`], with `messages`, whose last answer is left out, or `prompt` and `completion`.
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
 
     Returns:
@@ -95,7 +95,9 @@ def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:
 
 def _render_question(row: dict[str, Any], processor: ProcessorMixin) -> str:
     """The prompt as `generate` would get it, up to the start of the assistant's turn."""
-    question = row["messages"][:-1] if row.get("messages") else row["prompt"]
+    question = row.get("messages") or row["prompt"]
+    if row.get("messages") and question[-1]["role"] == "assistant":
+        question = question[:-1]
     if isinstance(question, str):
         return question
     messages = prepare_multimodal_messages(question, images=row["images"])

@@ -14,6 +14,7 @@ from .ask import ask
 from .audit import audit
 from .calibrate import calibrate
 from .convert import convert
+from .data import data
 from .evaluate import evaluate
 from .policy import policy
 from .quickstart import quickstart
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve):
     app.command()(command)
 app.add_typer(review, name="review")
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,8 @@ import typer
 from .options import Device, DType, PolicyChanges, read_policy_changes, reported
 
 
+SHARDS_NAMED = 5
+"""Broken shards that an error names."""
 EXIT_CODE_UNREADABLE = 3
 EXIT_CODE_INCOMPLETE = 2
 EXIT_CODE_INTERRUPTED = 130
@@ -21,7 +23,7 @@ def audit(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of images; .json or .jsonl with conversations; parquet, arrow or tar files; Hub id.",
+            help="Folder of images; JSON or csv with conversations; parquet, arrow or tar files; Hub id; public set.",
         ),
     ],
     model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
@@ -29,13 +31,15 @@ def audit(
         Path, typer.Option(file_okay=False, help="Gets verdicts, summary.json, keep.txt, drop.txt and report.html.")
     ],
     image_folder: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder of the images that JSON names; default: the file's.")
+        Path | None,
+        typer.Option(file_okay=False, help="Folder that image names start from. Default: the source's."),
     ] = None,
+    root: Annotated[str | None, typer.Option(help="Your copy of a public set, or a Hub id; default: its own.")] = None,
     image_column: Annotated[
         list[str] | None, typer.Option(help="Column of images; may be given several times. Default: all of them.")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of the question. Default: conversations or messages, else none.")
+        str | None, typer.Option(help="Column of the question. Default: the conversation or question, else none.")
     ] = None,
     key_column: Annotated[
         str | None, typer.Option(help="Column of the rows' names. Default: id, a tar file's names, or number.")
@@ -81,6 +85,7 @@ def audit(
             split,
             config_name,
             streaming,
+            root,
         )
         outcome = run_audit(
             spec,
@@ -96,7 +101,9 @@ def audit(
             ray_actors=ray_actors,
         )
         if outcome.broken_shards:
-            problems = "\n".join(f"  {problem}" for problem in outcome.broken_shards)
+            problems = "\n".join(f"  {problem}" for problem in outcome.broken_shards[:SHARDS_NAMED])
+            if len(outcome.broken_shards) > SHARDS_NAMED:
+                problems += f"\n  and {len(outcome.broken_shards) - SHARDS_NAMED} more"
             raise ValueError(
                 f"{len(outcome.broken_shards)} shards of {source} could not be read to their end:\n{problems}\n"
                 "Run again to try them again, or with --skip-broken-shards to take what they hold."
@@ -130,16 +137,22 @@ def _ends_reported() -> Iterator[None]:
 def _in_words(summary: dict, output_dir: Path) -> str:
     cost = summary["cost"]
     untrusted = f", {summary['untrusted']} of them for want of a trusted verdict" if summary["untrusted"] else ""
+    first = summary["unreadable_first"]
+    unreadable = [
+        f"  {kind}: {', '.join(first[kind])}{', ...' if count > len(first[kind]) else ''}"
+        for kind, count in summary["unreadable_reasons"].items()
+    ]
     lines = [
         f"rows        {summary['rows']}: {summary['keep']} to keep, {summary['drop']} to drop",
         f"flagged     {summary['flagged']} by the policy{untrusted}",
         f"unreadable  {summary['unreadable']} {_listed(summary['unreadable_reasons'])}",
+        *unreadable,
         f"levels      {_listed(summary['levels'])}",
         f"types       {_listed(summary['types'])}",
         f"speed       {cost['images_per_second']:.0f} images/s; {cost['decode_share']:.0%} of it decoding",
     ]
     if summary["text_only"]:
-        lines.insert(1, f"text only   {summary['text_only']} without a field of images, in {output_dir}/text-only.txt")
+        lines.insert(1, f"text only   {summary['text_only']} without an image, in {output_dir}/text-only.txt")
     if summary["not_images"]:
         lines.insert(1, f"no images   {_listed(summary['not_images'])}, in {output_dir}/not-images.txt")
     if summary["broken_shards"]:

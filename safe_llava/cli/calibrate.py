@@ -14,15 +14,19 @@ def calibrate(
         str,
         typer.Argument(
             metavar="DATASET",
-            help="Labelled validation rows: JSON with the authors' labels, a parquet file, a folder, a Hub id, a "
-            "server's audit log with labels added, or 'miniature' for synthetic scenes.",
+            help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
+            "id, a public set by its name, a server's audit log with labels added, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[
         Path, typer.Option(file_okay=False, help="Gets policy.json, calibration.json and report.html.")
     ],
+    root: Annotated[str | None, typer.Option(help="Your copy of a public set, or a Hub id; default: its own.")] = None,
     image_folder: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of the images that JSON names.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder that image names start from; default: the source's own."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a folder, a Hub dataset or the miniature.")] = "validation",
     target_over_refusal: Annotated[
@@ -36,6 +40,9 @@ def calibrate(
     batch_size: Annotated[int, typer.Option(min=1, help="Rows assessed at once.")] = 32,
     max_samples: Annotated[
         int | None, typer.Option(min=1, help="Take the first so many rows; 'miniature' draws so many.")
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="YAML in place of a public set's own label map.")
     ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
@@ -52,6 +59,7 @@ def calibrate(
             model,
             dataset,
             output_dir,
+            root=root,
             image_folder=image_folder,
             split=split,
             target_over_refusal=target_over_refusal,
@@ -59,6 +67,7 @@ def calibrate(
             min_examples=min_examples,
             batch_size=batch_size,
             max_samples=max_samples,
+            label_map=label_map,
             device=device,
             dtype=dtype.value,
             update_model=update_model,

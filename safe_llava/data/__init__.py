@@ -1,5 +1,6 @@
 """Safety data: reading, checking and mixing of images, conversations and risk labels."""
 
+from .answered_rows import keep_answered
 from .dataset_loading import load_safety_dataset
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .hints import add_hints
@@ -13,6 +14,7 @@ __all__ = [
     "DatasetReport",
     "InvalidDatasetError",
     "add_hints",
+    "keep_answered",
     "load_safety_dataset",
     "mix_safety_dataset",
     "parse_safety_level",

@@ -1,20 +1,24 @@
 """Rows of LLaVA's JSON, with the labels of "Safety Alignment for Vision Language Models" (arXiv 2405.13581).
 
-One JSON object a row: `safe_level`, `safe_type`, `image` (a file name, or two joined by `<split>`; absent or empty for
-text alone) and `conversations`, a list of `{"from": "human" | "gpt", "value": text}` in which `<image>` marks each
-image's place. Other spellings of the same are in `turn_reading.py`, `image_names.py` and `json_records.py`.
+One object a row: `safe_level`, `safe_type`, `image` (a file name, or two joined by `<split>`; absent or null for text
+alone) and `conversations`, a list of `{"from": "human" | "gpt", "value": text}` in which `<image>` marks each
+image's place. Other spellings of the same are in `turn_reading.py`, `row_conversation.py` and
+`image_values.py`; files that hold such rows in `json_records.py`, `csv_records.py` and `tar_samples.py`.
 """
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .image_names import image_names_of
+from .image_cells import as_cell
+from .image_references import find_reference, find_reference_in_turns
+from .image_values import IMAGE_FIELDS, images_of, names_in
 from .label_parsing import parse_labels
+from .row_conversation import TEXT_FIELDS, conversation_of
 from .turn_checks import conversation_problems
-from .turn_reading import CONVERSATION_FIELDS, UnknownRoleError, find_conversation_field, parse_conversation
+from .turn_reading import UnknownRoleError, parse_conversation
 
 
 _UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -23,18 +27,18 @@ _LABELS = {"safety_level": ("safe_level", "safety_level"), "safety_type": ("safe
 
 
 def parse_record(
-    record: Any, image_folder: Path, labels: dict[str, Any] | None = None
+    record: Any, image_folder: Path | None, labels: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], list[str]]:
     """
-    Turns one row of a JSON file into a row of our columns. Images are not opened.
+    Turns one row of a file into a row of our columns. Images are not opened.
 
     Args:
-        record (`Any`): the row as [`read_records`] gives it.
-        image_folder (`Path`): folder that relative file names start from.
+        record (`Any`): the row, or the `ValueError` that says why it could not be read.
+        image_folder (`Path`, *optional*): folder that relative file names start from.
         labels (`dict[str, Any]`, *optional*): the labels, of a file that has none. Defaults to those of the row.
 
     Returns:
-        `tuple[dict, list[str]]`: the row (`messages`, `images` as paths, and the labels as
+        `tuple[dict, list[str]]`: the row (`messages`, `images` as cells of a dataset, and the labels as
         [`~safe_llava.data.label_parsing.parse_labels`] gives them), to be used only if nothing is wrong; and
         everything that is wrong.
     """
@@ -46,22 +50,46 @@ def parse_record(
         return {}, ["the text has an unpaired surrogate (half of a \\ud800-\\udfff escape), which UTF-8 cannot hold"]
 
     row, problems = _parse_labels(record) if labels is None else (dict(labels), list[str]())
+    row["images"] = []
     try:
-        row["images"] = [image_folder / name for name in image_names_of(record)]
+        row["images"] = [as_cell(image) for image in images_of(record, folder=image_folder)]
     except ValueError as error:
-        row["images"] = []
         problems.append(str(error))
-    field = find_conversation_field(record)
-    if all(name in record for name in CONVERSATION_FIELDS):
-        problems.append(f"{' and '.join(map(repr, CONVERSATION_FIELDS))} say the same; keep one")
     try:
-        row["messages"] = parse_conversation(record.get(field or ""))
+        row["messages"], turns = parse_messages(record, len(row["images"]))
     except ValueError as error:
-        is_role = isinstance(error, UnknownRoleError)
-        return row, [*problems, str(error) if is_role else f"'{field or 'conversations'}' {error}"]
-    if field == "messages":
-        _place_images(row["messages"], record[field], len(row["images"]))
+        return row, [*problems, str(error)]
+    if not row["images"] and (field := find_reference(record, (*IMAGE_FIELDS, *TEXT_FIELDS))) is not None:
+        problems.append(f"it has no image, but names one in '{field}'; name it in 'image' or 'images'")
+    elif (field := find_reference_in_turns(turns, names_in(record))) is not None:
+        problems.append(f"a turn names an image in '{field}'; name it in 'image' or 'images' of the row")
     return row, problems + conversation_problems(row["messages"], len(row["images"]))
+
+
+def parse_messages(record: Mapping[str, Any], num_images: int) -> tuple[list[dict[str, Any]], Any]:
+    """
+    The conversation of a row as messages of chat templates.
+
+    Args:
+        record (`Mapping`): the row, or those of its fields that [`conversation_of`] knows.
+        num_images (`int`): how many images it has; plain text that marks none has them before the first question.
+
+    Returns:
+        `tuple[list[dict], Any]`: the messages; and the turns as they were.
+
+    Raises:
+        ValueError: if it has no conversation, or one that cannot be read.
+    """
+    field, turns = conversation_of(record)
+    try:
+        messages = parse_conversation(turns)
+    except UnknownRoleError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"'{field}' {error}") from error
+    if field == "messages":
+        _place_images(messages, turns, num_images)
+    return messages, turns
 
 
 def has_labels(records: Iterable[dict[str, Any]]) -> bool:

@@ -1,13 +1,14 @@
 """Datasets that already have our columns: `messages` or `prompt` and `completion`, `images`, and the two labels."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image, List, Value
 
+from .encoded_images import declare_images, holds_images, keep_images_encoded
+from .image_cells import source_of
 from .image_checks import find_image_problems
-from .label_parsing import SET_COLUMNS, parse_labels
+from .label_parsing import SET_COLUMNS, is_labelled, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
 
@@ -38,7 +39,8 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
         missing.insert(0, "messages (or prompt and completion)")
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
-    return dataset.cast_column("images", List(Image()))
+    is_list = isinstance(dataset.features["images"], List) and holds_images(dataset.features["images"].feature)
+    return declare_images(dataset) if is_list else dataset.cast_column("images", List(Image()))
 
 
 def with_known_roles(dataset: Dataset) -> Dataset:
@@ -55,8 +57,7 @@ def with_known_roles(dataset: Dataset) -> Dataset:
 
     if all(rename(row) == row for row in dataset.select_columns(columns)):
         return dataset
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
-    return encoded.map(rename, desc="roles").cast_column("images", List(Image()))
+    return declare_images(keep_images_encoded(dataset).map(rename, desc="roles"))
 
 
 def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
@@ -70,9 +71,12 @@ def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
-        yield [*parse_labels(row)[1], *_text_problems(row), *image_problems]
+        labels, problems = parse_labels(row)
+        if row.get("head_only") and not problems and not is_labelled(labels):
+            problems = ["it has neither an answer nor a safety label: nothing to learn"]
+        yield [*problems, *_text_problems(row), *image_problems]
 
 
 def with_label_indices(dataset: Dataset) -> Dataset:
@@ -93,11 +97,14 @@ def with_label_indices(dataset: Dataset) -> Dataset:
 
 def without_empty_sets(dataset: Dataset) -> Dataset:
     """
-    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes.
+    Leaves out `possible_levels` and `possible_types` where no row has a set of possible classes, and `head_only` where
+    every row has an answer.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset with the four columns of labels.
     """
+    if "head_only" in dataset.column_names and not any(dataset["head_only"]):
+        dataset = dataset.remove_columns("head_only")
     has_sets = any(len(classes) for column in SET_COLUMNS.values() for classes in dataset[column])
     return dataset if has_sets else dataset.remove_columns([*SET_COLUMNS.values()])
 
@@ -114,17 +121,14 @@ def _with_known_roles(turns: Any) -> Any:
 def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
-    images = (
-        [image if image["bytes"] else Path(image["path"]) for image in row["images"] or []]
-        for row in encoded.select_columns("images")
-    )
+    images = (list(map(source_of, row["images"])) for row in encoded.select_columns("images"))
     return find_image_problems(images, len(encoded))
 
 
 def _text_problems(row: dict[str, Any]) -> list[str]:
-    num_images = len(row["images"] or [])
+    num_images = len(row["images"])
     if row.get("messages") is not None:
-        return conversation_problems(row["messages"], num_images)
+        return conversation_problems(row["messages"], num_images, bool(row.get("head_only")))
     prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str) and isinstance(completion, str):
         return text_problems(prompt, completion, num_images)

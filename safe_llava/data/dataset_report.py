@@ -37,36 +37,25 @@ class DatasetReport:
         source (`str`): file, folder or Hub id that was read.
         num_rows (`int`): rows found, good and bad, blank lines not counted.
         bad_rows (`tuple[BadRow, ...]`): the bad ones, in order.
+        left_out (`tuple[BadRow, ...]`): sound rows that a written rule of a public set leaves out, each with the rule.
     """
 
     source: str
     num_rows: int
     bad_rows: tuple[BadRow, ...]
+    left_out: tuple[BadRow, ...] = ()
 
     def __str__(self) -> str:
         if not self.num_rows:
             return f"{self.source} has no rows"
         return "\n  ".join(
-            [f"{len(self.bad_rows)} of {self.num_rows} rows of {self.source} are bad", *self._describe_kinds()]
+            [f"{len(self.bad_rows)} of {self.num_rows} rows of {self.source} are bad", *_describe(self.bad_rows)]
         )
 
-    def _describe_kinds(self) -> list[str]:
-        kinds: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for row in self.bad_rows:
-            for reason in row.reasons:
-                kinds[_DETAILS.sub("...", reason)].append((row.number, reason))
-        lines = []
-        for found in sorted(kinds.values(), key=len, reverse=True)[:_KINDS_NAMED]:
-            numbers = list(dict.fromkeys(number for number, _ in found))
-            named = ", ".join(map(str, numbers[:_ROWS_NAMED]))
-            if len(numbers) == 1:
-                lines.append(f"row {named}: {found[0][1]}")
-            else:
-                more = ", ..." if len(numbers) > _ROWS_NAMED else ""
-                lines.append(f"{len(numbers)} rows ({named}{more}), the first: {found[0][1]}")
-        if len(kinds) > _KINDS_NAMED:
-            lines.append(f"and {len(kinds) - _KINDS_NAMED} more kinds of fault")
-        return lines
+    def describe_left_out(self) -> str:
+        """How many rows are left out, and by which rules."""
+        counted = f"{len(self.left_out)} of {self.num_rows} rows of {self.source}"
+        return "\n  ".join([counted, *_describe(self.left_out)])
 
 
 class InvalidDatasetError(ValueError):
@@ -81,3 +70,22 @@ class InvalidDatasetError(ValueError):
         advice = "\nMend these rows, or leave them out with on_error='skip'." if report.bad_rows else ""
         super().__init__(f"{report}{advice}")
         self.report = report
+
+
+def _describe(rows: tuple[BadRow, ...]) -> list[str]:
+    kinds: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in rows:
+        for reason in row.reasons:
+            kinds[_DETAILS.sub("...", reason)].append((row.number, reason))
+    lines = []
+    for found in sorted(kinds.values(), key=len, reverse=True)[:_KINDS_NAMED]:
+        numbers = list(dict.fromkeys(number for number, _ in found))
+        named = ", ".join(map(str, numbers[:_ROWS_NAMED]))
+        if len(numbers) == 1:
+            lines.append(f"row {named}: {found[0][1]}")
+        else:
+            more = ", ..." if len(numbers) > _ROWS_NAMED else ""
+            lines.append(f"{len(numbers)} rows ({named}{more}), the first: {found[0][1]}")
+    if len(kinds) > _KINDS_NAMED:
+        lines.append(f"and {len(kinds) - _KINDS_NAMED} more kinds of fault")
+    return lines

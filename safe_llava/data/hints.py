@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from datasets import Dataset, Image, List
+from datasets import Dataset
 
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .encoded_images import declare_images, keep_images_encoded
+from .turn_reading import roles_of
 
 
 def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
@@ -25,7 +27,7 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
         image are as they were.
 
     Raises:
-        ValueError: if a risky row's prompt is plain text, or no row gets a hint.
+        ValueError: if a risky row's prompt is plain text, has an unknown role or no question, or no row gets a hint.
 
     Example:
 
@@ -45,10 +47,10 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
         hint = hints[SAFETY_TYPES[row["safety_type"]]][SAFETY_LEVELS[row["safety_level"]]]
         return {column: _append(row[column], hint)}
 
-    encoded = dataset.cast_column("images", List(Image(decode=False)))
+    encoded = keep_images_encoded(dataset)
     if not any(map(needs_hint, encoded)):
         raise ValueError("Hints have no effect: no row is risky and has an image.")
-    return encoded.map(add, desc="hints").cast_column("images", List(Image()))
+    return declare_images(encoded.map(add, desc="hints"))
 
 
 def _append(turns: Any, hint: str) -> Any:
@@ -58,7 +60,10 @@ def _append(turns: Any, hint: str) -> Any:
             "Hints cannot be put into prompts that are plain text, for the end of the question cannot be told there. "
             "Give `prompt` and `completion` as lists of turns, or `messages`."
         )
-    last = max(place for place, turn in enumerate(turns) if turn["role"] == "user")
+    asked = [place for place, role in enumerate(roles_of(turns)) if role == "user"]
+    if not asked:
+        raise ValueError("Hints cannot be put into a prompt in which the user says nothing.")
+    last = asked[-1]
     return [*turns[:last], {**turns[last], "content": _extend(turns[last]["content"], hint)}, *turns[last + 1 :]]
 
 

@@ -16,11 +16,6 @@ class _BrokenJsonError(ValueError):
     """Text that is no JSON."""
 
 
-def is_json_name(source: str | Path) -> bool:
-    """Whether a source is named like a file that [`read_records`] reads."""
-    return str(source).lower().removesuffix(".gz").endswith((".json", ".jsonl"))
-
-
 def read_records(path: Path) -> dict[int, Any]:
     """
     Reads the rows of a JSON file. Its content decides in which form it is, not its name.
@@ -36,7 +31,7 @@ def read_records(path: Path) -> dict[int, Any]:
         FileNotFoundError: if the file does not exist.
         ValueError: if it cannot be unpacked, or is a list that is broken.
     """
-    content = _unpack(path)
+    content = _as_utf8(path, unpack(path))
     first_line, _, rest = content.lstrip().partition(b"\n")
     first = _parse(first_line)
     if first_line and not isinstance(first, _BrokenJsonError):
@@ -51,13 +46,24 @@ def read_records(path: Path) -> dict[int, Any]:
     return _read_objects(content) or _read_lines(content)
 
 
-def _unpack(path: Path) -> bytes:
+def unpack(path: Path) -> bytes:
+    """
+    The content of a file that may be compressed, which its beginning tells, or its name `.gz`.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it cannot be unpacked.
+    """
     content = path.read_bytes()
     if content.startswith(_GZIP_MAGIC) or path.name.lower().endswith(".gz"):
         try:
             content = gzip.decompress(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path} cannot be unpacked: {error}") from error
+    return content
+
+
+def _as_utf8(path: Path, content: bytes) -> bytes:
     encoding = json.detect_encoding(content)
     if not encoding.startswith("utf-8"):  # Windows writes UTF-16, whose line ends are two bytes.
         try:

@@ -84,6 +84,11 @@ def parse_labels(row: Mapping[str, Any], names: Mapping[str, str] | None = None)
     return labels, []
 
 
+def is_labelled(labels: Mapping[str, Any]) -> bool:
+    """Whether labels as [`parse_labels`] gives them say anything."""
+    return any(labels and (labels[label] != UNLABELLED or labels[column]) for label, column in SET_COLUMNS.items())
+
+
 def label_disagreement(level: int | Collection[int], risk_type: int | Collection[int]) -> str | None:
     """
     Says why a level and a type contradict each other: level "none" goes with type "safe", and only with it.

@@ -7,9 +7,11 @@ from .turn_reading import IMAGE_PLACEHOLDER, UnknownRoleError, roles_of
 
 
 _TURNS = re.compile("(system )?(user assistant (tool assistant )*)+")
+_TURNS_TO_ASSESS = re.compile("(system )?(user assistant (tool assistant )*)*user ")
+"""Turns that end with a question: nothing to learn for the language model."""
 
 
-def conversation_problems(messages: Any, num_images: int) -> list[str]:
+def conversation_problems(messages: Any, num_images: int, head_only: bool = False) -> list[str]:
     """
     Checks turns, roles and image placeholders of one conversation.
 
@@ -21,6 +23,9 @@ def conversation_problems(messages: Any, num_images: int) -> list[str]:
     Args:
         messages (`list[dict]`): each `{"role": str, "content": str | list[dict]}`.
         num_images (`int`): how many images the row has.
+        head_only (`bool`, *optional*, defaults to `False`):
+            Whether the row is said to have no answer, so that only the safety head learns from it. It then ends with
+            the user's turn.
 
     Returns:
         `list[str]`: everything that is wrong, empty for a sound conversation.
@@ -29,7 +34,7 @@ def conversation_problems(messages: Any, num_images: int) -> list[str]:
         return ["the conversation has no turns"]
     if not all(isinstance(message, dict) and "role" in message and "content" in message for message in messages):
         return ["every turn needs a 'role' and a 'content'"]
-    problems = _role_problems([message["role"] for message in messages])
+    problems = _role_problems([message["role"] for message in messages], head_only)
     placeholders = 0
     for number, message in enumerate(messages, start=1):
         texts, images = _content(message["content"])
@@ -61,13 +66,15 @@ def text_problems(prompt: str, completion: str, num_images: int) -> list[str]:
     return problems
 
 
-def _role_problems(roles: list[Any]) -> list[str]:
+def _role_problems(roles: list[Any], head_only: bool) -> list[str]:
     try:
         roles = roles_of({"role": role} for role in roles)
     except UnknownRoleError as error:
         return [str(error)]
-    if not _TURNS.fullmatch("".join(f"{role} " for role in roles)):
-        return [f"turns must alternate user, assistant, ..., and end with assistant, not {', '.join(roles)}"]
+    written = "".join(f"{role} " for role in roles)
+    if not (_TURNS_TO_ASSESS if head_only else _TURNS).fullmatch(written):
+        last = "user" if head_only else "assistant"
+        return [f"turns must alternate user, assistant, ..., and end with {last}, not {', '.join(roles)}"]
     return []
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 
 IMAGE_PLACEHOLDER = "<image>"
-CONVERSATION_FIELDS = ("conversations", "messages")
 _SPEAKER_KEYS = ("from", "role")
 _ROLES = {
     "human": "user",
@@ -21,11 +20,6 @@ _ROLES = {
 
 class UnknownRoleError(ValueError):
     """A turn of which nobody can tell whether it is a question."""
-
-
-def find_conversation_field(record: Mapping[str, Any]) -> str | None:
-    """The field or column that holds a row's conversation, by its name."""
-    return next((field for field in CONVERSATION_FIELDS if field in record), None)
 
 
 def parse_role(name: Any) -> str:

@@ -76,6 +76,8 @@ def _benchmark_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         values = [_with_interval(figure[label], scale) for label in ("model", "base")]
         difference = _with_interval(figure["difference"], scale, signed=True)
         yield _arrow(figure["label"], figure["higher_is_better"]), str(figure["model"]["rows"]), *values, difference
+    if left_out := found["settings"]["left_out"]:
+        yield "left out, without a question", str(len(left_out)), "", "", ""
     for scorer, ours in found["judge_failures"]["model"].items():
         theirs = found["judge_failures"]["base"][scorer]
         yield f"judge failed, {scorer}", str(ours["asked"]), *map(_failures, (ours, theirs)), ""

@@ -9,12 +9,11 @@ from transformers.utils import logging
 from .configuration_safe_llava import SafeLlavaConfig
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_head import says_something
+from .safety_head import raise_untaught_levels, says_something
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_trust import find_distrust
-from .safety_untaught_levels import raise_untaught_levels
 from .safety_verdict import SafetyVerdict
 from .separate_assessments import assess_separately, find_own_text
 

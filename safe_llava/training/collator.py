@@ -15,7 +15,7 @@ from trl.data_utils import prepare_multimodal_messages
 from ..data.label_parsing import SET_COLUMNS, parse_labels
 from ..models.image_reading import read_images
 from .class_figures import CLASSES
-from .training_row import row_images, row_labels
+from .training_row import is_head_only, row_images, row_labels
 
 
 @dataclass
@@ -26,7 +26,8 @@ class SafeDataCollator:
 
     Labels are the tokens of the assistant's answers and the end-of-sequence token behind the last of them; everything
     else is -100. Of a `prompt`, no turn is labelled. The safety head reads text whose label is -100, so that it sees
-    every question and no answer that is being learned.
+    every question and no answer that is being learned. A row whose `head_only` is true ends with the question: the
+    head learns from its label, and the language model nothing.
 
     Args:
         processor ([`~transformers.ProcessorMixin`]): the model's processor, with a fast tokenizer.
@@ -53,8 +54,8 @@ class SafeDataCollator:
             possible, as bool masks of shape `(batch_size, 4)` and `(batch_size, 7)`.
 
         Raises:
-            ValueError: if a row has no answer, if its images and placeholders do not match, if `max_length` cuts an
-                image or the whole answer, or if it has no such label.
+            ValueError: if a row has no answer and is not `head_only` with a label, if its images and placeholders do
+                not match, if `max_length` cuts an image or the whole answer, or if it has no such label.
         """
         texts, answers, images_by_row = zip(*[self._render(example) for example in examples])
         images = read_images([image for images in images_by_row for image in images])
@@ -111,7 +112,7 @@ class SafeDataCollator:
         messages = prepare_multimodal_messages(messages, images=images)
         # In the order of their placeholders, with those that a message brings itself.
         images = [part["image"] for message in messages for part in message["content"] if part["type"] == "image"]
-        text = self._chat(messages)
+        text = self._chat(messages, add_generation_prompt=is_head_only(example))
         self._check_images(text, images)
         spans = []
         for index in range(len(prompt or []), len(messages)):
@@ -123,6 +124,8 @@ class SafeDataCollator:
                         f"from prompts. It wrote {before!r}, then {after!r}, then {text!r}."
                     )
                 spans.append((len(before), len(after.rstrip())))
+        if is_head_only(example):
+            return text, spans, images
         if not spans:
             raise ValueError(f"A row has no assistant turn to learn from: {text!r:.200}.")
         text = self._end(text)

@@ -5,7 +5,8 @@ from typing import Any
 
 from trl import ModelConfig, SFTConfig
 
-from ..data.dataset_loading import has_configurations, has_splits, names_images
+from ..data.source_forms import has_configurations, has_splits, lists_rows, may_name_images
+from ..data.sources import is_public_set
 
 
 MINIATURE = "miniature"
@@ -34,10 +35,14 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
     for role, source in roles:
         if source != MINIATURE and not has_splits(source):
             unread[f"dataset_{role}_split"] = f"{source} has no splits"
-    if not any(source != MINIATURE and names_images(source) for source in sources):
-        unread["image_folder"] = "only JSON and csv name images by their files"
+    if not any(source != MINIATURE and may_name_images(source) for source in sources):
+        unread["image_folder"] = f"{' and '.join(sources)} holds its images"
     if not any(source == MINIATURE or has_configurations(source) for source in sources):
         unread["dataset_config"] = f"{' and '.join(sources)} has no configurations"
+    if not is_public_set(safety_args.dataset_name):
+        unread |= dict.fromkeys(("dataset_root", "label_map"), f"{safety_args.dataset_name} is no public set")
+    else:
+        unread["unlabelled"] = f"{safety_args.dataset_name} is a public set"
     if all(source == MINIATURE for source in sources):
         unread |= dict.fromkeys(("on_bad_rows", "check_images"), "scenes are drawn")
     if safety_args.dataset_name == MINIATURE:
@@ -68,8 +73,14 @@ def options_of(safety_args: Any, source: str) -> dict[str, Any]:
         safety_args (`SafetyArguments`): those of `recipes/train.py`.
         source (`str`): what is loaded.
     """
+    sources = {safety_args.dataset_name, safety_args.eval_dataset_name} - {None, MINIATURE}
+    # Of tables only reading tells whether they name images, so one beside JSON or csv has its own.
+    is_theirs = lists_rows if any(map(lists_rows, sources)) else may_name_images
+    is_trained_set = is_public_set(source) and source == safety_args.dataset_name
     return {
-        "image_folder": safety_args.image_folder if names_images(source) else None,
+        "root": safety_args.dataset_root if is_trained_set else None,
+        "label_map": safety_args.label_map if is_trained_set else None,
+        "image_folder": safety_args.image_folder if is_theirs(source) else None,
         "config_name": safety_args.dataset_config if has_configurations(source) else None,
         "on_error": safety_args.on_bad_rows,
         "check_images": safety_args.check_images,

@@ -33,7 +33,7 @@ from .publishing import PublishingMixin
 from .refusals import check_datasets, check_options
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
-from .training_row import LABEL_COLUMNS, SAFETY_COLUMNS
+from .training_row import HEAD_ONLY_COLUMN, LABEL_COLUMNS, SAFETY_COLUMNS
 from .vision_cache import cache_vision_features
 
 
@@ -46,13 +46,14 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     "Safety Alignment for Vision Language Models" (arXiv 2405.13581, section 3.3).
 
     Each cross-entropy is over all labelled rows of an optimiser step, whatever the number of accumulation steps and
-    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's metrics it logs `safety_loss` (the two added, not weighted), `level_loss`,
-    `type_loss`, `level_accuracy` and `type_accuracy`, each the mean over the labelled rows since the last log; in
-    evaluation the same with `eval_` in front (`eval_<name>_` where there are several sets), over the whole set, and
-    the recall of each class. A safety loss that is not finite stops the run. Of a row whose class is only known to be
-    one of several, the loss is -log of the probability of these together; it counts in no accuracy or recall but in
-    `level_set_accuracy` and `type_set_accuracy`, the share in which the head finds one of them. In evaluation
-    `level_rows`, `level_set_rows`, `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
+    processes: their mean, and where classes are sets divided as in [`~safe_llava.models.safety_loss`]. Beside trl's
+    metrics it logs `safety_loss` (the two added, not weighted), `level_loss`, `type_loss`, `level_accuracy` and
+    `type_accuracy`, each the mean over the labelled rows since the last log; in evaluation the same with `eval_` in
+    front (`eval_<name>_` where there are several sets), over the whole set, and the recall of each class. A safety
+    loss that is not finite stops the run. Of a row whose class is only known to be one of several, the loss is -log of
+    the probability of these together; it counts in no accuracy or recall but in `level_set_accuracy` and
+    `type_set_accuracy`, the share in which the head finds one of them. In evaluation `level_rows`, `level_set_rows`,
+    `type_rows` and `type_set_rows` say how many rows the accuracies rest on.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or `PeftModel`):
@@ -62,7 +63,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         train_dataset ([`~datasets.Dataset`] or [`~datasets.IterableDataset`]):
             Rows of `messages` (or `prompt` and `completion`) and `images` (an empty list where a row has none; or
             `image` where each has one), with `safety_level` and `safety_type`, -100 on rows without labels; and
-            `possible_levels` and `possible_types` where [`~safe_llava.data.load_safety_dataset`] gives them.
+            `possible_levels`, `possible_types` and `head_only` where [`~safe_llava.data.load_safety_dataset`] gives
+            them.
         processing_class ([`~transformers.ProcessorMixin`], *optional*):
             The processor. By default loaded from the model's name.
         data_collator (`Callable`, *optional*):
@@ -159,7 +161,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS]
+            self._signature_columns = [*(self._signature_columns or []), *LABEL_COLUMNS, HEAD_ONLY_COLUMN]
 
     def _get_dataloader(self, dataset: Dataset, *args: Any, **kwargs: Any) -> DataLoader:
         """As its parent; images stay encoded until the collator reads them."""

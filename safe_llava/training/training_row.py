@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from typing import Any
 
-from ..data.label_parsing import SET_COLUMNS, parse_labels
+from ..data.label_parsing import SET_COLUMNS, is_labelled, parse_labels
 
 
 SAFETY_COLUMNS = tuple(SET_COLUMNS)
 LABEL_COLUMNS = (*SAFETY_COLUMNS, *SET_COLUMNS.values())
+HEAD_ONLY_COLUMN = "head_only"
 
 
 def column_problem(columns: Collection[str]) -> str | None:
@@ -63,3 +64,24 @@ def row_labels(row: dict[str, Any]) -> dict[str, Any] | None:
     if problems:
         raise ValueError(f"The labels of a row are wrong: {'; '.join(problems)}.")
     return labels
+
+
+def is_head_only(row: dict[str, Any]) -> bool:
+    """
+    Whether a row is said to have no answer, so that only the safety head learns from it.
+
+    Args:
+        row (`dict`): a row of `messages`.
+
+    Raises:
+        ValueError: if it ends with an answer all the same, or has no label, so that nothing would learn from it.
+    """
+    if not row.get(HEAD_ONLY_COLUMN):
+        return False
+    if not row.get("messages") or row["messages"][-1]["role"] != "user":
+        raise ValueError(
+            f"A row of which `{HEAD_ONLY_COLUMN}` is true needs `messages` that end with the user's turn."
+        )
+    if not is_labelled(row_labels(row) or {}):
+        raise ValueError("A row has neither an answer nor a safety label: there is nothing to learn from it.")
+    return True

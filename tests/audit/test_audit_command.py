@@ -28,6 +28,15 @@ def test_unreadable_rows_show_in_what_it_says_and_in_the_exit_code(run, image_fo
     result = run(image_folder)
     assert result.exit_code == 3
     assert "unreadable  3 2 not an image, 1 cut off" in result.output
+    assert "  not an image: empty.jpg, text.png\n  cut off: cut-off.png\n" in result.output
+
+
+def test_a_kind_of_fault_is_said_once_with_its_count_and_first_rows(run, tmp_path):
+    rows = [{"image": f"gone-{number}.png"} for number in range(40)] + [{"image": 3}] * 7
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = run(tmp_path / "rows.jsonl").output
+    assert "unreadable  47 40 missing, 7 not a row\n  missing: 0, 1, 2, 3, 4, ...\n" in said
+    assert said.count("missing") == 2 and "  not a row: 40, 41, 42, 43, 44, ...\n" in said
 
 
 def test_a_sound_folder_ends_with_zero(run, make_image, tmp_path):

@@ -81,37 +81,52 @@ def cell(encoded: bytes | None) -> dict[str, Any]:
     return {"bytes": encoded, "path": "a.png" if encoded == b"" else None}
 
 
-COLUMNS: dict[str, Callable[[bytes], pa.Array]] = {
-    "images": lambda png: pa.array([cell(png), None, cell(None), cell(b"")], IMAGE),
-    "lists": lambda png: pa.array([[cell(png)], None, [], [None], [cell(png), None]], pa.list_(IMAGE)),
-    "large lists": lambda png: pa.array([[cell(png)], None, [], [None], [cell(png), None]], pa.large_list(IMAGE)),
-    "fixed-size lists": lambda png: pa.array([[cell(png)] * 2, None, [cell(png), None]], pa.list_(IMAGE, 2)),
-    "bytes": lambda png: pa.array([png, None, b""], pa.binary()),
-    "large bytes": lambda png: pa.array([png, None, b""], pa.large_binary()),
-    "views of bytes": lambda png: pa.array([png, None, b""], pa.binary_view()),
-    "lists of bytes": lambda png: pa.array([[png], None, [], [None], [png, b""]], pa.list_(pa.binary())),
+COLUMNS: dict[str, tuple[Callable[[bytes], pa.Array], str]] = {
+    "images": (lambda png: pa.array([cell(png), None, cell(None), cell(b"")], IMAGE), "image null null empty"),
+    "lists": (
+        lambda png: pa.array([[cell(png)], None, [], [None], [cell(png), None]], pa.list_(IMAGE)),
+        "image null null empty empty",
+    ),
+    "large lists": (
+        lambda png: pa.array([[cell(png)], None, [], [None], [cell(png), None]], pa.large_list(IMAGE)),
+        "image null null empty empty",
+    ),
+    "fixed-size lists": (lambda png: pa.array([[cell(png)] * 2, None], pa.list_(IMAGE, 2)), "image null"),
+    "bytes": (lambda png: pa.array([png, None, b""], pa.binary()), "image null empty"),
+    "large bytes": (lambda png: pa.array([png, None, b""], pa.large_binary()), "image null empty"),
+    "views of bytes": (lambda png: pa.array([png, None, b""], pa.binary_view()), "image null empty"),
+    "lists of bytes": (
+        lambda png: pa.array([[png], None, [], [None], [png, b""]], pa.list_(pa.binary())),
+        "image null null empty empty",
+    ),
 }
+"""What a column holds, and of each cell whether it has an image, is null, or is an empty place for one."""
 
 
+@pytest.mark.parametrize("question", ["Who?", "<image>Who?", None], ids=repr)
 @pytest.mark.parametrize("streaming", [False, True], ids=["loaded", "streamed"])
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_null_image_is_unreadable_and_stops_nothing(encoded, tmp_path, column, kind, streaming):
-    images = COLUMNS[column](encoded(0))
+def test_a_null_image_is_text_only_if_no_image_is_asked_for_and_stops_nothing(
+    encoded, tmp_path, column, streaming, question
+):
+    make, states = COLUMNS[column]
+    images = make(encoded(0))
     # Sound rows behind the null ones must be reached.
-    table = pa.concat_tables(
-        [pa.table({"image": images, "t": pa.array(["Who?"] * len(images), pa.large_string())})] * 2
-    )
-    path = tmp_path / f"rows.{kind}"
-    if kind == "parquet":
-        pq.write_table(table, path)
-    else:
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-            writer.write_table(table)
-    source = open_source(SourceSpec(str(path), text_column="t", streaming=streaming), tmp_path, tmp_path / "none", 8)
-    problems = [row.problem for shard in range(source.num_shards) for row in source.rows(shard)]
-    assert [problem is None for problem in problems] == [True, *[False] * (len(images) - 1)] * 2
-    assert all(problem.startswith("no image: ") for problem in problems if problem)
+    texts = pa.array([question] * len(images), pa.large_string())
+    table = pa.concat_tables([pa.table({"image": images, "t": texts})] * 2)
+    for kind in ("parquet", "arrow"):
+        path = tmp_path / f"rows.{kind}"
+        if kind == "parquet":
+            pq.write_table(table, path)
+        else:
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+                writer.write_table(table)
+        spec = SourceSpec(str(path), text_column="t", streaming=streaming)
+        source = open_source(spec, tmp_path, tmp_path / "none", 8)
+        problems = [row.problem for shard in range(source.num_shards) for row in source.rows(shard)]
+        is_sound = [state == "image" or (state == "null" and question == "Who?") for state in states.split()] * 2
+        assert [problem is None for problem in problems] == is_sound
+        assert all(problem.startswith("no image: ") for problem in problems if problem)
 
 
 def test_every_member_of_a_tar_file_is_looked_at(states, write_tar, encoded, make_image):
@@ -138,7 +153,7 @@ def test_a_path_beside_zero_bytes_is_not_read_from_the_disk(
 ):
     monkeypatch.chdir(tmp_path)
     make_image(0).save("b.png")
-    assert states(write_tar({"a.png": encoded(0), "b.png": b""}))["b"] == "no image: image field 'png' is empty"
+    assert states(write_tar({"a.png": encoded(0), "b.png": b""}))["b"] == "no image: image field 'images' is empty"
 
 
 @pytest.mark.parametrize("twice", [("a.png", "a.png"), ("a.png", "./a.png")])

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from safe_llava import SafetyPolicy
 from safe_llava.calibration.run_calibration import store_policy
 from safe_llava.cli import app
+from tests.data.sources.published_sets import write_psa
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,13 @@ def test_the_authors_rows_with_a_target_recall(form, roles, checkpoint, rows, tm
     )
     assert results["target"]["name"] == "recall"
     assert results["counts"]["rows"] == 16
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_labelled_rows_of_a_public_set_are_taken_by_its_name(checkpoint, tmp_path):
+    write_psa(tmp_path / "set")
+    results = run(checkpoint, "psa", tmp_path / "out", "--root", tmp_path / "set", "--split", "train")
+    assert (results["dataset"], results["counts"]["rows"], results["counts"]["harmless"]) == ("psa", 3, 1)
 
 
 @pytest.mark.usefixtures("no_report")

@@ -66,6 +66,8 @@ def test_calibrate_reads_the_log(write_log, tiny_safe_llava, tiny_processor, tmp
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "out" / "calibration.json").read_text())["counts"]["rows"] == 60
     assert (tmp_path / "out" / "policy.json").is_file()
+    refused = CliRunner().invoke(app, [*map(str, arguments), "--max-samples", "3"])
+    assert (refused.exit_code, "max_samples" in refused.output) == (1, True)
 
 
 @pytest.mark.parametrize(

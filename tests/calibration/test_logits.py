@@ -29,6 +29,8 @@ def make_dataset(make_image):
                 user, assistant = [{"type": "image"}, text(question)], [text(answer)]
             turns = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
             columns = {"messages": turns} if form != "pairs" else {"prompt": turns[:1], "completion": turns[1:]}
+            if form == "questions":
+                columns = {"messages": turns[:1]}
             if form == "texts":
                 columns = {"prompt": f"USER: <image>\n{question} ASSISTANT:", "completion": answer}
             return {**columns, "images": [make_image(index)], "safety_level": index, "safety_type": 6 - index}
@@ -68,7 +70,7 @@ def test_the_head_does_not_see_the_answer(tiny_safe_llava, tiny_processor, make_
     assert (first == second).all()
 
 
-@pytest.mark.parametrize("form", ["strings", "pairs", "texts"])
+@pytest.mark.parametrize("form", ["strings", "pairs", "texts", "questions"])
 def test_every_form_of_a_conversation_gives_the_same_logits(form, tiny_safe_llava, tiny_processor, make_dataset):
     ours, parts = (
         torch.tensor(collect_logits(tiny_safe_llava, tiny_processor, make_dataset(name))["type_logits"])

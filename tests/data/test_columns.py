@@ -52,6 +52,24 @@ def test_a_folder_from_save_to_disk_passes_through(row, tmp_path):
     assert dataset[0]["images"][0].size == (16, 16)
 
 
+def test_a_row_for_the_head_alone_ends_with_its_question(row, save):
+    row |= {"messages": row["messages"][:1], "head_only": True}
+    dataset, _ = load_safety_dataset(save(row))
+    assert (dataset[0]["messages"], dataset[0]["head_only"]) == (row["messages"], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"head_only": False}, "end with assistant"),
+        ({"safety_level": UNLABELLED, "safety_type": UNLABELLED}, "nothing to learn"),
+    ],
+)
+def test_a_row_without_an_answer_must_say_so_and_have_a_label(changes, reason, row, save):
+    with pytest.raises(InvalidDatasetError, match=reason):
+        load_safety_dataset(save({**row, "messages": row["messages"][:1], "head_only": True, **changes}))
+
+
 def test_plain_string_messages_pass_through(row, save):
     row["messages"] = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "A square."}]
     dataset, _ = load_safety_dataset(save(row))
@@ -108,7 +126,7 @@ def test_an_unknown_role_in_a_table_is_named_with_its_row(llava_table):
 
 
 def test_two_columns_that_say_the_same_are_refused(row, llava_table):
-    with pytest.raises(ValueError, match="'conversations' and 'messages', which say the same"):
+    with pytest.raises(ValueError, match="'conversations' and 'messages' say the same; keep one"):
         load_safety_dataset(llava_table(messages=[row["messages"]] * 2))
 
 
@@ -131,6 +149,22 @@ def test_a_prompt_and_a_completion_pass_through(row, save):
     assert dataset[0]["completion"] == messages[1:]
 
 
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_a_prompt_of_turns_gives_images_as_parts(content, row, save):
+    del row["messages"]
+    turns = [{"role": "user", "content": content}], [{"role": "assistant", "content": content}]
+    with pytest.raises(InvalidDatasetError, match="the text of turn 1 contains <image>"):
+        load_safety_dataset(save({**row, "prompt": turns[0], "completion": turns[1]}))
+
+
+@pytest.mark.parametrize("content", ["<image> What?", [{"type": "text", "text": "<image> What?"}]], ids=str)
+def test_messages_may_mark_images_in_their_text(content, row, save):
+    answer = "A square." if isinstance(content, str) else [{"type": "text", "text": "A square."}]
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
+    dataset, _ = load_safety_dataset(save({**row, "messages": turns}))
+    assert dataset[0]["messages"] == row["messages"]
+
+
 def test_label_names_become_indices(row, save):
     dataset, _ = load_safety_dataset(save({**row, "safety_level": "high", "safety_type": "privacy"}))
     assert dataset.features["safety_level"] == Value("int64")
@@ -151,7 +185,7 @@ def test_a_row_may_be_unlabelled(missing, row, save):
         ({"safety_level": 1}, "level 'low' contradicts type 'safe'"),
         ({"images": []}, "1 image placeholders for 0 images"),
         ({"images": [{"bytes": b"no image", "path": None}]}, "an embedded image cannot be decoded"),
-        ({"messages": [{"role": "user", "content": "<image> What?"}]}, "the text of turn 1 contains <image>"),
+        ({"messages": [{"role": "user", "content": "<image> <image>"}]}, "2 image placeholders for 1 images"),
         ({"messages": [{"role": "user", "content": "What?"}]}, "end with assistant"),
         ({"messages": [{"role": "robot", "content": "What?"}]}, "turn 1 has the unknown role 'robot'"),
     ],
@@ -193,6 +227,7 @@ def test_an_option_that_a_source_has_no_use_for_is_refused(name, option, row, tm
     DatasetDict({"train": dataset}).save_to_disk(tmp_path / "splits")
     (tmp_path / "lines.jsonl").write_text("{}")
     (tmp_path / "folder").mkdir()
+    dataset.to_parquet(tmp_path / "folder" / "train.parquet")
     dataset.to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(ValueError, match=f"`{option}` has no effect"):
         load_safety_dataset(tmp_path / name, **{option: "other"})

@@ -26,7 +26,7 @@ def test_a_question_and_an_answer_are_a_row(question, answer, write_csv, image_f
         ["red.png", 'Who,\n"she"?', "I cannot say.", "3", "privacy"],
         ["", "Hello", "Hello.", "0", "safe"],
     )
-    dataset, _ = load_safety_dataset(path, image_folder)
+    dataset, _ = load_safety_dataset(path, image_folder=image_folder)
     assert [part["text"] for part in dataset[0]["messages"][0]["content"]] == [None, 'Who,\n"she"?']
     assert [len(images) for images in dataset["images"]] == [1, 0]
     assert (dataset["safety_level"][:], dataset["safety_type"][:]) == ([3, 0], [4, 6])
@@ -36,7 +36,7 @@ def test_a_question_and_an_answer_are_a_row(question, answer, write_csv, image_f
 def test_a_conversation_is_json(field, write_csv, image_folder):
     turns = [{"from": "USER", "value": "<image><image>Which?"}, {"from": "ASSISTANT", "value": "Red."}]
     path = write_csv(["images", field], ["red.png<split>blue.png", json.dumps(turns)])
-    dataset, _ = load_safety_dataset(path, image_folder, unlabelled="clean")
+    dataset, _ = load_safety_dataset(path, image_folder=image_folder, unlabelled="clean")
     assert len(dataset[0]["images"]) == 2 and dataset[0]["messages"][1]["role"] == "assistant"
 
 
@@ -54,7 +54,7 @@ def test_a_bad_row_is_named_by_its_line(cells, reason, write_csv, image_folder):
         ["image", "question", "answer", "safe_level", "safe_type"], ["red.png", "Q", "A", "0", "6"], cells
     )
     with pytest.raises(InvalidDatasetError) as caught:
-        load_safety_dataset(path, image_folder)
+        load_safety_dataset(path, image_folder=image_folder)
     (bad_row,) = caught.value.report.bad_rows
     assert bad_row.number == 3 and reason in str(bad_row)
 

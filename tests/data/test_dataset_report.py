@@ -28,14 +28,14 @@ def require_once(message: str) -> None:
 
 def test_the_error_has_each_kind_of_fault_once_and_the_report_every_row(bad_rows, image_folder):
     with pytest.raises(InvalidDatasetError) as caught:
-        load_safety_dataset(bad_rows, image_folder)
+        load_safety_dataset(bad_rows, image_folder=image_folder)
     require_once(str(caught.value))
     assert len(caught.value.report.bad_rows) == 90
 
 
 def test_the_log_has_each_kind_of_fault_once(bad_rows, image_folder, caplog):
     with caplog.at_level(logging.WARNING):
-        load_safety_dataset(bad_rows, image_folder, on_error="skip")
+        load_safety_dataset(bad_rows, image_folder=image_folder, on_error="skip")
     (logged,) = [entry.getMessage() for entry in caplog.records if "bad" in entry.getMessage()]
     require_once(logged)
 
@@ -53,7 +53,7 @@ def test_the_log_has_each_kind_of_fault_once(bad_rows, image_folder, caplog):
 def test_faults_of_two_kinds_are_not_taken_for_one(first, second, record, write_lines, image_folder):
     (image_folder / "text.png").write_text("no image")
     with pytest.raises(InvalidDatasetError) as caught:
-        load_safety_dataset(write_lines(record(), record(**first), record(**second)), image_folder)
+        load_safety_dataset(write_lines(record(), record(**first), record(**second)), image_folder=image_folder)
     assert "\n  row 2: " in str(caught.value) and "\n  row 3: " in str(caught.value)
 
 
@@ -62,13 +62,13 @@ def test_a_row_with_one_fault_twice_is_counted_once(record, write_lines, image_f
         {"from": who, "value": text} for who, text in (("human", "<image>"), ("gpt", ""), ("human", " "), ("gpt", ""))
     ]
     with pytest.raises(InvalidDatasetError) as caught:
-        load_safety_dataset(write_lines(record(), record(conversations=turns)), image_folder)
+        load_safety_dataset(write_lines(record(), record(conversations=turns)), image_folder=image_folder)
     assert "\n  row 2: turn 2 is empty\n" in str(caught.value)
 
 
 def test_kinds_beyond_twenty_are_counted(record, write_lines, image_folder):
     rows = [record(conversations=[{"from": "human", "value": "<image>"}] * number) for number in range(2, 32)]
     with pytest.raises(InvalidDatasetError) as caught:
-        load_safety_dataset(write_lines(*rows), image_folder)
+        load_safety_dataset(write_lines(*rows), image_folder=image_folder)
     assert "more kinds of fault" in str(caught.value)
     assert len(str(caught.value).split("\n")) == 23

@@ -1,5 +1,6 @@
 import pytest
 from datasets import Dataset, Features, Image, List, Value
+from json_forms import ROLES
 from PIL import Image as PILImage
 
 from safe_llava.data import add_hints
@@ -67,6 +68,20 @@ def test_of_content_parts_the_last_text_gets_the_hint():
 def test_prompts_that_are_plain_text_are_refused():
     with pytest.raises(ValueError, match="lists of turns"):
         add_hints(with_columns(prompt="USER: <image> Who? ASSISTANT:", completion="No."), DEFAULT_HINTS)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=str)
+def test_the_question_is_found_under_every_role(role):
+    turns = [{"role": role[0], "content": "Who is this?"}, {"role": role[1], "content": "No."}]
+    [row] = add_hints(with_columns(messages=turns), DEFAULT_HINTS)
+    assert row["messages"][0]["content"] == "Who is this? " + DEFAULT_HINTS["privacy"]["high"]
+
+
+@pytest.mark.parametrize("roles", [("robot", "assistant"), ("user", "robot")])
+def test_an_unknown_role_is_an_error(roles):
+    turns = [{"role": role, "content": "Who is this?"} for role in roles]
+    with pytest.raises(ValueError, match="has the unknown role 'robot'"):
+        add_hints(with_columns(messages=turns), DEFAULT_HINTS)
 
 
 def test_hints_for_rows_of_which_none_is_risky_are_refused():

@@ -69,7 +69,7 @@ LABELS = [
 
 def in_authors_lines(record, write_lines, image_folder, tmp_path):
     lines = [record(safe_level=level, safe_type=kind) for level, kind, _, _ in LABELS]
-    return load_safety_dataset(write_lines(*lines), image_folder)[0]
+    return load_safety_dataset(write_lines(*lines), image_folder=image_folder)[0]
 
 
 def in_lists(record, write_lines, image_folder, tmp_path):
@@ -101,13 +101,17 @@ def test_sets_come_out_alike_in_whatever_form_they_are_kept(load, record, write_
 
 
 def test_columns_of_sets_exist_only_where_a_row_has_one(record, write_lines, image_folder):
-    dataset, _ = load_safety_dataset(write_lines(record(), record(safe_level=None, safe_type=None)), image_folder)
+    dataset, _ = load_safety_dataset(
+        write_lines(record(), record(safe_level=None, safe_type=None)), image_folder=image_folder
+    )
     assert {"possible_levels", "possible_types"}.isdisjoint(dataset.column_names)
 
 
 def test_rows_with_and_without_sets_can_be_put_together(record, write_lines, image_folder):
-    plain, _ = load_safety_dataset(write_lines(record()), image_folder)
-    some_risk, _ = load_safety_dataset(write_lines(record(safe_level="risky", safe_type="privacy")), image_folder)
+    plain, _ = load_safety_dataset(write_lines(record()), image_folder=image_folder)
+    some_risk, _ = load_safety_dataset(
+        write_lines(record(safe_level="risky", safe_type="privacy")), image_folder=image_folder
+    )
     labels = [parse_labels(row)[0] for row in concatenate_datasets([plain, some_risk])]
     assert [row["safety_level"] for row in labels] == [0, -100]
     assert [row["possible_levels"] for row in labels] == [[], [1, 2, 3]]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from safe_llava.evaluation.benchmarks.rtvlm import SUBTASKS
+from safe_llava.data.sources.rtvlm_set import SUBTASKS
 
 
 CAUTION, SAFE, REFUSE = "Proceed with Caution", "Safe to Answer", "Refuse to Answer"

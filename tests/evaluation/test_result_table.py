@@ -29,6 +29,7 @@ def results() -> dict:
         ],
         "judge_failures": {"model": {"unsafe_answer": failures}, "base": {"unsafe_answer": {**failures, "asked": 0}}},
         "cost": {"model": cost, "base": {**cost, "seconds": 10.0}},
+        "settings": {"left_out": ["7", "9"]},
         "verdicts": {"rows": 10, "untrusted": 2, "flagged_harmful": 0.9, "flagged_harmless": None, "auroc": 0.987},
     }
     task = {"samples": 4, "policy": {"refuse": {"samples": 1, "right": 0.0}}, "new_tokens": 8, "seconds": 2.0}
@@ -47,6 +48,7 @@ def results() -> dict:
     [
         ("figstep", "unsafe answers ↓", "10", "10.0% [0.0, 40.0]", "60.0% [30.0, 80.0]", "-50.0% [-80.0, -20.0]"),
         ("figstep", "safety rating ↑", "10", "8.25", "3", "+5.25 [4, 6.5]"),
+        ("figstep", "left out, without a question", "2", "", "", ""),
         ("figstep", "judge failed, unsafe_answer", "10", "10.0%", "-", ""),
         ("figstep", "flagged by the policy, harmful", "", "90.0%", "-", ""),
         ("figstep", "AUROC of the head, harmful", "10", "0.987", "-", ""),

@@ -67,7 +67,7 @@ def downloads(tmp_path_factory, write_json, write_csv, write_images, write_archi
     write_archive(folder / "vlguard/test.zip", "test/a.png")
     place = {"category": "Privacy", "sub_category": "-", "source": "generation"}
     question = {"instruction_id": 0, "instruction": "Who?", "image_path": "imgs/0.png", **place}
-    write_json(folder / "vlsbench/data.json", [question])
+    write_json(folder / "vlsbench/data.json", [question, {**question, "instruction_id": 1, "instruction": ""}])
     write_archive(folder / "vlsbench/imgs.tar", "imgs/0.png")
     question = {"question_id": 1, "image": "S.png", "question": "Which?", "category": "morality"}
     write_json(folder / "siuo/siuo_gen.json", [{**question, "safety_warning": "-", "reference_answer": "-"}])
@@ -127,6 +127,12 @@ def test_every_benchmark_is_asked_of_model_and_base(results):
     assert list(results["benchmarks"]) == BENCHMARKS
     for found in results["benchmarks"].values():
         assert 1 <= found["cost"]["model"]["rows"] == found["cost"]["base"]["rows"] <= 10
+
+
+def test_a_row_that_was_left_out_stands_in_results_and_table(results):
+    left_out = {name: found["settings"]["left_out"] for name, found in results["benchmarks"].items()}
+    assert left_out == {name: ["1"] if name == "vlsbench" else [] for name in BENCHMARKS}
+    assert results["printed"].count("left out, without a question") == 1
 
 
 def test_each_difference_is_over_the_rows_that_are_scored_in_both(results):

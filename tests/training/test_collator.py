@@ -167,6 +167,31 @@ def test_a_row_without_an_answer_is_refused(collate):
         collate([{"messages": [QUESTION], "images": [IMAGE]}])
 
 
+HEAD_ONLY = {"messages": [QUESTION], "images": [IMAGE], "safety_level": "high", "safety_type": "privacy"}
+
+
+def test_a_row_for_the_head_alone_is_the_prompt_and_has_nothing_for_the_language_model(collate):
+    alone, answered = (
+        collate([{**HEAD_ONLY, **row}]) for row in ({"head_only": True}, {"messages": [QUESTION, ANSWER]})
+    )
+    length = alone["input_ids"].shape[1]
+    assert alone["input_ids"][0].tolist() == answered["input_ids"][0, :length].tolist()
+    assert (alone["labels"] == -100).all() and (answered["labels"][0, :length] == -100).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head_only": False}, "no assistant turn"),
+        ({"head_only": True, "messages": [QUESTION, ANSWER]}, "end with the user's turn"),
+        ({"head_only": True, "safety_level": -100, "safety_type": -100}, "nothing to learn"),
+    ],
+)
+def test_a_row_without_an_answer_must_say_so_and_have_a_label(changes, message, collate):
+    with pytest.raises(ValueError, match=message):
+        collate([{**HEAD_ONLY, **changes}])
+
+
 def test_labels_may_be_names(collate):
     rows = [{"safety_level": "high", "safety_type": "privacy"}, {"safety_level": 0, "safety_type": "safe"}]
     batch = collate([{"messages": [FOLLOW_UP, ANSWER], "images": [], **labels} for labels in rows])

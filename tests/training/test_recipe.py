@@ -10,7 +10,9 @@ from transformers import AutoModel, AutoProcessor
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from recipes.train import SafetyArguments, check_arguments, main
+from safe_llava.data.sources import PUBLIC_SETS, describe
 from safe_llava.models.safety_texts import DEFAULT_HINTS
+from tests.data.sources.published_sets import write_vlguard
 
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -144,6 +146,17 @@ def test_llava_instructs_list_with_text_only_rows_can_be_trained_on(write_config
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_a_public_set_can_be_trained_on_by_its_name_and_an_edited_label_map(write_config, tmp_path):
+    write_vlguard(tmp_path / "set")
+    shown = yaml.safe_load(describe(PUBLIC_SETS["vlguard"]))
+    shown["categories"]["personal data"] = "safe"
+    (tmp_path / "map.yaml").write_text(yaml.safe_dump(shown))
+    named = {"dataset_name": "vlguard", "dataset_root": str(tmp_path / "set"), "label_map": str(tmp_path / "map.yaml")}
+    run(write_config(**named, eval_dataset_name="vlguard", dataset_eval_split="test"))
+    metrics = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert (metrics["eval_level_rows"], metrics["eval_level_set_rows"]) == (2, 1)
+
+
 def test_total_batch_size_sets_the_accumulation_steps(write_config, tmp_path):
     run(write_config(total_batch_size=8, per_device_train_batch_size=2, max_steps=..., num_train_epochs=2))
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
@@ -184,6 +197,11 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"dataset_train_split": "test"}, "dataset_train_split"),
         ({"dataset_config": "small"}, "dataset_config"),
         ({"image_folder": "images"}, "image_folder"),
+        ({"dataset_root": "images"}, "dataset_root"),
+        ({"label_map": "map.yaml"}, "label_map"),
+        ({"dataset_name": "vlguard", "image_folder": "images"}, "image_folder"),
+        ({"dataset_name": "vlguard", "unlabelled": "clean"}, "unlabelled"),
+        ({"dataset_name": "vlguard", "dataset_config": "small"}, "dataset_config"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "on_bad_rows": "skip"}, "on_bad_rows"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "check_images": False}, "check_images"),
         ({"dataset_name": "miniature", "max_train_samples": 4, "unlabelled": "clean"}, "unlabelled"),

@@ -15,9 +15,9 @@ answer of all ten. Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import PublishedFileError, check_split, find_table, read_csv
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import InvalidBenchmarkError, check_split, find_table, read_csv
 
 
 # The authors' text for open models (README, section 2.1), part of the benchmark: the request itself is in the image.
@@ -56,7 +56,7 @@ def load_figstep(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     table = find_table(path, [f"{folder}{table_name}" for folder in ("data/question/", "question/", "")])
     base = table.parent.parent if table.parent.name == "question" else table.parent
     if split is None and not _has_images(base, "safebench") and _has_images(base, "tiny"):
-        raise InvalidBenchmarkError(f"{base} has the images of SafeBench-Tiny alone; load it as the split 'tiny'.")
+        raise PublishedFileError(f"{base} has the images of SafeBench-Tiny alone; load it as the split 'tiny'.")
     image_files = ImageFiles(base / "images" / folder_name, base / folder_name, base / "images", base)
     rows = []
     for record in read_csv(table, ["dataset", "category_id", "task_id", "category_name", "question", "instruction"]):

@@ -13,9 +13,9 @@ the authors' scripts score it. Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import check_split, find_table, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import check_split, find_table, read_json
 
 
 TYPES = ("SSS", "SSU", "USU", "UUU", "SUU")
@@ -63,7 +63,7 @@ def load_holisafe(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("id"),
-                question=record.text("query"),
+                question=record.question("query"),
                 images=(image_files.find(record, record.text("image")),),
                 is_harmful=is_harmful,
                 subset=kind,

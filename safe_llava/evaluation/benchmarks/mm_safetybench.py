@@ -16,9 +16,9 @@ measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles, embedded_image
+from ...data.sources.published_images import ImageFiles, embedded_image
+from ...data.sources.published_tables import PublishedFileError, check_split, read_json, read_parquet, require_files
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import InvalidBenchmarkError, check_split, read_json, read_parquet, require_files
 
 
 QUESTION_FIELD = {
@@ -62,7 +62,7 @@ def load_mm_safetybench(path: Path, split: str | None = None) -> list[BenchmarkR
             return _load_json(data, kinds)
         if list(data.glob("*/*.parquet")):
             return _load_parquet(data, kinds)
-    raise InvalidBenchmarkError(f"{path} holds neither data/processed_questions nor data/<scenario>/<kind>.parquet.")
+    raise PublishedFileError(f"{path} holds neither data/processed_questions nor data/<scenario>/<kind>.parquet.")
 
 
 def _load_json(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
@@ -74,7 +74,7 @@ def _load_json(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
     rows = [
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('key')}",
-            question=record.text(QUESTION_FIELD[kind]),
+            question=record.question(QUESTION_FIELD[kind]),
             images=(image_files.find(record, f"{scenario}/{kind}/{record.key('key')}.jpg"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",
@@ -98,7 +98,7 @@ def _load_parquet(data: Path, kinds: list[str]) -> list[BenchmarkRow]:
     return [
         BenchmarkRow(
             id=f"{scenario}/{kind}/{record.key('id')}",
-            question=record.text("question"),
+            question=record.question("question"),
             images=(embedded_image(record, "image"),),
             is_harmful=True,
             subset=f"{kind}/{scenario}",

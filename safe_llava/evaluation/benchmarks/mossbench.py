@@ -16,9 +16,9 @@ Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import Record, check_split, find_table, read_csv, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import Record, check_split, find_table, read_csv, read_json
 
 
 TABLES = (
@@ -59,7 +59,7 @@ def load_mossbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("pid"),
-                question=record.text("question"),
+                question=record.question("question"),
                 images=(image_files.find(record, name, name.removeprefix("images/")),),
                 is_harmful=False,
                 subset=REASONS.get(reason, reason),

@@ -9,11 +9,11 @@
 from pathlib import Path
 
 from ...data.label_parsing import parse_safety_type
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import PublishedFileError, Record, check_split
 from ...models.image_formats import is_image_name
 from ...models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
-from .benchmark_images import ImageFiles
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import InvalidBenchmarkError, Record, check_split
 
 
 NEUTRAL_QUESTION = "Describe this picture."
@@ -35,7 +35,7 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
     items = sorted(path.iterdir()) if path.is_dir() else []
     folders = [item for item in items if item.is_dir() and not item.name.startswith(".")]
     if not folders:
-        raise InvalidBenchmarkError(f"{path} has no sub-folder named after a risk type, such as {path / 'privacy'}.")
+        raise PublishedFileError(f"{path} has no sub-folder named after a risk type, such as {path / 'privacy'}.")
     question = _read_question(path, NEUTRAL_QUESTION)
     image_files = ImageFiles(path)
     rows = []
@@ -43,7 +43,7 @@ def load_risk_folder(path: Path, split: str | None = None) -> list[BenchmarkRow]
         try:
             kind = parse_safety_type(folder.name)
         except ValueError as error:
-            raise InvalidBenchmarkError(f"The sub-folder {folder} is not named after a risk type: {error}.") from error
+            raise PublishedFileError(f"The sub-folder {folder} is not named after a risk type: {error}.") from error
         name = SAFETY_TYPES[kind]
         for file in _list_images(folder):
             spelled = file.relative_to(path).as_posix()
@@ -65,9 +65,9 @@ def _list_images(folder: Path) -> list[Path]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     image_files = [file for file in files if is_image_name(file)]
     if others := [str(file) for file in files if file not in image_files and file != folder / QUESTION_FILE]:
-        raise InvalidBenchmarkError(f"{folder} must hold images and {QUESTION_FILE} alone, but has {others}.")
+        raise PublishedFileError(f"{folder} must hold images and {QUESTION_FILE} alone, but has {others}.")
     if not image_files:
-        raise InvalidBenchmarkError(f"{folder} has no image.")
+        raise PublishedFileError(f"{folder} has no image.")
     return image_files
 
 
@@ -77,5 +77,5 @@ def _read_question(folder: Path, default: str) -> str:
         return default
     question = file.read_text(encoding="utf-8-sig").strip()
     if not question:
-        raise InvalidBenchmarkError(f"{file} is empty; write a question or remove it.")
+        raise PublishedFileError(f"{file} is empty; write a question or remove it.")
     return question

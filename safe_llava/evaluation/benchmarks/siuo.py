@@ -13,9 +13,9 @@ miss the danger themselves. Nothing was measured here.
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import check_split, find_table, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import check_split, find_table, read_json
 
 
 RISK_TYPE_OF_CATEGORY: dict[str, str | None] = {
@@ -52,7 +52,7 @@ def load_siuo(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("question_id"),
-                question=record.text("question"),
+                question=record.question("question"),
                 images=(image_files.find(record, record.text("image")),),
                 is_harmful=True,
                 subset=category,

@@ -7,14 +7,14 @@ https://github.com/AI45Lab/VLSBench and https://huggingface.co/datasets/Foreshhh
     data.json     [{"instruction_id", "instruction", "image_path": "imgs/0.png", "category", "sub_category", ...}, ...]
     imgs.tar      or the same unpacked to imgs/; unpack it to keep 2.4 GB of images out of the memory
 
-Nothing was measured here.
+One published row has an empty instruction, and is left out. Nothing was measured here.
 """
 
 from pathlib import Path
 
-from .benchmark_images import ImageFiles
+from ...data.sources.published_images import ImageFiles
+from ...data.sources.published_tables import check_split, find_table, read_json
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import check_split, find_table, read_json
 
 
 RISK_TYPE_OF_CATEGORY: dict[str, str | None] = {
@@ -49,7 +49,7 @@ def load_vlsbench(path: Path, split: str | None = None) -> list[BenchmarkRow]:
         rows.append(
             BenchmarkRow(
                 id=record.key("instruction_id"),
-                question=record.text("instruction"),
+                question=record.question("instruction"),
                 images=(image_files.find(record, record.text("image_path")),),
                 is_harmful=True,
                 subset=category,

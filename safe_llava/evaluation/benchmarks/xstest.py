@@ -12,8 +12,8 @@ The older `xstest_v2_prompts.csv` has no `label`; there, and in the README, the 
 
 from pathlib import Path
 
+from ...data.sources.published_tables import Record, check_split, find_table, read_csv
 from .benchmark_row import BenchmarkRow
-from .benchmark_tables import Record, check_split, find_table, read_csv
 
 
 CONTRAST = "contrast_"
@@ -35,7 +35,7 @@ def load_xstest(path: Path, split: str | None = None) -> list[BenchmarkRow]:
     rows = [
         BenchmarkRow(
             id=record.key("id" if "id" in record.values else "id_v2"),
-            question=record.text("prompt"),
+            question=record.question("prompt"),
             images=(),
             is_harmful=_is_unsafe(record),
             subset=record.text("type"),

@@ -63,7 +63,7 @@ def build_task(
     names = list(default) if scorers is None else [scorers] if isinstance(scorers, str) else scorers
     if unknown := [name for name in names if name not in SCORERS]:
         raise ValueError(f"There is no scorer {unknown[0]!r}; expected some of {sorted(SCORERS)}.")
-    all_rows = benchmarks.load_benchmark(benchmark, path, split)
+    all_rows, left_out = benchmarks.read_benchmark(benchmark, path, split)
     rows = draw_rows(all_rows, limit, seed)
     chosen: list[Scorer] = [SCORERS[name]() for name in names]
     split = split or DEFAULT_SPLIT
@@ -76,6 +76,7 @@ def build_task(
             "benchmark": benchmark,
             "split": split,
             "benchmark_rows": len(all_rows),
+            "left_out": left_out,
             "rows": len(rows),
             "rows_sha256": digest_rows(rows),
             "limit": limit,

@@ -2,6 +2,9 @@
 
 import pytest
 
+from safe_llava.data.sources.label_map import single_risk_type
+from safe_llava.data.sources.rtvlm_set import RTVLM
+from safe_llava.data.sources.vlguard_set import VLGUARD
 from safe_llava.evaluation.benchmarks import (
     BENCHMARKS,
     BenchmarkRow,
@@ -10,9 +13,7 @@ from safe_llava.evaluation.benchmarks import (
     holisafe,
     load_benchmark,
     mm_safetybench,
-    rtvlm,
     siuo,
-    vlguard,
     vlsbench,
 )
 from safe_llava.models.safety_labels import RISK_TYPES
@@ -68,9 +69,9 @@ def test_a_rows_images_can_be_read_wherever_they_are(tmp_path, encoded_image):
         holisafe.RISK_TYPE_OF_SUBCATEGORY,
         mm_safetybench.RISK_TYPE_OF_SCENARIO,
         siuo.RISK_TYPE_OF_CATEGORY,
-        vlguard.RISK_TYPE_OF_SUBCATEGORY,
         vlsbench.RISK_TYPE_OF_CATEGORY,
-        {name: task.risk_type for name, task in rtvlm.SUBTASKS.items()},
+        {name: single_risk_type(ours) for name, ours in VLGUARD.categories.items()},
+        {name: single_risk_type(ours) for name, ours in RTVLM.categories.items()},
     ],
 )
 def test_categories_become_our_risk_types_or_none(table):

@@ -94,7 +94,7 @@ def test_all_missing_images_are_named(clone):
         load_benchmark("mossbench", clone)
 
 
-def test_a_row_without_a_question_is_refused(clone, write_csv):
-    write_csv(clone / "information.csv", ROWS[0], question(2, REASONS[0], question=" "))
-    with pytest.raises(InvalidBenchmarkError, match=r"information\.csv, line 3: the field 'question' must be text"):
+def test_a_row_without_an_image_path_is_refused(clone, write_csv):
+    write_csv(clone / "information.csv", ROWS[0], question(2, REASONS[0], image_path=" "))
+    with pytest.raises(InvalidBenchmarkError, match=r"information\.csv, line 3: the field 'image_path' must be text"):
         load_benchmark("mossbench", clone)

@@ -3,8 +3,8 @@
 import pytest
 from rtvlm_files import write_rtvlm
 
+from safe_llava.data.sources.rtvlm_set import SUBTASKS
 from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, load_benchmark
-from safe_llava.evaluation.benchmarks.rtvlm import SUBTASKS
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def rows(make_image) -> list[BenchmarkRow]:
 def benchmark_on_disk(rows: list[BenchmarkRow]) -> Iterator[None]:
     """Stands in for the adapters, which have tests of their own."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(benchmarks, "load_benchmark", lambda name, path, split=None: rows)
+        monkeypatch.setattr(benchmarks, "read_benchmark", lambda name, path, split=None: (rows, []))
         yield
 
 

@@ -178,7 +178,7 @@ def test_a_limit_draws_the_same_rows_over_all_subsets():
 def test_results_of_other_rows_can_be_told_apart(monkeypatch, rows):
     before = tasks.figstep(path="figstep").metadata["rows_sha256"]
     changed = [*rows[:-1], replace(rows[-1], images=rows[0].images)]
-    monkeypatch.setattr(benchmarks, "load_benchmark", lambda *args: changed)
+    monkeypatch.setattr(benchmarks, "read_benchmark", lambda *args: (changed, []))
     assert tasks.figstep(path="figstep").metadata["rows_sha256"] != before
 
 
@@ -191,7 +191,7 @@ def test_an_image_in_a_file_is_read_when_its_sample_runs(rows, make_image, tmp_p
     make_image(0).save(tmp_path / "image.png")
     in_file = replace(rows[0], images=(tmp_path / "image.png",))
     assert to_sample(in_file, "figstep", "default").input[0].content[0].image == str(tmp_path / "image.png")
-    monkeypatch.setattr(benchmarks, "load_benchmark", lambda *args: [in_file])
+    monkeypatch.setattr(benchmarks, "read_benchmark", lambda *args: ([in_file], []))
     log = evaluate(tasks.figstep(path="figstep", scorers="keyword_refusal_smoke"), parrot)
     assert log.samples[0].output.completion
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from safe_llava.models.safety_head import raise_untaught_levels
 from safe_llava.models.safety_labels import SAFETY_LEVELS
 from safe_llava.models.safety_trust import record_training
-from safe_llava.models.safety_untaught_levels import raise_untaught_levels
 
 
 LOGITS = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.3, 0.2, 0.4], [0.7, 0.1, 0.1, 0.1]]).log()

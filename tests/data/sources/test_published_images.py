@@ -1,12 +1,12 @@
-"""Images are found where benchmarks keep them; missing ones are all named; archives can do no harm."""
+"""Images are found where tables say; missing ones are all named; archives can do no harm."""
 
 import zipfile
 
 import pytest
 
-from safe_llava.evaluation.benchmarks import InvalidBenchmarkError, benchmark_images
-from safe_llava.evaluation.benchmarks.benchmark_images import ImageFiles
-from safe_llava.evaluation.benchmarks.benchmark_tables import Record
+from safe_llava.data.sources import published_images
+from safe_llava.data.sources.published_images import ImageFiles
+from safe_llava.data.sources.published_tables import PublishedFileError, Record
 
 
 ROW = Record("table.csv, line 2", {})
@@ -37,7 +37,7 @@ def test_every_missing_image_is_named_with_where_it_was_searched(tmp_path, write
     images = ImageFiles(tmp_path)
     for name in ("1.png", "2.png", "3.png"):
         images.find(ROW, name)
-    with pytest.raises(InvalidBenchmarkError, match=rf"2 images .*{tmp_path}\.\n  2\.png is missing\n  3\.png is"):
+    with pytest.raises(PublishedFileError, match=rf"2 images .*{tmp_path}\.\n  2\.png is missing\n  3\.png is"):
         images.require_all()
 
 
@@ -53,7 +53,7 @@ def test_files_that_are_no_images_are_named(tmp_path, contents, problem):
     (tmp_path / "1.png").write_bytes(contents)
     images = ImageFiles(tmp_path)
     images.find(ROW, "1.png")
-    with pytest.raises(InvalidBenchmarkError, match=rf"1\.png {problem}"):
+    with pytest.raises(PublishedFileError, match=rf"1\.png {problem}"):
         images.require_all()
 
 
@@ -81,13 +81,13 @@ def test_two_images_that_could_be_the_named_one_are_refused(tmp_path, write_imag
     write_images(tmp_path, "1.webp", "1.jpg")
     images = ImageFiles(tmp_path)
     images.find(ROW, "1.png")
-    with pytest.raises(InvalidBenchmarkError, match=r"1\.png is missing, and 1\.jpg, 1\.webp could all be it"):
+    with pytest.raises(PublishedFileError, match=r"1\.png is missing, and 1\.jpg, 1\.webp could all be it"):
         images.require_all()
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "a/../../b.png", "a\\b.png"])
 def test_a_table_cannot_name_an_image_outside_the_folder(tmp_path, name):
-    with pytest.raises(InvalidBenchmarkError, match=r"table\.csv, line 2: the image .* is no path inside"):
+    with pytest.raises(PublishedFileError, match=r"table\.csv, line 2: the image .* is no path inside"):
         ImageFiles(tmp_path).find(ROW, name)
 
 
@@ -95,14 +95,14 @@ def test_a_table_cannot_name_an_image_outside_the_folder(tmp_path, name):
 @pytest.mark.parametrize("archive", ["a.zip", "a.tar"])
 def test_an_archive_with_members_outside_itself_is_refused(tmp_path, write_archive, archive, member):
     write_archive(tmp_path / archive, member)
-    with pytest.raises(InvalidBenchmarkError, match="leaves the archive"):
+    with pytest.raises(PublishedFileError, match="leaves the archive"):
         ImageFiles(tmp_path / archive)
 
 
 def test_members_too_large_for_an_image_are_refused_unread(tmp_path, write_archive, monkeypatch):
-    monkeypatch.setattr(benchmark_images, "MAX_IMAGE_BYTES", 10)
+    monkeypatch.setattr(published_images, "MAX_IMAGE_BYTES", 10)
     write_archive(tmp_path / "a.zip", "1.png")
-    with pytest.raises(InvalidBenchmarkError, match=r"'1\.png' has \d+ bytes, too many"):
+    with pytest.raises(PublishedFileError, match=r"'1\.png' has \d+ bytes, too many"):
         ImageFiles(tmp_path / "a.zip")
 
 
@@ -110,13 +110,13 @@ def test_a_damaged_member_is_refused(tmp_path, write_archive, encoded_image):
     path = tmp_path / "a.zip"
     write_archive(path, "1.png")
     path.write_bytes(path.read_bytes().replace(encoded_image()[20:24], b"????"))
-    with pytest.raises(InvalidBenchmarkError, match=r"a\.zip: the member '1\.png' cannot be read"):
+    with pytest.raises(PublishedFileError, match=r"a\.zip: the member '1\.png' cannot be read"):
         ImageFiles(path).find(ROW, "1.png")
 
 
 def test_what_is_no_archive_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(InvalidBenchmarkError, match=r"a\.zip: neither a zip nor a tar archive"):
+    with pytest.raises(PublishedFileError, match=r"a\.zip: neither a zip nor a tar archive"):
         ImageFiles(tmp_path / "a.zip")
 
 
@@ -131,5 +131,5 @@ def test_two_members_that_could_be_the_named_one_are_refused(tmp_path, encoded_i
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x/1.png", encoded_image())
         archive.writestr("y/1.png", encoded_image())
-    with pytest.raises(InvalidBenchmarkError, match=r"'1\.png' could be any of x/1\.png, y/1\.png"):
+    with pytest.raises(PublishedFileError, match=r"'1\.png' could be any of x/1\.png, y/1\.png"):
         ImageFiles(tmp_path / "a.zip").find(ROW, "1.png")

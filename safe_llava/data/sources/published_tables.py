@@ -1,4 +1,4 @@
-"""Reads the tables of benchmarks, and says of a wrong one which file, row and field is wrong and what was expected."""
+"""Reads published tables, and says of a wrong one which file, row and field is wrong and what was expected."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ import pyarrow
 import pyarrow.parquet
 
 
-class InvalidBenchmarkError(ValueError):
-    """The files of a benchmark are not as its authors publish them; the message says where."""
+class PublishedFileError(ValueError):
+    """Published files are not as their authors publish them; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Record:
     place: str
     values: dict[str, Any]
 
-    def refuse(self, field: str, expected: str) -> InvalidBenchmarkError:
+    def refuse(self, field: str, expected: str) -> PublishedFileError:
         """
         The error to raise for a field.
 
@@ -37,14 +37,14 @@ class Record:
             expected (`str`): what it should have held, in words.
 
         Returns:
-            [`InvalidBenchmarkError`]
+            [`PublishedFileError`]
         """
         if field not in self.values:
-            return InvalidBenchmarkError(
+            return PublishedFileError(
                 f"{self.place}: the field {field!r} is missing; it has {', '.join(map(repr, self.values))}. "
                 f"Expected {expected}."
             )
-        return InvalidBenchmarkError(
+        return PublishedFileError(
             f"{self.place}: the field {field!r} must be {expected}, not {_short(self.values[field])}."
         )
 
@@ -54,6 +54,20 @@ class Record:
         if not isinstance(value, str) or not value.strip():
             raise self.refuse(field, "text that is not empty")
         return value.strip()
+
+    def question(self, field: str) -> str:
+        """
+        What the user asks, without the blanks around it; empty where the published row has the field and leaves it
+        null or blank. Such a row asks nothing, and [`~safe_llava.evaluation.benchmarks.read_benchmark`] leaves it out.
+        """
+        return "" if str(self.values.get(field, field) or "").strip() == "" else self.text(field)
+
+    def questions(self, field: str) -> list[str]:
+        """A list of questions about the same images, each as in [`question`]."""
+        value = self.values.get(field)
+        if not isinstance(value, list) or not value:
+            raise self.refuse(field, "a list of questions that is not empty")
+        return [Record(f"{self.place}, {field}[{i}]", {field: asked}).question(field) for i, asked in enumerate(value)]
 
     def optional_text(self, field: str) -> str | None:
         """A text, or `None` where there is none or it is empty."""
@@ -79,7 +93,7 @@ class Record:
         return value
 
     def choice(self, field: str, options: Iterable[str]) -> str:
-        """One of the texts that the benchmark knows."""
+        """One of the texts that are known."""
         value, options = self.values.get(field), list(options)
         if not isinstance(value, str) or value.strip() not in options:
             raise self.refuse(field, f"one of {', '.join(map(repr, options))}")
@@ -106,7 +120,7 @@ class Record:
 
 def find_table(path: Path, names: Sequence[str]) -> Path:
     """
-    The table of a benchmark.
+    The table of a public set or benchmark.
 
     Args:
         path (`Path`): the downloaded folder, or the table itself.
@@ -116,7 +130,7 @@ def find_table(path: Path, names: Sequence[str]) -> Path:
         `Path`: the first of `names` that is there.
 
     Raises:
-        InvalidBenchmarkError: if there is none, with what the folder holds.
+        PublishedFileError: if there is none, with what the folder holds.
     """
     if path.is_file():
         return path
@@ -124,30 +138,30 @@ def find_table(path: Path, names: Sequence[str]) -> Path:
         if (path / name).is_file():
             return path / name
     found = ", ".join(sorted(item.name for item in path.iterdir())[:10]) or "nothing"
-    raise InvalidBenchmarkError(f"{path} must hold {' or '.join(names)}; it holds {found}.")
+    raise PublishedFileError(f"{path} must hold {' or '.join(names)}; it holds {found}.")
 
 
-def require_files(benchmark: str, files: Iterable[Path]) -> None:
+def require_files(name: str, files: Iterable[Path]) -> None:
     """
     Raises where files are missing.
 
     Args:
-        benchmark (`str`): its name, for the message.
+        name (`str`): what they belong to, for the message.
         files (`Iterable[Path]`): all that must be there.
 
     Raises:
-        InvalidBenchmarkError: if some are not, naming all of them.
+        PublishedFileError: if some are not, naming all of them.
     """
     if missing := [str(file) for file in files if not file.is_file()]:
-        raise InvalidBenchmarkError(f"{len(missing)} files of {benchmark} are missing: {', '.join(missing)}.")
+        raise PublishedFileError(f"{len(missing)} files of {name} are missing: {', '.join(missing)}.")
 
 
-def check_split(benchmark: str, split: str | None, splits: Sequence[str]) -> None:
+def check_split(name: str, split: str | None, splits: Sequence[str]) -> None:
     """
-    Refuses a split that a benchmark does not have.
+    Refuses a split that does not exist.
 
     Args:
-        benchmark (`str`): its name, for the message.
+        name (`str`): what they belong to, for the message.
         split (`str`, *optional*): what was asked for.
         splits (`Sequence[str]`): those that it has.
 
@@ -156,7 +170,7 @@ def check_split(benchmark: str, split: str | None, splits: Sequence[str]) -> Non
     """
     if split is not None and split not in splits:
         known = f"it has {', '.join(splits)}" if splits else "it has none; leave the split out"
-        raise ValueError(f"{benchmark} has no split {split!r}: {known}.")
+        raise ValueError(f"{name} has no split {split!r}: {known}.")
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[Record]:
@@ -171,14 +185,14 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[Record]:
         `list[Record]`: the rows.
 
     Raises:
-        InvalidBenchmarkError: if the file is of another form or has no rows.
+        PublishedFileError: if the file is of another form or has no rows.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
             header = reader.fieldnames or []
             if missing := [name for name in columns if name not in header]:
-                raise InvalidBenchmarkError(
+                raise PublishedFileError(
                     f"{path}, line 1: the columns {', '.join(map(repr, missing))} are missing; it has "
                     f"{', '.join(map(repr, header)) or 'none'}. Expected commas between columns."
                 )
@@ -186,13 +200,13 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[Record]:
             for values in reader:
                 record = Record(f"{path}, line {reader.line_num}", values)
                 if None in values or None in values.values():
-                    raise InvalidBenchmarkError(
+                    raise PublishedFileError(
                         f"{record.place}: the row has {'more' if None in values else 'fewer'} fields than the "
                         f"header's {len(header)}. A text with a comma must stand in double quotes."
                     )
                 rows.append(record)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InvalidBenchmarkError(f"{path}, after line {reader.line_num}: no CSV in UTF-8 ({error}).") from error
+            raise PublishedFileError(f"{path}, after line {reader.line_num}: no CSV in UTF-8 ({error}).") from error
     return _not_empty(path, rows)
 
 
@@ -207,7 +221,7 @@ def read_json(path: Path) -> list[Record]:
         `list[Record]`: the rows.
 
     Raises:
-        InvalidBenchmarkError: if the file is of another form or has no rows.
+        PublishedFileError: if the file is of another form or has no rows.
     """
     values = _parse(path, path.read_bytes())
     if isinstance(values, list):
@@ -215,7 +229,7 @@ def read_json(path: Path) -> list[Record]:
     if isinstance(values, dict):
         rows = [_record(f"{path}, entry {key!r}", value) for key, value in values.items()]
         return _not_empty(path, [Record(row.place, {"key": key, **row.values}) for key, row in zip(values, rows)])
-    raise InvalidBenchmarkError(f"{path}: expected a list or an object of objects, not {_short(values)}.")
+    raise PublishedFileError(f"{path}: expected a list or an object of objects, not {_short(values)}.")
 
 
 def read_json_lines(path: Path) -> list[Record]:
@@ -229,7 +243,7 @@ def read_json_lines(path: Path) -> list[Record]:
         `list[Record]`: the rows.
 
     Raises:
-        InvalidBenchmarkError: if the file is of another form or has no rows.
+        PublishedFileError: if the file is of another form or has no rows.
     """
     lines = enumerate(path.read_bytes().split(b"\n"), start=1)
     places = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
@@ -248,14 +262,14 @@ def read_parquet(path: Path, columns: Sequence[str]) -> list[Record]:
         `list[Record]`: the rows.
 
     Raises:
-        InvalidBenchmarkError: if the file is of another form or has no rows.
+        PublishedFileError: if the file is of another form or has no rows.
     """
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise InvalidBenchmarkError(f"{path}: no parquet file ({error}).") from error
+        raise PublishedFileError(f"{path}: no parquet file ({error}).") from error
     if missing := [name for name in columns if name not in table.column_names]:
-        raise InvalidBenchmarkError(
+        raise PublishedFileError(
             f"{path}: the columns {', '.join(map(repr, missing))} are missing; it has "
             f"{', '.join(map(repr, table.column_names))}."
         )
@@ -266,18 +280,18 @@ def _parse(place: Path | str, encoded: bytes) -> Any:
     try:
         return json.loads(encoded.decode("utf-8-sig"))
     except ValueError as error:
-        raise InvalidBenchmarkError(f"{place}: no JSON in UTF-8 ({error}).") from error
+        raise PublishedFileError(f"{place}: no JSON in UTF-8 ({error}).") from error
 
 
 def _record(place: str, value: Any) -> Record:
     if not isinstance(value, dict):
-        raise InvalidBenchmarkError(f"{place}: expected an object with named fields, not {_short(value)}.")
+        raise PublishedFileError(f"{place}: expected an object with named fields, not {_short(value)}.")
     return Record(place, value)
 
 
 def _not_empty(path: Path, rows: list[Record]) -> list[Record]:
     if not rows:
-        raise InvalidBenchmarkError(f"{path} has no rows.")
+        raise PublishedFileError(f"{path} has no rows.")
     return rows
 
 

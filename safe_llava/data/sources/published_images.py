@@ -1,4 +1,4 @@
-"""Finds the images that a benchmark names, in folders, zip and tar archives, and lists all that are missing."""
+"""Finds the images that a published table names, in folders, zip and tar archives, and lists all that are missing."""
 
 import logging
 import tarfile
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ...models.image_formats import is_image_file, is_image_name
-from .benchmark_tables import InvalidBenchmarkError, Record
+from .published_tables import PublishedFileError, Record
 
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _LFS_POINTER = b"version https://git-lfs"
 
 class ImageFiles:
     """
-    The images of a benchmark. What is missing is collected, so that [`require_all`] can name everything at once.
+    The images of a published table. What is missing is collected, so that [`require_all`] can name everything at once.
 
     Args:
         places (`Path`):
@@ -53,19 +53,30 @@ class ImageFiles:
         """
         for name in names:
             if "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise InvalidBenchmarkError(
-                    f"{record.place}: the image {name!r} is no path inside the benchmark's folder."
-                )
+                raise PublishedFileError(f"{record.place}: the image {name!r} is no path inside the folder.")
         if names not in self._found:
             self._found[names] = self._search(names)
         return self._found[names]
+
+    def look_up(self, record: Record, name: str) -> tuple[list[Path | bytes], list[str]]:
+        """
+        The image of a row as [`find`] gives it, if it is there, and why it cannot be used: nothing, or one reason.
+
+        Args:
+            record ([`Record`]): the row, for messages.
+            name (`str`): the image's name.
+        """
+        image = self.find(record, name)
+        problem = self.problems.get(name)
+        found = [image] if image else []
+        return found, [] if problem is None else [f"{record.place}: image {name} {problem}"]
 
     def require_all(self) -> None:
         """
         Logs which images have another suffix than named.
 
         Raises:
-            InvalidBenchmarkError: if images are missing or are none, naming all of them.
+            PublishedFileError: if images are missing or are none, naming all of them.
         """
         if self.other_suffix:
             pairs = ", ".join(f"{name} -> {other}" for name, other in self.other_suffix.items())
@@ -73,7 +84,7 @@ class ImageFiles:
         if self.problems:
             searched = ", ".join(map(str, self.places))
             listed = "\n  ".join(f"{name} {problem}" for name, problem in self.problems.items())
-            raise InvalidBenchmarkError(
+            raise PublishedFileError(
                 f"{len(self.problems)} images cannot be used. Searched: {searched}.\n  {listed}\n"
                 "Download them again, or give the folder that holds them."
             )
@@ -95,7 +106,7 @@ class ImageFiles:
         for archive, members, read in self.archives:
             found = members.get(str(PurePosixPath(name)), [])
             if len(found) > 1:
-                raise InvalidBenchmarkError(f"{archive}: {name!r} could be any of {', '.join(found)}.")
+                raise PublishedFileError(f"{archive}: {name!r} could be any of {', '.join(found)}.")
             if found:
                 return read(found[0])
         return None
@@ -132,7 +143,7 @@ def embedded_image(record: Record, field: str) -> bytes:
         `bytes`: the encoded image.
 
     Raises:
-        InvalidBenchmarkError: if the field holds no image.
+        PublishedFileError: if the field holds no image.
     """
     value = record.values.get(field)
     encoded = value.get("bytes") if isinstance(value, dict) else value
@@ -158,14 +169,14 @@ def _index_archive(path: Path) -> tuple[Path, dict[str, list[str]], Callable[[st
     try:
         sizes, read = _open_zip(path) if zipfile.is_zipfile(path) else _open_tar(path)
     except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
-        raise InvalidBenchmarkError(f"{path}: neither a zip nor a tar archive ({error}).") from error
+        raise PublishedFileError(f"{path}: neither a zip nor a tar archive ({error}).") from error
     members = defaultdict(list)
     for name, size in sizes.items():
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts:
-            raise InvalidBenchmarkError(f"{path}: the member {name!r} leaves the archive; it is not as published.")
+            raise PublishedFileError(f"{path}: the member {name!r} leaves the archive; it is not as published.")
         if size > MAX_IMAGE_BYTES:
-            raise InvalidBenchmarkError(f"{path}: the member {name!r} has {size} bytes, too many for an image.")
+            raise PublishedFileError(f"{path}: the member {name!r} has {size} bytes, too many for an image.")
         # macOS adds a shadow of each file that has its name but not its contents.
         if parts[0] != "__MACOSX":
             for start in range(len(parts)):
@@ -182,7 +193,7 @@ def _open_zip(path: Path) -> tuple[dict[str, int], Callable[[str], bytes]]:
         try:
             return archive.read(name)
         except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            raise InvalidBenchmarkError(f"{path}: the member {name!r} cannot be read ({error}).") from error
+            raise PublishedFileError(f"{path}: the member {name!r} cannot be read ({error}).") from error
 
     return {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}, read
 

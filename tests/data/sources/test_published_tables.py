@@ -6,8 +6,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from safe_llava.evaluation.benchmarks import InvalidBenchmarkError
-from safe_llava.evaluation.benchmarks.benchmark_tables import (
+from safe_llava.data.sources.published_tables import (
+    PublishedFileError,
     Record,
     find_table,
     read_csv,
@@ -41,7 +41,7 @@ def test_a_byte_order_mark_commas_quotes_and_line_breaks_in_csv_are_read(table):
 )
 def test_a_wrong_csv_is_refused_by_its_line(table, contents, message):
     table.write_bytes(contents)
-    with pytest.raises(InvalidBenchmarkError, match=message):
+    with pytest.raises(PublishedFileError, match=message):
         read_csv(table, ["id", "text"])
 
 
@@ -65,14 +65,14 @@ def test_json_may_be_a_list_or_an_object_of_rows(tmp_path, write_json):
 def test_wrong_json_is_refused_by_its_place(tmp_path, contents, message):
     path = tmp_path / "wrong.json"
     path.write_bytes(contents)
-    with pytest.raises(InvalidBenchmarkError, match=message):
+    with pytest.raises(PublishedFileError, match=message):
         read_json(path)
 
 
 def test_a_wrong_line_of_json_lines_is_refused_by_its_number(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": 1}\n\n{"a": \n')
-    with pytest.raises(InvalidBenchmarkError, match=r"rows\.jsonl, line 3: no JSON"):
+    with pytest.raises(PublishedFileError, match=r"rows\.jsonl, line 3: no JSON"):
         read_json_lines(path)
 
 
@@ -80,13 +80,13 @@ def test_a_parquet_file_without_a_column_is_refused(tmp_path):
     path = tmp_path / "rows.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"id": [1]}), path)
     assert read_parquet(path, ["id"])[0].key("id") == "1"
-    with pytest.raises(InvalidBenchmarkError, match=r"rows\.parquet: the columns 'image' are missing; it has 'id'"):
+    with pytest.raises(PublishedFileError, match=r"rows\.parquet: the columns 'image' are missing; it has 'id'"):
         read_parquet(path, ["id", "image"])
 
 
 def test_what_is_no_parquet_file_is_refused(tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(InvalidBenchmarkError, match="no parquet file"):
+    with pytest.raises(PublishedFileError, match="no parquet file"):
         read_parquet(tmp_path / "rows.parquet", ["id"])
 
 
@@ -103,16 +103,16 @@ def test_what_is_no_parquet_file_is_refused(tmp_path):
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused_by_name_with_what_was_expected(read, value, expected):
-    with pytest.raises(InvalidBenchmarkError, match=f"^file, line 3: the field 'field' must be {expected}"):
+    with pytest.raises(PublishedFileError, match=f"^file, line 3: the field 'field' must be {expected}"):
         read(Record("file, line 3", {"field": value}))
 
 
 def test_a_missing_field_is_refused_with_the_fields_that_are_there():
-    with pytest.raises(InvalidBenchmarkError, match=r"'field' is missing; it has 'id', 'x'\. Expected text"):
+    with pytest.raises(PublishedFileError, match=r"'field' is missing; it has 'id', 'x'\. Expected text"):
         Record("file", {"id": 1, "x": 2}).text("field")
 
 
 def test_a_folder_without_the_table_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "readme.md").touch()
-    with pytest.raises(InvalidBenchmarkError, match=r"must hold a\.csv or data/a\.csv; it holds readme\.md"):
+    with pytest.raises(PublishedFileError, match=r"must hold a\.csv or data/a\.csv; it holds readme\.md"):
         find_table(tmp_path, ["a.csv", "data/a.csv"])
