@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.json_records import is_json_name, read_records
+from ..data.json_records import read_records
 from ..data.label_parsing import UNLABELLED, parse_labels
 from ..models.configuration_safe_llava import SafeLlavaConfig
 
@@ -15,7 +15,7 @@ LOGITS = ("level_logits", "type_logits")
 
 def is_audit_log(source: str) -> bool:
     """Whether a source is a file that `safe-llava serve` wrote, by its first row."""
-    if not is_json_name(source) or not Path(source).is_file():
+    if not Path(source).is_file():
         return False
     with Path(source).open("rb") as file:
         head = file.read(100)
