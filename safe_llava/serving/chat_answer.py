@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from ..models.safety_policy import SafetyDecision
 from .chat_shapes import Choice
-from .generation_worker import Done, Ended, Event, Generation, Piece, Sampling
+from .generation_request import Done, Ended, Event, Generation, Piece, Sampling
 from .guard_pass import Assessment
 from .guard_service import GuardService
 from .prompt_encoding import EncodedPrompt

@@ -8,7 +8,7 @@ from .chat_answer import ChatAnswer, outcome_of
 from .chat_reading import ChatReader
 from .chat_shapes import LAST_EVENT, ChatShape, Choice, to_event
 from .exchange import ClosingStream, Exchange
-from .generation_worker import Ended, Sampling
+from .generation_request import Ended, Sampling
 from .guard_pass import Assessment
 from .guard_service import GuardService
 from .moderation_shapes import chat_moderation, moderation_result
@@ -32,7 +32,7 @@ async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
     [(prompt, assessment)] = await service.assess([chat], in_force, exchange.id, ROUTE, content, keeps_features=True)
 
     is_enforced = not service.settings.observe_only
-    result = moderation_result(assessment, ["image", "text"], is_enforced)
+    result = moderation_result(assessment, ["image", "text"] if chat.has_text else ["image"], is_enforced)
     moderation = chat_moderation(result, service.settings.name)
     shape = ChatShape(exchange.id, service.settings.name, moderation, len(prompt))
     includes_usage = bool(body.stream_options and body.stream_options.include_usage)

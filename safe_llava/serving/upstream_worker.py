@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from ..models.chat_text import ChatText
-from .generation_worker import Done, Ended, Generation, Piece, Sampling, Started
+from .generation_request import Done, Ended, Generation, Piece, Sampling, Started
 from .request_errors import RequestError, shutting_down
 from .serving_metrics import ServingMetrics
 from .serving_settings import Upstream

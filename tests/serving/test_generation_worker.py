@@ -7,7 +7,7 @@ import torch
 from serving.request_bodies import acting
 
 from safe_llava.models.safety_policy import SafetyDecision
-from safe_llava.serving.generation_worker import Done, Ended, Generation, Piece, Sampling, Started
+from safe_llava.serving.generation_request import Done, Ended, Generation, Piece, Sampling, Started
 from safe_llava.serving.guard_pass import Assessment
 from safe_llava.serving.prompt_encoding import EncodedPrompt
 
