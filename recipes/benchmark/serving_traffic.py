@@ -74,7 +74,7 @@ async def _ask_on(
     while time.monotonic() < end:
         started = time.monotonic()
         is_broken, leaves = drawn.random() < BROKEN, drawn.random() < HANG_UP
-        part = {"type": "image_url", "image_url": {"url": _draw_url(drawn, is_broken)}}
+        part = {"type": "image_url", "image_url": {"url": draw_url(drawn, is_broken)}}
         kind = drawn.choice(("chat", "stream", "moderation"))
         body: dict[str, Any] = {"input": [part], "model": model}
         if kind != "moderation":
@@ -112,7 +112,8 @@ def _is_expected(reply: httpx2.Response, kind: str, is_broken: bool) -> bool:
     return reply.status_code in (400, 413, 429) and bool(reply.json()["error"]["message"])
 
 
-def _draw_url(drawn: random.Random, is_broken: bool) -> str:
+def draw_url(drawn: random.Random, is_broken: bool = False) -> str:
+    """The data URL of an image of noise, or something that is none."""
     if is_broken:
         return drawn.choice(("data:image/png;base64,AAAA", "/etc/passwd", "http://127.0.0.1:22/", "data:,"))
     file = io.BytesIO()
