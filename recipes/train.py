@@ -15,62 +15,27 @@ from transformers.trainer_utils import HubStrategy
 from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config, get_quantization_config
 
 import safe_llava  # noqa: F401 (registers the model)
-from safe_llava.data import add_hints, keep_answered, load_safety_dataset, mix_safety_dataset
+from safe_llava.data import add_hints, keep_answered, load_safety_dataset
+from safe_llava.files import write_json
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
+from safe_llava.training.data_arguments import DataArguments
+from safe_llava.training.recipe_data import describe_sets, load_train_rows
 from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
 
 
-@dataclass
-class SafetyArguments:
+@dataclass(kw_only=True)
+class SafetyArguments(DataArguments):
     """What a stage needs beside trl's `SFTConfig` and `ModelConfig`."""
 
     stage: Literal[1, 2] = field(
         metadata={"help": "1 trains the safety modules; 2 trains LoRA on the language model."}
     )
-    dataset_name: str = field(
-        metadata={
-            "help": "JSON, csv, parquet, arrow or tar files with the authors' labels, a folder, a dataset on the Hub, "
-            f"a public set (`safe-llava data show` lists them), or '{MINIATURE}' for synthetic scenes."
-        }
-    )
-    dataset_root: str | None = field(
-        default=None, metadata={"help": "Your copy of the public set, or a Hub id. Default: its own."}
-    )
-    label_map: str | None = field(
-        default=None, metadata={"help": "YAML in place of the public set's own, as `safe-llava data show` prints it."}
-    )
-    dataset_config: str | None = field(
-        default=None,
-        metadata={"help": f"Configuration of a Hub dataset; for '{MINIATURE}' the mix, by default that of the stage."},
-    )
-    dataset_train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    eval_dataset_name: str | None = field(
-        default=None, metadata={"help": "Source of evaluation rows, of the same kinds as `dataset_name`."}
-    )
     dataset_eval_split: str = field(default="validation", metadata={"help": "Split to evaluate on."})
-    image_folder: str | None = field(
-        default=None, metadata={"help": "Folder that image names start from. Default: that of each source."}
-    )
-    on_bad_rows: Literal["raise", "skip"] = field(default="raise", metadata={"help": "Refuse bad rows, or skip them."})
-    unlabelled: Literal["raise", "clean", "ignore"] = field(
-        default="raise",
-        metadata={"help": "What rows of `dataset_name` are if none has a label: 'clean', on your word, or 'ignore'd."},
-    )
-    check_images: bool = field(default=True, metadata={"help": "Decode every image before training starts."})
-    clean_to_risky: float | None = field(
-        default=None, metadata={"help": "Clean rows for each risky row. Default: as the data comes."}
-    )
-    balance_by: Literal["safety_level", "safety_type"] | None = field(
-        default=None, metadata={"help": "Repeat rows until the risky classes of this column are equally many."}
-    )
     hints_in_prompts: bool = field(
         default=False,
         metadata={"help": "Put the policy's hint behind the question of every risky row, as inference does. Stage 2."},
-    )
-    max_train_samples: int | None = field(
-        default=None, metadata={"help": f"Train on the first so many rows; '{MINIATURE}' draws so many."}
     )
     max_eval_samples: int | None = field(
         default=None, metadata={"help": f"Evaluate on the first so many rows; '{MINIATURE}' draws so many."}
@@ -102,15 +67,9 @@ class SafetyArguments:
     )
 
     def __post_init__(self) -> None:
-        # YAML values reach argparse as defaults, of which it does not check the choices.
-        for name, choices in (
-            ("stage", (1, 2)),
-            ("on_bad_rows", ("raise", "skip")),
-            ("unlabelled", ("raise", "clean", "ignore")),
-            ("balance_by", (None, "safety_level", "safety_type")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"`{name}` must be one of {choices}, not {getattr(self, name)!r}.")
+        super().__post_init__()
+        if self.stage not in (1, 2):
+            raise ValueError(f"`stage` must be 1 or 2, not {self.stage!r}.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -130,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_arguments(safety_args, training_args, model_args)
     set_seed(training_args.seed)
 
-    train_dataset, eval_dataset = load_datasets(safety_args, training_args)
+    train_dataset, mix = load_train_rows(safety_args, safety_args.stage, training_args.seed)
+    if training_args.process_index == 0:
+        print(f"Training on\n{mix}")
+    eval_dataset = load_evaluation(safety_args)
     model = load_model(model_args, training_args)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
@@ -162,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if eval_dataset is not None:
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_state()
-    data = "synthetic scenes" if safety_args.dataset_name == MINIATURE else safety_args.dataset_name
+    data = describe_sets(mix)
+    if trainer.is_world_process_zero():
+        write_json(Path(training_args.output_dir) / "data.json", mix.to_dict())
     if safety_args.stage == 2 and not safety_args.merge_adapter:
         trainer.create_model_card(dataset_name=data)
     elif trainer.is_world_process_zero():
@@ -235,21 +199,11 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
     return AutoModelForImageTextToText.from_pretrained(**source, **options)
 
 
-def load_datasets(safety_args: SafetyArguments, training_args: SFTConfig) -> tuple[Dataset, Dataset | None]:
-    """The rows to train on, mixed as asked, and the rows to evaluate on, as they come."""
-    train_dataset = load_rows(
-        safety_args,
-        safety_args.dataset_name,
-        safety_args.dataset_train_split,
-        safety_args.max_train_samples,
-        safety_args.unlabelled,
-    )
-    train_dataset = mix_safety_dataset(
-        train_dataset, safety_args.clean_to_risky, safety_args.balance_by, training_args.seed
-    )
+def load_evaluation(safety_args: SafetyArguments) -> Dataset | None:
+    """The rows to evaluate on, as they come."""
     if safety_args.eval_dataset_name is None:
-        return train_dataset, None
-    return train_dataset, load_rows(
+        return None
+    return load_rows(
         safety_args, safety_args.eval_dataset_name, safety_args.dataset_eval_split, safety_args.max_eval_samples
     )
 
@@ -261,21 +215,13 @@ def load_held_out(safety_args: SafetyArguments) -> Dataset | None:
     return load_rows(safety_args, MINIATURE, safety_args.dataset_eval_split, 300)
 
 
-def load_rows(
-    safety_args: SafetyArguments,
-    source: str,
-    split: str,
-    max_samples: int | None,
-    unlabelled: Literal["raise", "clean", "ignore"] = "raise",
-) -> Dataset:
+def load_rows(safety_args: SafetyArguments, source: str, split: str, max_samples: int | None) -> Dataset:
     """Up to `max_samples` rows of one source, checked."""
     if source == MINIATURE:
         if max_samples is None:
-            raise ValueError(
-                f"'{MINIATURE}' draws as many scenes as `max_train_samples`, or `max_eval_samples` to evaluate."
-            )
+            raise ValueError(f"'{MINIATURE}' draws as many scenes to evaluate on as `max_eval_samples`.")
         return build_dataset(split, max_samples, stage=safety_args.dataset_config or f"stage{safety_args.stage}")
-    dataset, _ = load_safety_dataset(source, split=split, unlabelled=unlabelled, **options_of(safety_args, source))
+    dataset, _ = load_safety_dataset(source, split=split, **options_of(safety_args, source))
     dataset = keep_answered(dataset) if safety_args.stage == 2 else dataset
     return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..data.near_duplicates import NearDuplicates
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
-from .near_duplicates import NearDuplicates
 from .report_samples import find_flagged, find_untrusted, read_rows, take_first
 from .verdict_table import ASSESSED, UNREADABLE
 

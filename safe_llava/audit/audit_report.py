@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..data.near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
 from ..files import atomic_path
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .audit_figures import (
@@ -23,7 +24,6 @@ from .audit_figures import (
     list_notes,
     list_unreadable,
 )
-from .near_duplicates import HASH_BITS, MAX_DISTINCT, group_near_duplicates
 from .report_samples import (
     Samples,
     choose_samples,

@@ -1,6 +1,5 @@
 """What an audit leaves behind beside the verdict table: a summary, lists of keys to keep and to drop, a report."""
 
-import io
 from bisect import bisect_right
 from contextlib import suppress
 from itertools import accumulate
@@ -11,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..data.thumbnails import make_thumbnail
 from ..files import describe_versions, write_json
-from ..models.image_reading import UnreadableImageError, read_image
+from ..models.image_reading import UnreadableImageError
 from .audit_report import write_report
 from .audit_state import write_lines
 from .plan import Plan
@@ -26,8 +26,6 @@ from .verdict_table import ASSESSED, TEXT_ONLY, UNREADABLE, PartName, part_paths
 PACKAGES = ("transformers", "torch", "datasets", "pillow")
 ROWS_NAMED = 5
 """Rows that the summary names of each kind of fault."""
-THUMBNAIL_SIZE = 256
-"""Longest side of a thumbnail in the report, in pixels."""
 
 
 def write_results(output_dir: Path, plan: Plan, source: Source) -> dict[str, Any]:
@@ -148,13 +146,5 @@ def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[s
         with suppress(Exception):  # A source may be gone by now, and a report without images is one nevertheless.
             for row in pick_rows(source, shard, of_shard):
                 with suppress(UnreadableImageError, IndexError):
-                    thumbnails[row.key] = _thumbnail(row.images[0])
+                    thumbnails[row.key] = make_thumbnail(row.images[0])
     return thumbnails
-
-
-def _thumbnail(source: Any) -> bytes:
-    image = read_image(source).image
-    image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
-    file = io.BytesIO()
-    image.save(file, format="JPEG", quality=80)
-    return file.getvalue()

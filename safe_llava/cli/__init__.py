@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve):
     app.command()(command)
+app.add_typer(data, name="data")
 app.add_typer(review, name="review")
 app.add_typer(data, name="data")
 

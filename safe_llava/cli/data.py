@@ -1,18 +1,15 @@
-"""`safe-llava data show`."""
+"""`safe-llava data show`; `check` has a file of its own."""
 
 from typing import Annotated
 
 import typer
 
+from .data_check import check
 from .options import reported
 
 
 data = typer.Typer(no_args_is_help=True, help="Look at safety data before training on it.")
-
-
-@data.callback()
-def _data() -> None:
-    """Keeps `show` a command of its own name while it is the only one."""
+data.command()(check)
 
 
 @data.command()

@@ -8,6 +8,7 @@ from datasets import Dataset, Image, List, Value
 from .encoded_images import declare_images, holds_images, keep_images_encoded
 from .image_cells import source_of
 from .image_checks import find_image_problems
+from .image_digests import ImageDigests
 from .label_parsing import SET_COLUMNS, is_labelled, parse_labels
 from .turn_checks import conversation_problems, text_problems
 from .turn_reading import UnknownRoleError, roles_of
@@ -60,19 +61,20 @@ def with_known_roles(dataset: Dataset) -> Dataset:
     return declare_images(keep_images_encoded(dataset).map(rename, desc="roles"))
 
 
-def column_problems(dataset: Dataset, check_images: bool) -> Iterator[list[str]]:
+def column_problems(dataset: Dataset, check_images: bool, digests: ImageDigests | None = None) -> Iterator[list[str]]:
     """
     Checks every row.
 
     Args:
         dataset ([`~datasets.Dataset`]): a dataset with our columns.
         check_images (`bool`): whether to decode the images.
+        digests ([`ImageDigests`], *optional*): gets those of the images that are decoded.
 
     Returns:
         `Iterator[list[str]]`: everything that is wrong with each row, in the dataset's order.
     """
     encoded = keep_images_encoded(dataset)
-    for row, image_problems in zip(encoded, _image_problems(encoded, check_images), strict=True):
+    for row, image_problems in zip(encoded, _image_problems(encoded, check_images, digests), strict=True):
         labels, problems = parse_labels(row)
         if row.get("head_only") and not problems and not is_labelled(labels):
             problems = ["it has neither an answer nor a safety label: nothing to learn"]
@@ -118,11 +120,11 @@ def _with_known_roles(turns: Any) -> Any:
         return turns
 
 
-def _image_problems(encoded: Dataset, check_images: bool) -> Iterator[list[str]]:
+def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests | None) -> Iterator[list[str]]:
     if not check_images:
         return ([] for _ in range(len(encoded)))
     images = (list(map(source_of, row["images"])) for row in encoded.select_columns("images"))
-    return find_image_problems(images, len(encoded))
+    return find_image_problems(images, len(encoded), digests)
 
 
 def _text_problems(row: dict[str, Any]) -> list[str]:

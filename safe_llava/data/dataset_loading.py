@@ -21,6 +21,7 @@ from .csv_records import read_csv_records, require_conversation
 from .dataset_report import BadRow, DatasetReport, InvalidDatasetError
 from .image_cells import source_of
 from .image_checks import find_image_problems
+from .image_digests import ImageDigests
 from .json_records import read_records
 from .label_parsing import SET_COLUMNS, UNLABELLED, parse_labels
 from .llava_tables import MESSAGE_FEATURE, with_our_columns
@@ -54,6 +55,7 @@ def load_safety_dataset(
     check_images: bool = True,
     unlabelled: Literal["raise", "clean", "ignore"] = "raise",
     label_map: str | Path | Mapping[str, Any] | None = None,
+    digests: ImageDigests | None = None,
 ) -> tuple[Dataset, DatasetReport]:
     """
     Loads safety data and checks labels, conversations, image placeholders and images of every row.
@@ -87,6 +89,8 @@ def load_safety_dataset(
         label_map (`str`, `Path` or `Mapping`, *optional*):
             What the categories of a public set become, as `safe-llava data show NAME` prints it: a YAML file, or what
             it holds. Defaults to the set's own. For public sets only.
+        digests ([`~safe_llava.data.image_digests.ImageDigests`], *optional*):
+            Gets the digest of every image that is checked, so that nobody need decode it again to compare it.
 
     Returns:
         `tuple[Dataset, DatasetReport]`: the dataset, its images decoded only when read, `safety_level` and
@@ -110,7 +114,7 @@ def load_safety_dataset(
         given = {"config_name": config_name is not None, "unlabelled": unlabelled != "raise"}
         if idle := [name for name, is_given in given.items() if is_given]:
             raise ValueError(f"`{idle[0]}` has no effect: {source} is a public set, read as it is published.")
-        return _load_public_set(str(source), root, split, image_folder, label_map, on_error, check_images)
+        return _load_public_set(str(source), root, split, image_folder, label_map, on_error, check_images, digests)
     for name, value in (("root", root), ("label_map", label_map)):
         if value is not None:
             hint = " Name the folder of images by `image_folder`." if name == "root" else ""
@@ -123,7 +127,7 @@ def load_safety_dataset(
     folder = None if image_folder is None else Path(image_folder)
     own_folder = folder_of(source)
     if isinstance(found, dict):
-        rows, problems = _parse_records(source, found, folder or own_folder, check_images, unlabelled)
+        rows, problems = _parse_records(source, found, folder or own_folder, check_images, unlabelled, digests)
         report = _settle(source, problems, on_error)
         return without_empty_sets(Dataset.from_list(rows, features=AUTHOR_FEATURES)), report
     dataset, unread = with_our_columns(found, str(source), own_folder, folder)
@@ -132,7 +136,7 @@ def load_safety_dataset(
         for column in SET_COLUMNS:
             dataset = dataset.add_column(column, [labels[column]] * len(dataset))
     dataset = with_known_roles(require_columns(dataset, str(source)))
-    problems = dict(enumerate(column_problems(dataset, check_images), start=1))
+    problems = dict(enumerate(column_problems(dataset, check_images, digests), start=1))
     problems |= unread
     report = _settle(source, problems, on_error)
     if report.bad_rows:
@@ -148,10 +152,11 @@ def _load_public_set(
     label_map: str | Path | Mapping[str, Any] | None,
     on_error: str,
     check_images: bool,
+    digests: ImageDigests | None,
 ) -> tuple[Dataset, DatasetReport]:
     rows = read_public_set(PUBLIC_SETS[name], root, split, image_folder, label_map)
     dataset = rows.dataset.remove_columns("place")
-    found = zip(rows.dataset["place"], column_problems(dataset, check_images))
+    found = zip(rows.dataset["place"], column_problems(dataset, check_images, digests))
     problems = {
         number: [f"{place}: {reason}" for reason in reasons] for number, (place, reasons) in enumerate(found, start=1)
     }
@@ -194,7 +199,12 @@ def _read_source(source: str, split: str, config_name: str | None) -> dict[int, 
 
 
 def _parse_records(
-    source: str | Path, records: dict[int, Any], folder: Path | None, check_images: bool, unlabelled: str
+    source: str | Path,
+    records: dict[int, Any],
+    folder: Path | None,
+    check_images: bool,
+    unlabelled: str,
+    digests: ImageDigests | None,
 ) -> tuple[list[dict[str, Any]], dict[int, list[str]]]:
     """The good rows, and the problems of every row by its number."""
     objects = [record for record in records.values() if isinstance(record, dict)]
@@ -203,7 +213,7 @@ def _parse_records(
     problems = {number: reasons for number, (_, reasons) in parsed.items()}
     if check_images:
         images = [list(map(source_of, row.get("images", []))) for row, _ in parsed.values()]
-        for reasons, found in zip(problems.values(), find_image_problems(images, len(images)), strict=True):
+        for reasons, found in zip(problems.values(), find_image_problems(images, len(images), digests), strict=True):
             reasons += found
     return [row for row, reasons in parsed.values() if not reasons], problems
 

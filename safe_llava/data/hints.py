@@ -36,21 +36,27 @@ def add_hints(dataset: Dataset, hints: dict[str, dict[str, str]]) -> Dataset:
     >>> train_dataset = add_hints(train_dataset, SafetyPolicy().hints)
     ```
     """
-    column = "messages" if "messages" in dataset.column_names else "prompt"
+    columns = [name for name in ("messages", "prompt", "completion") if name in dataset.column_names]
 
     def needs_hint(row: dict[str, Any]) -> bool:
         return row["safety_level"] > 0 and row["safety_type"] >= 0 and bool(row["images"])
 
     def add(row: dict[str, Any]) -> dict[str, Any]:
         if not needs_hint(row):
-            return {column: row[column]}
+            return {column: row[column] for column in columns}
         hint = hints[SAFETY_TYPES[row["safety_type"]]][SAFETY_LEVELS[row["safety_level"]]]
-        return {column: _append(row[column], hint)}
+        # Also in a completion a user may ask; where nobody does, the error says so.
+        asked = [column for column in columns if _has_question(row[column])] or columns
+        return {column: _append(row[column], hint) if column == asked[-1] else row[column] for column in columns}
 
     encoded = keep_images_encoded(dataset)
     if not any(map(needs_hint, encoded)):
         raise ValueError("Hints have no effect: no row is risky and has an image.")
     return declare_images(encoded.map(add, desc="hints"))
+
+
+def _has_question(turns: Any) -> bool:
+    return isinstance(turns, str) or "user" in roles_of(turns)
 
 
 def _append(turns: Any, hint: str) -> Any:

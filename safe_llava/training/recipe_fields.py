@@ -5,11 +5,9 @@ from typing import Any
 
 from trl import ModelConfig, SFTConfig
 
+from ..data.mix_entries import MINIATURE, parse_entries
 from ..data.source_forms import has_configurations, has_splits, lists_rows, may_name_images
 from ..data.sources import is_public_set
-
-
-MINIATURE = "miniature"
 
 
 def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelConfig) -> None:
@@ -25,10 +23,19 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
         ValueError: at the first such field.
     """
     has_evaluation = safety_args.eval_dataset_name is not None
-    roles = [("train", safety_args.dataset_name)]
+    roles = [("train", safety_args.dataset_name)] if safety_args.datasets is None else []
     roles += [("eval", safety_args.eval_dataset_name)] if has_evaluation else []
     sources = [source for _, source in roles]
     unread: dict[str, str] = {}
+    if safety_args.datasets is None:
+        unread["duplicates"] = "only `datasets` are looked through for them"
+        if safety_args.dataset_name == MINIATURE and safety_args.max_train_samples is None:
+            raise ValueError(f"'{MINIATURE}' draws as many scenes as `max_train_samples` says; give it.")
+    else:
+        entries = parse_entries(safety_args.datasets)
+        unread |= dict.fromkeys(("max_train_samples", "unlabelled", "dataset_train_split"), "`datasets` have theirs")
+    if safety_args.benchmarks or (safety_args.datasets is not None and safety_args.duplicates == "drop"):
+        unread["check_images"] = "duplicates and rows of benchmarks are found by decoding images"
     if not has_evaluation:
         reason = "there is no `eval_dataset_name`"
         unread |= {"max_eval_samples": reason, "dataset_eval_split": reason, "eval_on_start": reason}
@@ -36,13 +43,17 @@ def check_fields(safety_args: Any, training_args: SFTConfig, model_args: ModelCo
         if source != MINIATURE and not has_splits(source):
             unread[f"dataset_{role}_split"] = f"{source} has no splits"
     if not any(source != MINIATURE and may_name_images(source) for source in sources):
-        unread["image_folder"] = f"{' and '.join(sources)} holds its images"
+        unread["image_folder"] = f"{' and '.join(sources)} holds its images" if sources else "`datasets` have theirs"
     if not any(source == MINIATURE or has_configurations(source) for source in sources):
-        unread["dataset_config"] = f"{' and '.join(sources)} has no configurations"
-    if not is_public_set(safety_args.dataset_name):
-        unread |= dict.fromkeys(("dataset_root", "label_map"), f"{safety_args.dataset_name} is no public set")
-    else:
+        reason = f"{' and '.join(sources)} has no configurations"
+        unread["dataset_config"] = reason if sources else "`datasets` have theirs"
+    if safety_args.datasets is not None:
+        sources += [entry.name for entry in entries]
+        unread |= dict.fromkeys(("dataset_root", "label_map"), "`datasets` have theirs")
+    elif is_public_set(safety_args.dataset_name):
         unread["unlabelled"] = f"{safety_args.dataset_name} is a public set"
+    else:
+        unread |= dict.fromkeys(("dataset_root", "label_map"), f"{safety_args.dataset_name} is no public set")
     if all(source == MINIATURE for source in sources):
         unread |= dict.fromkeys(("on_bad_rows", "check_images"), "scenes are drawn")
     if safety_args.dataset_name == MINIATURE:

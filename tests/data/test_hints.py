@@ -65,6 +65,15 @@ def test_of_content_parts_the_last_text_gets_the_hint():
     assert row["prompt"][0]["content"][-1]["text"] == "Who is this? " + DEFAULT_HINTS["privacy"]["high"]
 
 
+def test_a_later_question_in_the_completion_gets_the_hint():
+    turns = [("user", "Who?"), ("assistant", "A man."), ("user", "His name?"), ("assistant", "No.")]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
+    messages[0]["content"].insert(0, {"type": "image", "text": None})
+    [row] = add_hints(with_columns(prompt=messages[:1], completion=messages[1:]), DEFAULT_HINTS)
+    texts = [turn["content"][-1]["text"] for turn in row["prompt"] + row["completion"]]
+    assert texts == ["Who?", "A man.", "His name? " + DEFAULT_HINTS["privacy"]["high"], "No."]
+
+
 def test_prompts_that_are_plain_text_are_refused():
     with pytest.raises(ValueError, match="lists of turns"):
         add_hints(with_columns(prompt="USER: <image> Who? ASSISTANT:", completion="No."), DEFAULT_HINTS)

@@ -1,22 +1,16 @@
-"""The recipe script: what it saves, what it refuses, and the YAML files that come with it."""
+"""The recipe script: what it saves and what it refuses."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from transformers import AutoModel, AutoProcessor
-from trl import ModelConfig, SFTConfig, TrlParser, get_peft_config
 
-from recipes.train import SafetyArguments, check_arguments, main
+from recipes.train import main
 from safe_llava.data.sources import PUBLIC_SETS, describe
 from safe_llava.models.safety_texts import DEFAULT_HINTS
 from tests.data.sources.published_sets import write_vlguard
-
-
-RECIPES = Path(__file__).parents[2] / "recipes"
-YAML_FILES = sorted(RECIPES.glob("*/stage?.yaml"))
 
 
 @pytest.fixture
@@ -52,6 +46,8 @@ def write_config(model, processor, dataset, tmp_path):
     return write
 
 
+SCENES = [{"name": "miniature", "max_samples": 4}]
+SEVERAL = {"dataset_name": ..., "datasets": SCENES}
 LORA = {
     "stage": 2,
     "use_peft": True,
@@ -146,6 +142,25 @@ def test_llava_instructs_list_with_text_only_rows_can_be_trained_on(write_config
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_several_sets_train_together_and_their_counts_lie_beside_the_model(write_config, tmp_path):
+    sets = [{"name": str(tmp_path / "data"), "share": 0.5}, {"name": "miniature", "max_samples": 4, "share": 0.5}]
+    run(write_config(dataset_name=..., datasets=sets))
+    counts = json.loads((tmp_path / "out" / "data.json").read_text())
+    # The eight rows have one image a colour and one question, so two of them are left.
+    assert [(one["read"], one["duplicates"], one["used"]) for one in counts["sets"]] == [(8, 6, 2), (4, 0, 2)]
+    assert (
+        f"Data: {tmp_path / 'data'} (2 rows), synthetic scenes (2 rows)"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
+def test_several_sets_can_be_named_on_the_command_line(write_config, tmp_path):
+    sets = [{"name": str(tmp_path / "data")}, {"name": "miniature", "max_samples": 2}]
+    run(write_config(dataset_name=..., max_steps=1), "--datasets", json.dumps(sets), "--duplicates", "keep")
+    counts = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert [one["used"] for one in counts["sets"]] == [8, 2]
+
+
 def test_a_public_set_can_be_trained_on_by_its_name_and_an_edited_label_map(write_config, tmp_path):
     write_vlguard(tmp_path / "set")
     shown = yaml.safe_load(describe(PUBLIC_SETS["vlguard"]))
@@ -213,6 +228,21 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"use_rslora": True}, "use_rslora"),
         ({"dataset_text_field": "caption"}, "dataset_text_field"),
         ({"learning_rat": 1.0}, "learning_rat"),
+        ({"duplicates": "keep"}, "duplicates"),
+        ({"dataset_name": ...}, "`dataset_name`, one set to train on, or `datasets`"),
+        ({"datasets": SCENES}, "`dataset_name`, one set to train on, or `datasets`"),
+        ({**SEVERAL, "duplicates": "merge"}, "duplicates"),
+        ({**SEVERAL, "datasets": [{"name": "miniature"}]}, "max_samples"),
+        ({**SEVERAL, "datasets": [{"name": "miniature", "weight": 1}]}, "weight"),
+        ({**SEVERAL, "max_train_samples": 4}, "max_train_samples"),
+        ({**SEVERAL, "dataset_train_split": "test"}, "dataset_train_split"),
+        ({**SEVERAL, "dataset_config": "small"}, "dataset_config"),
+        ({**SEVERAL, "image_folder": "images"}, "image_folder"),
+        ({**SEVERAL, "unlabelled": "clean"}, "unlabelled"),
+        ({**SEVERAL, "on_bad_rows": "skip"}, "on_bad_rows"),
+        ({**SEVERAL, "check_images": False}, "check_images"),
+        ({**SEVERAL, "benchmarks": {"vlgard": "."}}, "vlgard"),
+        ({"benchmarks": {"siuo": "."}, "check_images": False}, "check_images"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(changes, named, write_config):
@@ -239,19 +269,6 @@ def test_stage_2_refuses_a_model_that_has_not_been_through_stage_1(write_config,
         run(write_config(**LORA, require_learned_head=True))
 
 
-@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_stage_file_parses_and_is_consistent(path):
-    fields = yaml.safe_load(path.read_text())
-    parser = TrlParser((SafetyArguments, SFTConfig, ModelConfig))
-    safety_args, training_args, model_args = parser.parse_args_and_config(
-        ["--config", str(path), "--bf16", "false", "--output_dir", "unused"]
-    )
-    check_arguments(safety_args, training_args, model_args)
-    peft_config = get_peft_config(model_args)
-    assert (peft_config is not None) == (fields["stage"] == 2)
-    assert peft_config is None or peft_config.task_type is None
-
-
 def test_hints_need_a_policy_to_come_from(write_config, model, tmp_path):
     model.config.safety_policy = None
     model.config.save_pretrained(tmp_path / "base")
@@ -274,19 +291,3 @@ def test_hints_stand_in_the_prompts_that_stage_2_trains_on(write_config, monkeyp
         run(write_config(**LORA, hints_in_prompts=True, dataset_name="miniature", max_train_samples=40))
     hints = tuple(hint for by_level in DEFAULT_HINTS.values() for hint in by_level.values())
     assert any(messages[-2]["content"].endswith(hints) for messages in trained_on)
-
-
-def test_the_papers_form_has_no_hints_in_training_and_mostly_risky_pairs_first():
-    stage1, stage2 = (yaml.safe_load((RECIPES / "paper" / f"stage{stage}.yaml").read_text()) for stage in (1, 2))
-    assert stage1["clean_to_risky"] == 0.27
-    assert "hints_in_prompts" not in stage2
-
-
-@pytest.mark.parametrize("size", ["7b", "13b"])
-def test_the_large_recipes_have_the_papers_figures(size):
-    stages = [yaml.safe_load((RECIPES / f"llava-1.5-{size}" / f"stage{stage}.yaml").read_text()) for stage in (1, 2)]
-    for fields, warmup_steps in zip(stages, (20, 300)):
-        assert fields["learning_rate"] == 1e-5
-        assert (fields["num_train_epochs"], fields["warmup_steps"]) == (3, warmup_steps)
-        assert fields["total_batch_size"] == 128
-    assert [stages[1][f"lora_{name}"] for name in ("r", "alpha", "dropout")] == [256, 16, 0.05]

@@ -1,13 +1,13 @@
 """Images that are the same or nearly so, found by their perceptual hashes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.neighbors import NearestNeighbors
 
 
 HASH_BITS = 64
@@ -81,6 +81,29 @@ def group_near_duplicates(
     return NearDuplicates(rows[in_groups], sizes, len(distinct), max_distance)
 
 
+def find_near(hashes: list[str], others: list[str], max_distance: int = MAX_DISTANCE) -> np.ndarray:
+    """
+    For each hash the nearest of others.
+
+    Args:
+        hashes (`list[str]`): 16 hexadecimal digits each.
+        others (`list[str]`): likewise.
+        max_distance (`int`, *optional*, defaults to 6): bits that may differ.
+
+    Returns:
+        `np.ndarray` of shape `(len(hashes),)`: positions in `others`; -1 where none is so near.
+    """
+    if not hashes or not others:
+        return np.full(len(hashes), -1)
+    bits, other_bits = (_unpack(_parse(pa.chunked_array([values], pa.string()))) for values in (hashes, others))
+    finder = _fit(other_bits, n_neighbors=1)
+    found = []
+    for start in range(0, len(bits), _QUERIES_AT_ONCE):
+        distances, nearest = finder.kneighbors(bits[start : start + _QUERIES_AT_ONCE])
+        found.append(np.where(distances[:, 0] ** 2 < max_distance + 0.5, nearest[:, 0], -1))
+    return np.concatenate(found)
+
+
 def _parse(hashes: pa.ChunkedArray) -> np.ndarray:
     """The hashes as `uint64`."""
     width = HASH_BITS // 4
@@ -92,11 +115,22 @@ def _parse(hashes: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def _fit(bits: np.ndarray, **options: Any) -> Any:
+    # Not imported above, for it takes seconds, and most who import this package compare nothing.
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(algorithm="brute", metric="euclidean", **options).fit(bits)
+
+
+def _unpack(distinct: np.ndarray) -> np.ndarray:
+    """Rows of zeros and ones, between which the squared Euclidean distance is the number of bits that differ."""
+    return np.unpackbits(distinct.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
+
+
 def _connect(distinct: np.ndarray, max_distance: int) -> np.ndarray:
     """For each hash the number of its group. Groups are numbered in the order of their first hash."""
-    bits = np.unpackbits(distinct.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    # Between rows of zeros and ones the squared Euclidean distance is the number of bits that differ.
-    finder = NearestNeighbors(radius=(max_distance + 0.5) ** 0.5, algorithm="brute", metric="euclidean").fit(bits)
+    bits = _unpack(distinct)
+    finder = _fit(bits, radius=(max_distance + 0.5) ** 0.5)
     groups = np.arange(len(bits))
     # In parts, for the pairs of all hashes together may not fit into memory.
     for start in range(0, len(bits), _QUERIES_AT_ONCE):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from safe_llava.audit.near_duplicates import group_near_duplicates
+from safe_llava.data.near_duplicates import find_near, group_near_duplicates
 
 
 ZEROS, ONES = "0" * 16, "f" * 16
@@ -92,3 +92,20 @@ def test_groups_are_what_comparing_every_pair_gives():
 def test_what_is_no_hash_is_refused(wrong):
     with pytest.raises(ValueError):
         group(wrong)
+
+
+@pytest.mark.parametrize(
+    ("bits", "found"), [((), 1), ((3,), 1), ((0, 5, 9, 20, 40, 63), 1), ((0, 5, 9, 20, 40, 62, 63), -1)]
+)
+def test_the_nearest_of_other_hashes_is_found_within_the_distance(bits, found):
+    assert find_near([flip(ZEROS, *bits)], [ONES, ZEROS, flip(ZEROS, *range(20))]).tolist() == [found]
+
+
+def test_many_hashes_are_compared_with_many():
+    hashes = [f"{(number * 0x9E3779B97F4A7C15) % 2**64:016x}" for number in range(1, 1500)]
+    assert find_near(hashes, hashes[::-1], max_distance=0).tolist() == [*range(len(hashes))][::-1]
+
+
+@pytest.mark.parametrize(("hashes", "others"), [([], [ONES]), ([ONES], []), ([], [])])
+def test_nothing_is_near_where_there_is_nothing(hashes, others):
+    assert find_near(hashes, others).tolist() == [-1] * len(hashes)
