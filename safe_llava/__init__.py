@@ -8,10 +8,6 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
 )
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
-    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
-)
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .models.configuration_safe_llava import SafeLlavaConfig
@@ -39,9 +35,6 @@ PIPELINE_REGISTRY.register_pipeline(
 )
 # Images beside a prompt never reach the processor as they are: transformers' pipeline loads them itself.
 PIPELINE_REGISTRY.supported_tasks["image-text-to-text"]["impl"] = SafeLlavaImageTextToTextPipeline
-# `transformers serve` and trl look for model types in these static tables.
-MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
-MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.setdefault("safe_llava", "SafeLlavaForConditionalGeneration")
 
 __all__ = [
     "SAFETY_LEVELS",

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 
 from .files import fingerprint
 from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
 from .models.processing_safe_llava import SafeLlavaProcessor
 
 
@@ -90,6 +90,21 @@ def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
             f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
         )
     return config
+
+
+def load_guard(
+    checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
+) -> tuple[SafeLlavaForSafetyClassification, SafeLlavaProcessor]:
+    """
+    What assesses and cannot answer, of the checkpoint of a guard or of a whole model; as [`load_safe_llava`].
+    """
+    read_config(checkpoint)
+    guard = SafeLlavaForSafetyClassification.from_pretrained(
+        checkpoint, dtype=dtype, device_map=device or default_device()
+    )
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    guard.eval().check_ready(processor)
+    return guard, processor
 
 
 def load_safe_llava(

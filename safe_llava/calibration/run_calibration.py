@@ -14,6 +14,7 @@ from ..models.safety_policy import SafetyPolicy
 from .calibration_figures import summarize
 from .calibration_report import write_report
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
+from .labelled_log import is_audit_log, read_labelled_log
 from .logits import collect_logits, select_rows
 
 
@@ -44,7 +45,9 @@ def run_calibration(
 
     Args:
         model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
-        dataset (`str`): what [`~safe_llava.data.load_safety_dataset`] takes, or `"miniature"` for synthetic scenes.
+        dataset (`str`):
+            What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, or
+            `"miniature"` for synthetic scenes.
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
         root (`str`, *optional*): where the files of a public set lie.
         image_folder (`Path`, *optional*): where the names of image files start. Defaults to the folder of the source.
@@ -76,10 +79,16 @@ def run_calibration(
         )
     if not config.use_safety_head or config.safety_training is None:
         raise ValueError(f"The safety head of {model} was never trained, or it has none. Train stage 1 first.")
-    rows, left_out = select_rows(_load_rows(dataset, root, image_folder, split, max_samples, label_map))
-    if not len(rows):
+    if is_audit_log(dataset):
+        of_images = {"root": root, "image_folder": image_folder, "max_samples": max_samples, "label_map": label_map}
+        if given := [name for name, value in of_images.items() if value is not None]:
+            raise ValueError(f"{dataset} is an audit log, which is read whole and without images: leave out {given}.")
+        logits, left_out = read_labelled_log(Path(dataset), config)
+    else:
+        rows, left_out = select_rows(_load_rows(dataset, root, image_folder, split, max_samples, label_map))
+        logits = collect_logits(*load_safe_llava(model, device, dtype), rows, batch_size) if len(rows) else {}
+    if not logits or not len(logits["safety_level"]):
         raise ValueError(f"{dataset} has no row with labels and an image (left out: {left_out}).")
-    logits = collect_logits(*load_safe_llava(model, device, dtype), rows, batch_size)
     calibration = calibrate_policy(
         SafetyPolicy.from_dict(config.safety_policy),
         **logits,

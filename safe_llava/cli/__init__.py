@@ -19,6 +19,7 @@ from .evaluate import evaluate
 from .policy import policy
 from .quickstart import quickstart
 from .review import review
+from .serve import serve
 
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which images are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit):
+for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(review, name="review")

@@ -15,7 +15,7 @@ def calibrate(
         typer.Argument(
             metavar="DATASET",
             help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
-            "id, a public set by its name, or 'miniature' for synthetic scenes.",
+            "id, a public set by its name, a server's audit log with labels, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[

@@ -18,13 +18,16 @@ Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the fir
 
 EXTRAS = {
     "fastapi": "review",
+    "httpx2": "serve",
     "imagehash": "audit",
     "inspect_ai": "evaluation",
     "krippendorff": "review",
     "lmms_eval": "utility",
     "matplotlib": "plot",
     "nicegui": "review",
+    "prometheus_client": "serve",
     "ray": "ray",
+    "uvicorn": "serve",
 }
 """Modules that come with an extra of the package."""
 

@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlavaConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+)
 
 from .safety_labels import SAFETY_TYPES
 
@@ -165,5 +169,9 @@ def _check_labels(name: str, value: Any) -> None:
             f"its method ({', '.join(SAFETY_TYPES)}), which its policy and verdicts are written in. Leave it out."
         )
 
+
+# `transformers serve` and trl look for model types in these static tables, also where the code came with a checkpoint.
+for _names in (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES):
+    _names.setdefault("safe_llava", _GENERATING_CLASS.partition(".")[2])
 
 __all__ = ["AUTO_MAP", "GUARD_AUTO_MAP", "SafeLlavaConfig"]

@@ -109,6 +109,13 @@ def compare_policy_tokens(policy: SafetyPolicy, token_ids: dict[str, Any], proce
         )
 
 
+def join_policy_tokens(token_ids: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Token ids of a policy, with those of the texts of another policy of the same processor."""
+    texts = {action: {**others["texts"].get(action, {}), **known} for action, known in token_ids["texts"].items()}
+    joined = {**{name: value for name, value in token_ids.items() if name != "digest"}, "texts": texts}
+    return {**joined, "digest": _digest(joined)}
+
+
 def _render(processor: ProcessorMixin, num_turns: int) -> str:
     turns = [("user", _QUESTION), ("assistant", _ANSWER), ("user", _QUESTION)][:num_turns]
     chat = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]

@@ -1,7 +1,9 @@
 """The pages of the repository, and the code blocks in them."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ REASONS = {
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",
     "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|study)|pytest|ruff|refresh\.py",
-    "needs data of yours": r"shards/|mix665k|downloads/|mine/|accelerate launch|SOURCE",
+    "needs data of yours": r"shards/|mix665k|downloads/|mine/|labelled\.jsonl|accelerate launch|SOURCE",
     "needs several processes": r"torchrun|accelerate launch|inspect score",
 }
 """What may keep a block from being run, and what each of its commands then shows."""
@@ -107,15 +109,24 @@ def run_blocks(blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatc
     if not (folder / "recipes").exists():
         (folder / "recipes").symlink_to(ROOT / "recipes")
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks:
-        if not block.is_run:
-            continue
-        if block.language == "python":
-            exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / block.page), "exec"), names)
-        else:
+    shells: list[subprocess.Popen] = []
+    try:
+        for block in blocks:
+            if not block.is_run:
+                continue
+            if block.language == "python":
+                exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / block.page), "exec"), names)
+                continue
             command = ["bash", "-euo", "pipefail", "-c", block.code]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            assert done.returncode == 0, f"{block}:\n{block.code}\n{done.stdout}\n{done.stderr}"
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            shells.append(subprocess.Popen(command, env=environment, start_new_session=True, **pipes))
+            output, errors = shells[-1].communicate()
+            assert shells[-1].returncode == 0, f"{block}:\n{block.code}\n{output}\n{errors}"
+    finally:
+        for shell in shells:
+            # What a block left in the background, such as a server for the blocks below it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
 
 
 def read_links(page: str) -> Iterator[str]:

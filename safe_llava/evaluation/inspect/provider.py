@@ -18,7 +18,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from .batching import Batcher
+from ...batching import Batcher
 from .chat import to_conversation
 from .local_model import LocalModel, Prompt, Reply, Settings
 

@@ -29,6 +29,7 @@ def load_and_ask(source: str, image: str, options: dict) -> dict:
         AutoProcessor,
         pipeline,
     )
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
     generate_kwargs = {"max_new_tokens": 8, "do_sample": False}
     content = [{"type": "image", "path": image}, {"type": "text", "text": "What is this?"}]
@@ -50,6 +51,7 @@ def load_and_ask(source: str, image: str, options: dict) -> dict:
     answers["pipeline"] = result["generated_text"].strip()
     classes.append(type(AutoModelForImageClassification.from_pretrained(source, **options)))
     return {
+        "served_as": MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.get("safe_llava"),
         "classes": [f"{cls.__module__}.{cls.__name__}" for cls in classes],
         "answers": answers,
         "verdict": model.assess(**inputs).to_list()[0],

@@ -43,3 +43,7 @@ def test_a_folder_loads_without_the_package(pulled, checkpoint, said_in_process,
     said = pulled["without-package"][str(checkpoint)]
     assert set(said["answers"].values()) == {said_in_process["answer"]}
     assert_same_verdict(said["verdict"], said_in_process["verdict"])
+
+
+def test_transformers_serve_finds_the_class_without_the_package(pulled, checkpoint):
+    assert pulled["without-package"][str(checkpoint)]["served_as"] == "SafeLlavaForConditionalGeneration"

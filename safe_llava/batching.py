@@ -12,7 +12,6 @@ RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
 
 PATIENCE = 0.05
-"""Seconds without a new request after which a batch that is not full starts."""
 
 
 @dataclass(eq=False)
@@ -31,11 +30,19 @@ class Batcher(Generic[RequestT, ReplyT]):
     Args:
         answer (`Callable`): takes a list of requests and their key, and gives as many replies in the same order.
         batch_size (`int`): the most requests in one call of `answer`.
+        patience (`float`, *optional*, defaults to 0.05):
+            Seconds without a new request after which a batch that is not full starts.
     """
 
-    def __init__(self, answer: Callable[[Sequence[RequestT], Any], Sequence[ReplyT]], batch_size: int):
+    def __init__(
+        self,
+        answer: Callable[[Sequence[RequestT], Any], Sequence[ReplyT]],
+        batch_size: int,
+        patience: float = PATIENCE,
+    ):
         self.answer = answer
         self.batch_size = batch_size
+        self.patience = patience
         self._waiting: list[_Waiting] = []
         self._turn = anyio.Lock()
 
@@ -63,7 +70,7 @@ class Batcher(Generic[RequestT, ReplyT]):
         arrived = 0
         while arrived < len(self._waiting) < self.batch_size:
             arrived = len(self._waiting)
-            await anyio.sleep(PATIENCE)
+            await anyio.sleep(self.patience)
         others = [item for item in self._waiting if item is not leader and item.key == leader.key]
         batch = [leader, *others[: self.batch_size - 1]]
         self._waiting = [item for item in self._waiting if item not in batch]
@@ -73,5 +80,9 @@ class Batcher(Generic[RequestT, ReplyT]):
             for item in batch:
                 item.error = error
             return
+        except BaseException:
+            for item in batch:
+                item.error = RuntimeError("the batch was broken off")
+            raise
         for item, reply in zip(batch, replies, strict=True):
             item.replies.append(reply)

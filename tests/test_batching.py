@@ -4,12 +4,8 @@ import time
 from collections.abc import Sequence
 
 import anyio
-import pytest
 
-
-pytest.importorskip("inspect_ai", reason="inspect-ai needs Python 3.11")
-
-from safe_llava.evaluation.inspect.batching import Batcher
+from safe_llava.batching import Batcher
 
 
 class Recorder:

@@ -1,0 +1,62 @@
+"""An answer's tokens as text, piece by piece: up to a stop text, and without blanks around it."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from tokenizers.decoders import DecodeStream
+from transformers import PreTrainedTokenizerBase
+from transformers.generation.streamers import BaseStreamer
+
+
+class AnswerText(BaseStreamer):
+    """
+    A streamer that hands on what can no longer become a stop text.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a fast tokenizer.
+        stop (`Sequence[str]`): texts that end the answer and are no part of it.
+        emit (`Callable`): takes each piece.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], emit: Callable[[str], None]):
+        self.stop, self.emit = stop, emit
+        self.is_stopped = False
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._pending = ""
+        self._has_begun = self._has_prompt = False
+
+    def put(self, value: torch.Tensor) -> None:
+        if not self._has_prompt:
+            self._has_prompt = True
+            return
+        for token_id in value.flatten().tolist():
+            if not self.is_stopped and (piece := self._decoder.step(self._tokenizer, token_id)):
+                self._add(piece)
+
+    def end(self) -> None:
+        if not self.is_stopped:
+            self._release(len(self._pending.rstrip()))
+
+    def _add(self, piece: str) -> None:
+        self._pending += piece
+        if not self._has_begun:
+            self._pending = self._pending.lstrip()
+        found = [place for text in self.stop if (place := self._pending.find(text)) >= 0]
+        if found:
+            self.is_stopped = True
+            self._release(len(self._pending[: min(found)].rstrip()))
+            return
+        held = max((_count_begun(self._pending, text) for text in self.stop), default=0)
+        self._release(len(self._pending[: len(self._pending) - held].rstrip()))
+
+    def _release(self, length: int) -> None:
+        if length:
+            self._has_begun = True
+            self.emit(self._pending[:length])
+            self._pending = self._pending[length:]
+
+
+def _count_begun(text: str, stop: str) -> int:
+    """How many characters at the end of a text may be the beginning of a stop text."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)

@@ -1,0 +1,60 @@
+"""The append-only log of requests: JSON lines, each with the operating system before its answer leaves."""
+
+import json
+import logging
+import os
+from datetime import datetime, timezone
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+
+class AuditLog:
+    """
+    Writes events.
+
+    Args:
+        path (`Path`): the file, which only its owner may read. Older parts stand beside it as `path.1`, `path.2`, ...
+        max_bytes (`int`): size at which a new file begins.
+        num_files (`int`): older parts that are kept.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, num_files: int):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
+        with path.open("rb+") as file:
+            # A line that a power cut tore apart stays one line.
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) is not None and file.read(1) != b"\n":
+                file.write(b"\n")
+        self._handler = _Handler(path, maxBytes=max_bytes, backupCount=num_files, encoding="utf-8")
+
+    def write(self, event: str, **values: Any) -> None:
+        """
+        Writes one line.
+
+        Args:
+            event (`str`): what happened.
+            values (`Any`): the rest of the line, that JSON can hold.
+
+        Raises:
+            OSError: if it cannot be written; then nothing may be answered.
+        """
+        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": time, "event": event, **values}, ensure_ascii=False)
+        self._handler.handle(logging.makeLogRecord({"msg": line}))
+
+    def close(self) -> None:
+        self._handler.close()
+
+
+class _Handler(RotatingFileHandler):
+    def _open(self):
+        # What rotation opens is the owner's alone, too.
+        return open(
+            self.baseFilename, "a", encoding=self.encoding, opener=lambda name, flags: os.open(name, flags, 0o600)
+        )
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        # Logging would print what went wrong and go on.
+        raise

@@ -1,0 +1,109 @@
+"""The one look at the images: their features, the verdict and the policy's decision, for all prompts that wait."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..models.safety_modules import SafeLlavaImageFeatures
+from ..models.safety_policy import SafetyDecision
+from .policy_holder import PolicyInForce
+from .prompt_encoding import EncodedPrompt
+
+
+@dataclass(frozen=True)
+class GuardRequest:
+    """
+    A prompt with images.
+
+    Args:
+        prompt ([`EncodedPrompt`]): the prompt.
+        in_force ([`PolicyInForce`]): the policy of this request.
+        keeps_features (`bool`): whether an answer may follow, which reads the images' features.
+    """
+
+    prompt: EncodedPrompt
+    in_force: PolicyInForce
+    keeps_features: bool = False
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """
+    What was found in a prompt, and what the policy makes of it.
+
+    Args:
+        in_force ([`PolicyInForce`]): the policy.
+        decision ([`SafetyDecision`]): what it decides.
+        verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` where there was no image to assess.
+        logits (`dict`, *optional*): `level_logits` and `type_logits` at temperature 1, for calibration.
+        features ([`SafeLlavaImageFeatures`], *optional*): the images as the language model reads them.
+    """
+
+    in_force: PolicyInForce
+    decision: SafetyDecision
+    verdict: dict[str, Any] | None = None
+    logits: dict[str, list[float]] | None = None
+    features: SafeLlavaImageFeatures | None = None
+
+
+class GuardPass:
+    """
+    Assesses a batch of prompts in one pass of the vision tower.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): the model.
+        processor ([`SafeLlavaProcessor`]): pads.
+    """
+
+    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafeLlavaProcessor):
+        self.model, self.processor = model, processor
+
+    @torch.no_grad()
+    def __call__(self, requests: Sequence[GuardRequest], key: Any = None) -> list[Assessment]:
+        model = self.model
+        prompts = [{"input_ids": request.prompt.input_ids} for request in requests]
+        inputs = self.processor.tokenizer.pad(prompts, return_tensors="pt").to(model.device)
+        images: list[Any] = [request.prompt.pixel_values for request in requests]
+        features: Any = model.get_image_features(torch.cat(images).to(model.device, model.dtype), return_dict=True)
+        raw = model.assess(
+            inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            mm_encoder_outputs={"image": features},
+            safety_policy=False,
+        )
+        level_logits, type_logits = raw.level_logits.float().tolist(), raw.type_logits.float().tolist()
+        by_version: dict[str, tuple[list[dict[str, Any]], list[SafetyDecision]]] = {}
+        assessments, first_image = [], 0
+        for row, request in enumerate(requests):
+            in_force = request.in_force
+            if in_force.version not in by_version:
+                verdict = raw.with_temperature(**in_force.policy.temperature)
+                by_version[in_force.version] = verdict.to_list(), model.decide(verdict, in_force.policy)
+            verdicts, decisions = by_version[in_force.version]
+            last_image = first_image + len(images[row])
+            assessments.append(
+                Assessment(
+                    in_force,
+                    decisions[row],
+                    verdicts[row],
+                    {"level_logits": level_logits[row], "type_logits": type_logits[row]},
+                    _take(features, first_image, last_image) if request.keeps_features else None,
+                )
+            )
+            first_image = last_image
+        return assessments
+
+
+def _take(features: SafeLlavaImageFeatures, first: int, last: int) -> SafeLlavaImageFeatures:
+    """The features of some images, which do not hold on to those of the whole batch."""
+    patches: Any = features.patch_features
+    return SafeLlavaImageFeatures(
+        pooler_output=list(features.pooler_output[first:last]),
+        patch_features=patches[first:last].clone(),
+        patch_grid=features.patch_grid,
+        num_placeholders=features.num_placeholders,
+    )

@@ -1,0 +1,157 @@
+"""What all routes share: the model, the policy, the batches, the log; and the one way from a chat to its verdict."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..batching import Batcher
+from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..models.safety_policy import SafetyDecision
+from .audit_log import AuditLog
+from .chat_reading import ReadChat
+from .generation_worker import GenerationWorker
+from .guard_pass import Assessment, GuardPass, GuardRequest
+from .policy_holder import PolicyHolder, PolicyInForce
+from .prompt_encoding import EncodedPrompt, encode_chat
+from .request_errors import RequestError
+from .serving_metrics import ServingMetrics
+from .serving_settings import ServingSettings
+from .upstream_messages import special_texts
+from .upstream_worker import UpstreamWorker
+
+
+_READERS = 4
+"""Threads that fetch, decode and encode: what bounds the decoded images that are held at once."""
+_PATIENCE = 0.002
+ResultT = TypeVar("ResultT")
+
+
+class GuardService:
+    """
+    Assesses what routes read, and writes it down before it returns.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
+            A model with a safety head; the guard alone where another engine answers.
+        processor ([`SafeLlavaProcessor`]): its processor.
+        policies ([`PolicyHolder`]): the policy in force.
+        log ([`AuditLog`]): where every request is written down.
+        settings ([`ServingSettings`]): what the operator decided.
+
+    Raises:
+        ValueError: if the model has no safety head.
+    """
+
+    def __init__(
+        self,
+        model: SafeLlavaAssessmentMixin,
+        processor: SafeLlavaProcessor,
+        policies: PolicyHolder,
+        log: AuditLog,
+        settings: ServingSettings,
+    ):
+        if not model.config.use_safety_head:
+            raise ValueError("The model has no safety head, so nothing could be assessed. Serve one that has.")
+        self.model, self.processor, self.policies = model, processor, policies
+        self.log, self.settings, self.metrics = log, settings, ServingMetrics()
+        self.worker: GenerationWorker | UpstreamWorker
+        if settings.upstream is None:
+            self.worker = GenerationWorker(model, processor, self.metrics)
+        else:
+            self.worker = UpstreamWorker(settings.upstream, special_texts(processor), self.metrics)
+        self.max_tokens: int = model.config.get_text_config().max_position_embeddings
+        self._weights = (model.config.safety_training or {}).get("digests", [None])[0]
+        self._guard = GuardPass(model, processor)
+        self._batcher: Batcher[GuardRequest, Assessment] = Batcher(
+            self._assess_batch, settings.limits.guard_batch, _PATIENCE
+        )
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is shutting down."""
+        return self.worker.is_draining
+
+    def close(self) -> None:
+        self.worker.close()
+        self._readers.shutdown(cancel_futures=True)
+        self.log.close()
+
+    def require_model(self, name: str | None) -> None:
+        """Raises a `RequestError` where a request names another model than the one that is served."""
+        if name != self.settings.name:
+            message = f"There is no model of this name here. The one that is served is {self.settings.name!r}."
+            raise RequestError(404, "model_not_found", message, "model")
+
+    async def read(self, call: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """Runs what reads and decodes beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
+
+    async def assess(
+        self,
+        chats: Sequence[ReadChat],
+        in_force: PolicyInForce,
+        id: str,
+        route: str,
+        content: Any,
+        keeps_features: bool = False,
+    ) -> list[tuple[EncodedPrompt, Assessment]]:
+        """
+        Encodes chats and assesses those with images, together with what else waits; then writes each down.
+
+        Args:
+            chats (`Sequence[ReadChat]`): the chats.
+            in_force ([`PolicyInForce`]): the policy of this request.
+            id (`str`): the request's name.
+            route (`str`): its route.
+            content (`Any`): what the client sent, for the log where that is wanted.
+            keeps_features (`bool`, *optional*, defaults to `False`): whether answers may follow.
+
+        Raises:
+            RequestError: if a chat is too long.
+            OSError: if the log cannot be written.
+        """
+        started = time.perf_counter()
+        prompts = [await self.read(encode_chat, chat, self.processor, self.max_tokens) for chat in chats]
+        assessments = await asyncio.gather(*(self._assess(prompt, in_force, keeps_features) for prompt in prompts))
+        seconds = time.perf_counter() - started
+        self.metrics.guard_seconds.observe(seconds)
+        for number, (chat, assessment) in enumerate(zip(chats, assessments)):
+            self._write_down(chat, assessment, id=id, route=route, input=number, latency_ms=round(1000 * seconds, 1))
+        if self.settings.log_content:
+            self.log.write("content", id=id, route=route, content=content)
+        return list(zip(prompts, assessments))
+
+    async def _assess(self, prompt: EncodedPrompt, in_force: PolicyInForce, keeps_features: bool) -> Assessment:
+        if prompt.pixel_values is None:
+            return Assessment(in_force, SafetyDecision("answer"))
+        keeps_features &= self.settings.upstream is None
+        return await self._batcher(GuardRequest(prompt, in_force, keeps_features), None)
+
+    def _assess_batch(self, requests: Sequence[GuardRequest], key: None) -> list[Assessment]:
+        self.metrics.guard_batch.observe(len(requests))
+        return self._guard(requests)
+
+    def _write_down(self, chat: ReadChat, assessment: Assessment, **values: Any) -> None:
+        verdict, decision = assessment.verdict, assessment.decision
+        found: dict[str, Any] = {"assessed": verdict is not None}
+        if verdict is None:
+            self.metrics.not_assessed.inc()
+        else:
+            trusted = verdict["trusted"]
+            self.metrics.verdicts.labels(verdict["level"], str(trusted).lower(), decision.action).inc()
+            found |= {"trusted": trusted, "level": verdict["level"], "type": verdict["type"], "types": decision.types}
+            # What is not trusted need not be a number.
+            found |= {**(assessment.logits or {}), "weights": self._weights} if trusted else {}
+        self.log.write(
+            "assessed",
+            **values,
+            images=chat.images,
+            **found,
+            action=decision.action,
+            enforced=not self.settings.observe_only,
+            policy_version=assessment.in_force.version,
+        )

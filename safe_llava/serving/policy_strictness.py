@@ -1,0 +1,60 @@
+"""Whether what a request asks of the policy makes it stricter, which is all that a request may do."""
+
+from typing import Any
+
+from ..models.safety_policy import ACTIONS, SEVERAL_RISKS, SafetyPolicy
+from .request_errors import RequestError
+
+
+def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy:
+    """
+    The operator's policy with the changes of a request.
+
+    Args:
+        policy ([`SafetyPolicy`]): the operator's.
+        changes (`dict`): the fields that the request names: types switched on, thresholds lowered, actions raised from
+            answer to hint to refuse, and several risks named all.
+
+    Raises:
+        RequestError: if a change is invalid, looser, or of a text or a temperature, which are the operator's.
+    """
+    try:
+        changed = policy.updated(changes)
+    except (ValueError, TypeError) as error:
+        raise RequestError(400, "invalid_policy", str(error), "safety_policy") from None
+    looser = [
+        *(
+            f"types.{name}.enabled"
+            for name, rule in policy.types.items()
+            if rule["enabled"] and not changed.types[name]["enabled"]
+        ),
+        *(
+            f"types.{name}.threshold"
+            for name, rule in policy.types.items()
+            if changed.types[name]["threshold"] > rule["threshold"]
+        ),
+        *(
+            f"actions.{level}"
+            for level, action in policy.actions.items()
+            if ACTIONS.index(changed.actions[level]) < ACTIONS.index(action)
+        ),
+        *(
+            ["several_risks"]
+            if SEVERAL_RISKS.index(changed.several_risks) < SEVERAL_RISKS.index(policy.several_risks)
+            else []
+        ),
+        *(
+            name
+            for name in ("hints", "refusals", "untrusted_refusal", "temperature")
+            if getattr(changed, name) != getattr(policy, name)
+        ),
+    ]
+    if looser:
+        raise RequestError(
+            400,
+            "policy_not_stricter",
+            f"A request may only make the operator's policy stricter, and `{looser[0]}` does not. It may switch types "
+            "on, lower thresholds and raise actions.",
+            f"safety_policy.{looser[0]}",
+        )
+    return changed

@@ -1,0 +1,23 @@
+"""vLLM's side of `safe-llava serve --upstream`: registers the classes in its processes (`vllm.general_plugins`)."""
+
+import logging
+
+from transformers import AutoModel
+
+from ..models.configuration_safe_llava import SafeLlavaConfig
+from ..models.modeling_safe_llava import SafeLlavaModel
+
+
+logger = logging.getLogger(__name__)
+
+
+def register() -> None:
+    """
+    Makes `AutoModel.from_config` build the model without its head, which is what vLLM's Transformers backend asks for.
+    Called by vLLM in each of its processes.
+    """
+    AutoModel.register(SafeLlavaConfig, SafeLlavaModel, exist_ok=True)
+    logger.warning(
+        "vLLM knows no safety policy: it answers whatever a SafeLLaVA's images show. Bind it to a private address, "
+        "and put `safe-llava serve MODEL --upstream URL` in front of it."
+    )

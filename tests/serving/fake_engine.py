@@ -1,0 +1,57 @@
+"""An engine that speaks OpenAI's form, says what a test tells it to, and remembers what it was asked."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+
+class FakeEngine:
+    """
+    Answers "A red circle." to everything, unless it is told to fail.
+
+    Args:
+        failure (`str`, *optional*):
+            "busy", "broken" (status 500), "refuses" (status 400), "breaks off", "fails late" or "hangs".
+    """
+
+    def __init__(self, failure: str | None = None):
+        self.failure = failure
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.left = 0
+        self.app = Starlette(routes=[Route("/v1/chat/completions", self._answer, methods=["POST"])])
+
+    async def _answer(self, request: Request) -> Response:
+        self.asked.append(await request.json())
+        self.keys.append(request.headers.get("authorization"))
+        status = {"busy": 429, "broken": 500, "refuses": 400}.get(self.failure or "")
+        if status is not None:
+            return JSONResponse({"error": {"message": "I will not."}}, status)
+        return StreamingResponse(self._stream(self.asked[-1]["n"]), media_type="text/event-stream")
+
+    async def _stream(self, n: int) -> AsyncIterator[str]:
+        for index in range(n):
+            for text in ("A red", " circle."):
+                yield self._event([{"index": index, "delta": {"content": text}, "finish_reason": None}])
+                if self.failure == "hangs":
+                    try:
+                        await asyncio.sleep(60)
+                    finally:
+                        self.left += 1
+            if self.failure == "breaks off":
+                return
+            if self.failure == "fails late":
+                yield 'data: {"error": {"message": "out of memory"}}\n\n'
+                return
+            yield self._event([{"index": index, "delta": {}, "finish_reason": "stop"}])
+        yield self._event([], usage={"completion_tokens": 4 * n})
+        yield "data: [DONE]\n\n"
+
+    def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
+        return f"data: {json.dumps({'choices': choices, **more})}\n\n"
