@@ -1,5 +1,7 @@
 """A risk whose level nobody taught counts as the next higher level that somebody did."""
 
+import copy
+
 import pytest
 import torch
 
@@ -42,7 +44,7 @@ def test_no_temperature_makes_them_infinite():
 
 @pytest.mark.parametrize("images", [1, 3])
 def test_a_verdict_has_no_level_that_nobody_taught(images, alarmed_safe_llava, tiny_processor, make_image):
-    model = alarmed_safe_llava
+    model = copy.deepcopy(alarmed_safe_llava)
     model.config.safety_training = {**model.config.safety_training, **record("none")}
     text = "<image> " * images + "What ?"
     inputs = tiny_processor(images=[make_image(seed) for seed in range(images)], text=text, return_tensors="pt")
@@ -52,7 +54,7 @@ def test_a_verdict_has_no_level_that_nobody_taught(images, alarmed_safe_llava, t
 
 
 def test_a_dead_head_stays_untrusted(tiny_safe_llava, tiny_processor, make_image):
-    model = tiny_safe_llava
+    model = copy.deepcopy(tiny_safe_llava)
     classifier = model.model.safety_modules.head.level_classifier
     torch.nn.init.zeros_(classifier.weight)
     torch.nn.init.zeros_(classifier.bias)
