@@ -124,7 +124,8 @@ def image_server(tmp_path) -> Iterator[str]:
 def test_an_image_is_fetched_where_it_is_not_here_and_what_cannot_be_fetched_is_a_bad_row(
     image_server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_OFFLINE", False)
+    for name in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.setattr(f"datasets.config.{name}", False)
     monkeypatch.setattr("datasets.config.DOWNLOADED_DATASETS_PATH", tmp_path / "downloads")
     row = {"rating": "Safe", "category": "NA: None applying"}
     rows = [{"id": name, "url": f"{image_server}/{name}.png", **row} for name in ("9", "10")]
