@@ -14,6 +14,9 @@ from tests.data.sources.published_sets import write_meerkat_safe, write_vlguard
 SCENES = {"name": "miniature", "max_samples": 6, "config_name": "stage1"}
 
 
+NEEDS_AUDIT = "benchmarks are looked for by perceptual hashes: the extra `audit`"
+
+
 @pytest.fixture
 def saved(tmp_path):
     """The folder of a set of four rows: two with the same image and question, and one that stands in a benchmark."""
@@ -26,6 +29,7 @@ def saved(tmp_path):
 @pytest.fixture
 def benchmark(tmp_path):
     """A folder of SIUO's form with one row."""
+    pytest.importorskip("imagehash", reason=NEEDS_AUDIT)
     (tmp_path / "siuo" / "images").mkdir(parents=True)
     (tmp_path / "siuo" / "images" / "S-01.png").write_bytes(encode(make_image(3)))
     row = {"question_id": 1, "image": "S-01.png", "question": "What ?", "category": "morality"}
@@ -99,6 +103,7 @@ def test_a_benchmark_that_is_none_is_refused_before_anything_is_read(paths, name
 
 
 def test_a_benchmark_may_be_named_with_its_split(saved, tmp_path):
+    pytest.importorskip("imagehash", reason=NEEDS_AUDIT)
     table = "id,prompt,type,label,focus,note\n1,Hello ?,homonyms,safe,,\n2,What ?,contrast_homonyms,unsafe,,\n"
     (tmp_path / "xstest_prompts.csv").write_text(table)
     _, report = load(dataset_name=saved, benchmarks={"xstest:safe": str(tmp_path)})
