@@ -65,7 +65,9 @@ def main() -> None:
             if len(taken) > options.rounds:
                 break
         else:
-            parser.error(f"only {len(taken)} of {10 * options.rounds} chats were answered, not refused")
+            parser.error(
+                f"only {len(taken)} of {10 * options.rounds} chats were answered, not refused"
+            )
     rounds = np.array(taken[1:])  # What is loaded with the first request does not count.
     added = rounds[:, 0] - rounds[:, 1]
     figures = {
