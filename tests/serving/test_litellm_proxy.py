@@ -1,4 +1,4 @@
-"""LiteLLM's own proxy in front of an engine, asking this server before it calls: the engine sees what the policy lets."""
+"""LiteLLM's own proxy in front of an engine, which sees what this server lets through."""
 
 import json
 import os
