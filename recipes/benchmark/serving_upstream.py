@@ -1,14 +1,15 @@
 """
-Whether another engine answers as this package does: greedy chats about images, with and without hints, through a
-`safe-llava serve` whose engine is `--upstream`, and through one of the same checkpoint that answers itself.
+Whether another engine answers as this package does: greedy chats about the miniature's images, with and without hints,
+through a `safe-llava serve` whose engine is `--upstream`, and through one of the same checkpoint that answers itself.
 
     python -m recipes.benchmark.serving_upstream --model model --url http://127.0.0.1:8000 \\
         --upstream-url http://127.0.0.1:8002 --output upstream.json
 """
 
 import argparse
+import base64
+import io
 import json
-import random
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,29 +17,36 @@ from typing import Any
 
 import httpx2
 
-from recipes.benchmark.serving_traffic import draw_url
 from safe_llava.files import describe_machine, describe_versions, write_json
+from safe_llava.miniature.scene_dataset import build_dataset
 
 
-QUESTIONS = ("What is in the picture?", "Who is this?", "What does the sign say?", "Describe the picture.")
+def read_chat(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a row of the miniature in OpenAI's form, without the answer."""
+    first, *others = row["messages"][:-1]
+    content: list[dict[str, Any]] = []
+    for image in row["images"]:
+        file = io.BytesIO()
+        image.save(file, format="PNG")
+        url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        content.append({"type": "image_url", "image_url": {"url": url}})
+    return [{"role": first["role"], "content": [*content, {"type": "text", "text": first["content"]}]}, *others]
 
 
-def ask(http: httpx2.Client, model: str, url: str, question: str, max_tokens: int) -> dict[str, Any]:
+def ask(http: httpx2.Client, model: str, messages: list[dict[str, Any]], max_tokens: int) -> dict[str, Any]:
     """
     One greedy answer.
 
     Args:
         http ([`httpx2.Client`]): a connection to the server.
         model (`str`): the model's name there.
-        url (`str`): the image's data URL.
-        question (`str`): what is asked about it.
+        messages (`list[dict]`): the chat.
         max_tokens (`int`): longest answer.
 
     Returns:
         `dict`: `action`, the policy's; `text`, `finish_reason` and `tokens`, how many there are.
     """
-    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": question}]
-    body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": max_tokens}
+    body = {"model": model, "messages": messages, "max_tokens": max_tokens}
     reply = http.post("/v1/chat/completions", json=body)
     if reply.status_code != 200:
         raise RuntimeError(f"{http.base_url} answered with status {reply.status_code}: {reply.text:.500}")
@@ -71,19 +79,21 @@ def compare(
     Raises:
         RuntimeError: if the policy does not let so many of both kinds through.
     """
-    drawn, compared, different = random.Random(0), Counter[str](), list[dict[str, Any]]()
-    for number in range(20 * rows):
-        url, question = draw_url(drawn), QUESTIONS[number % len(QUESTIONS)]
-        mine = ask(here, model, url, question, max_tokens)
+    compared, different = Counter[str](), list[dict[str, Any]]()
+    for row in build_dataset("test", 10 * rows):
+        if not row["images"]:
+            continue
+        messages = read_chat(row)
+        mine = ask(here, model, messages, max_tokens)
         if mine["action"] not in ("answer", "hint") or compared[mine["action"]] == rows:
             continue
-        theirs = ask(there, model, url, question, max_tokens)
+        theirs = ask(there, model, messages, max_tokens)
         compared[mine["action"]] += 1
         if mine != theirs:
-            different.append({"question": question, "here": mine, "upstream": theirs})
+            different.append({"messages": row["messages"][:-1], "here": mine, "upstream": theirs})
         if compared["answer"] == compared["hint"] == rows:
             return compared, different
-    raise RuntimeError(f"Of {20 * rows} chats {dict(compared)} were let through; {rows} of each were wanted.")
+    raise RuntimeError(f"Of {10 * rows} chats {dict(compared)} were let through; {rows} of each were wanted.")
 
 
 def main() -> None:
