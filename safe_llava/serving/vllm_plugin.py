@@ -15,8 +15,8 @@ _BACKEND = "vllm.model_executor.models.transformers:TransformersMultiModalForCau
 def register() -> None:
     """
     Makes `AutoModel.from_config` build the model without its head, which is what vLLM's Transformers backend asks for,
-    and that backend what vLLM takes for a checkpoint, whose own code it would have to trust otherwise. Called by vLLM in
-    each of its processes.
+    and makes vLLM take that backend for a checkpoint, whose own code it would have to trust otherwise. Called by vLLM
+    in each of its processes.
     """
     from vllm import ModelRegistry
 
