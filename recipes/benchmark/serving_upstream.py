@@ -54,7 +54,8 @@ def ask(http: httpx2.Client, model: str, messages: list[dict[str, Any]], max_tok
     [choice] = answer["choices"]
     return {
         "action": answer["moderation"]["input"]["results"][0]["action"],
-        "text": choice["message"]["content"],
+        # Engines that decode token by token show the space in front of the first word.
+        "text": choice["message"]["content"].strip(),
         "finish_reason": choice["finish_reason"],
         "tokens": answer["usage"]["completion_tokens"],
     }
