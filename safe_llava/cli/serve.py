@@ -58,7 +58,7 @@ def serve(
         UpstreamImages | None,
         typer.Option(
             help="What it is sent of an image: the image (default), or embeds, the rows that the guard's own pass of "
-            "the vision tower has made, which vLLM takes with --enable-mm-embeds."
+            "the vision tower has made, where the engine takes parts of type image_embeds."
         ),
     ] = None,
     shutdown_seconds: Annotated[int, typer.Option(min=1, help="What running answers may take at the end.")] = 60,
