@@ -76,9 +76,9 @@ def _to_image_part(image: Image.Image) -> dict[str, Any]:
 
 def _to_rows_part(rows: torch.Tensor) -> dict[str, Any]:
     """
-    The part that vLLM defines, read with `--enable-mm-embeds`: base64 of `torch.save`, which every release of it reads, with
-    `torch.load(weights_only=True)`; numpy's format, which newer ones read too, has no bfloat16. Nothing of the kind is
-    ever read here.
+    The part that vLLM defines, and reads with `--enable-mm-embeds`: base64 of `torch.save`, which every release loads
+    with `weights_only=True`; numpy's format, which newer ones read too, has no bfloat16. Nothing of the kind is ever
+    read here.
     """
     file = io.BytesIO()
     # A clone, for a view is saved with all that it is a view of: the images of others.
