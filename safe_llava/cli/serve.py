@@ -1,11 +1,17 @@
 """`safe-llava serve`."""
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .options import Device, DType, Model, PolicyChanges, reported
+
+
+class UpstreamImages(str, Enum):
+    images = "images"
+    embeds = "embeds"
 
 
 def serve(
@@ -48,6 +54,13 @@ def serve(
     upstream_api_key: Annotated[
         str | None, typer.Option(envvar="SAFE_LLAVA_UPSTREAM_API_KEY", help="What that engine asks for.")
     ] = None,
+    upstream_images: Annotated[
+        UpstreamImages | None,
+        typer.Option(
+            help="What it is sent of an image: the image (default), or embeds, the rows that the guard's own pass of "
+            "the vision tower has made, where the engine takes parts of type image_embeds."
+        ),
+    ] = None,
     shutdown_seconds: Annotated[int, typer.Option(min=1, help="What running answers may take at the end.")] = 60,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
@@ -60,8 +73,10 @@ def serve(
 
         if api_key is not None and not api_key.strip():
             raise ValueError("The API key is empty. Leave --api-key and SAFE_LLAVA_API_KEY out, or set a key.")
-        if upstream is None and (upstream_model or upstream_api_key):
-            raise ValueError("--upstream-model and --upstream-api-key are those of an --upstream; give its URL.")
+        if upstream is None and (upstream_model or upstream_api_key or upstream_images):
+            raise ValueError(
+                "--upstream-model, --upstream-api-key and --upstream-images are those of an --upstream; give its URL."
+            )
         served = name or Path(model).name
         limits = ServingLimits(
             body_bytes=max_body_megabytes * 2**20,
@@ -80,7 +95,14 @@ def serve(
             observe_only=observe_only,
             log_content=log_content,
             limits=limits,
-            upstream=None if upstream is None else Upstream(upstream, upstream_model or served, upstream_api_key),
+            upstream=None
+            if upstream is None
+            else Upstream(
+                upstream,
+                upstream_model or served,
+                upstream_api_key,
+                (upstream_images or UpstreamImages.images).value,
+            ),
         )
         run_server(
             model,

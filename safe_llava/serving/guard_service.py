@@ -35,7 +35,7 @@ class GuardService:
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
-            A model with a safety head; the guard alone where another engine answers.
+            A model with a safety head; the guard alone, or a [`GuardWithRows`], where another engine answers.
         processor ([`SafeLlavaProcessor`]): its processor.
         policies ([`PolicyHolder`]): the policy in force.
         log ([`AuditLog`]): where every request is written down.
@@ -128,7 +128,8 @@ class GuardService:
     async def _assess(self, prompt: EncodedPrompt, in_force: PolicyInForce, keeps_features: bool) -> Assessment:
         if prompt.pixel_values is None:
             return Assessment(in_force, SafetyDecision("answer"))
-        keeps_features &= self.settings.upstream is None
+        upstream = self.settings.upstream
+        keeps_features &= upstream is None or upstream.images == "embeds"
         return await self._batcher(GuardRequest(prompt, in_force, keeps_features), None)
 
     def _assess_batch(self, requests: Sequence[GuardRequest], key: None) -> list[Assessment]:

@@ -12,11 +12,14 @@ from typing import Any
 import uvicorn
 
 from ..checkpoints import load_guard, load_safe_llava
+from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from .audit_log import AuditLog
 from .guard_service import GuardService
+from .guard_with_rows import load_guard_with_rows
 from .policy_holder import PolicyHolder
 from .server_app import build_app
-from .serving_settings import ServingSettings
+from .serving_settings import ServingSettings, Upstream
 
 
 logger = logging.getLogger(__name__)
@@ -62,8 +65,7 @@ def run_server(
         OSError: if the address or the log cannot be used.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    load = load_safe_llava if settings.upstream is None else load_guard
-    loaded, processor = load(model, device, dtype)
+    loaded, processor = _choose_loader(settings.upstream)(model, device, dtype)
     policies = PolicyHolder(loaded, processor, policy)
     service = GuardService(
         loaded, processor, policies, AuditLog(audit_log, audit_log_bytes, audit_log_files), settings
@@ -97,6 +99,13 @@ def run_server(
             _Server(config, service).run(sockets=[listening])
     finally:
         service.close()
+
+
+def _choose_loader(upstream: Upstream | None) -> Callable[..., tuple[SafeLlavaAssessmentMixin, SafeLlavaProcessor]]:
+    """No more of the model is loaded than this process needs."""
+    if upstream is None:
+        return load_safe_llava
+    return load_guard_with_rows if upstream.images == "embeds" else load_guard
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -1,6 +1,7 @@
 """What the operator of a server decides: names, limits, who may ask, and what is written down."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ class Upstream:
         url (`str`): its base URL, such as `http://10.0.0.2:8000/v1`.
         model (`str`): the model's name there.
         api_key (`str`, *optional*): what it asks for.
+        images (`str`, *optional*, defaults to `"images"`):
+            What it is sent of an image: the image, or `"embeds"`, the rows that the guard's pass has made of it.
     """
 
     url: str
     model: str
     api_key: str | None = None
+    images: Literal["images", "embeds"] = "images"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..models.chat_text import ChatText
@@ -17,7 +18,12 @@ def special_texts(processor: SafeLlavaProcessor) -> ChatText:
     return ChatText({processor.image_token, *(token.content for token in added if token.special)})
 
 
-def to_upstream(messages: Sequence[dict[str, Any]], hints: Sequence[str], special: ChatText) -> list[dict[str, Any]]:
+def to_upstream(
+    messages: Sequence[dict[str, Any]],
+    hints: Sequence[str],
+    special: ChatText,
+    rows: Sequence[torch.Tensor] | None = None,
+) -> list[dict[str, Any]]:
     """
     Messages in OpenAI's form.
 
@@ -25,12 +31,20 @@ def to_upstream(messages: Sequence[dict[str, Any]], hints: Sequence[str], specia
         messages (`Sequence[dict]`): a chat as [`ChatReader`] read it, whose last message is the user's.
         hints (`Sequence[str]`): what the policy adds behind the question.
         special ([`ChatText`]): breaks up special tokens.
+        rows (`Sequence[torch.Tensor]`, *optional*): what the language model reads of each image, to send in its place.
 
     Returns:
         `list[dict]`: the images are those that were decoded and assessed, not what their URLs hold by now.
+
+    Raises:
+        ValueError: if there are more or fewer rows than images.
     """
+    images = [part["image"] for message in messages for part in message["content"] if part["type"] == "image"]
+    if rows is not None and len(rows) != len(images):
+        raise ValueError(f"There are {len(images)} images in the chat, and rows of {len(rows)}.")
+    image_parts = iter(map(_to_image_part, images) if rows is None else map(_to_rows_part, rows))
     sent = [
-        {"role": message["role"], "content": [_to_part(part, special) for part in message["content"]]}
+        {"role": message["role"], "content": [_to_part(part, special, image_parts) for part in message["content"]]}
         for message in messages
     ]
     if hints:
@@ -47,13 +61,26 @@ def to_upstream(messages: Sequence[dict[str, Any]], hints: Sequence[str], specia
     return sent
 
 
-def _to_part(part: dict[str, Any], special: ChatText) -> dict[str, Any]:
+def _to_part(part: dict[str, Any], special: ChatText, image_parts: Iterator[dict[str, Any]]) -> dict[str, Any]:
     if part["type"] == "text":
         return {"type": "text", "text": special.break_tokens(part["text"])}
-    return {"type": "image_url", "image_url": {"url": _to_data_url(part["image"])}}
+    return next(image_parts)
 
 
-def _to_data_url(image: Image.Image) -> str:
+def _to_image_part(image: Image.Image) -> dict[str, Any]:
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _to_rows_part(rows: torch.Tensor) -> dict[str, Any]:
+    """
+    The part that vLLM defines, and reads with `--enable-mm-embeds`: base64 of `torch.save`, which every release loads
+    with `weights_only=True`; numpy's format, which newer ones read too, has no bfloat16. Nothing of the kind is ever
+    read here.
+    """
+    file = io.BytesIO()
+    # A clone, for a view is saved with all that it is a view of: the images of others.
+    torch.save(rows.detach().cpu().clone(), file)
+    return {"type": "image_embeds", "image_embeds": base64.b64encode(file.getvalue()).decode()}

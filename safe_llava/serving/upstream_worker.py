@@ -67,7 +67,11 @@ class UpstreamWorker:
     async def _send(self, generation: Generation) -> None:
         decision = generation.assessment.decision
         hints = decision.texts if decision.action == "hint" else ()
-        messages = await asyncio.to_thread(to_upstream, generation.messages, hints, self.special)
+        rows: Any = None
+        if self.upstream.images == "embeds":
+            features = generation.assessment.features
+            rows = () if features is None else features.pooler_output
+        messages = await asyncio.to_thread(to_upstream, generation.messages, hints, self.special, rows)
         body = {"model": self.upstream.model, "messages": messages, **_to_fields(generation.sampling)}
         url, key = f"{self.upstream.url.rstrip('/')}/chat/completions", self.upstream.api_key
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -5,17 +5,22 @@ import logging
 from transformers import AutoModel
 
 from ..models.configuration_safe_llava import SafeLlavaConfig
-from ..models.modeling_safe_llava import SafeLlavaModel
+from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
 
 
 logger = logging.getLogger(__name__)
+_BACKEND = "vllm.model_executor.models.transformers:TransformersMultiModalForCausalLM"
 
 
 def register() -> None:
     """
-    Makes `AutoModel.from_config` build the model without its head, which is what vLLM's Transformers backend asks for.
-    Called by vLLM in each of its processes.
+    Makes `AutoModel.from_config` build the model without its head, which is what vLLM's Transformers backend asks for,
+    and makes vLLM take that backend for a checkpoint, whose own code it would have to trust otherwise. Called by vLLM
+    in each of its processes.
     """
+    from vllm import ModelRegistry
+
+    ModelRegistry.register_model(SafeLlavaForConditionalGeneration.__name__, _BACKEND)
     AutoModel.register(SafeLlavaConfig, SafeLlavaModel, exist_ok=True)
     logger.warning(
         "vLLM knows no safety policy: it answers whatever a SafeLLaVA's images show. Bind it to a private address, "

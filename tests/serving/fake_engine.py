@@ -11,6 +11,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 
+_COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "theirs",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "A red circle."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12},
+}
+
+
 class FakeEngine:
     """
     Answers "A red circle." to everything, unless it is told to fail.
@@ -33,6 +43,8 @@ class FakeEngine:
         status = {"busy": 429, "broken": 500, "refuses": 400}.get(self.failure or "")
         if status is not None:
             return JSONResponse({"error": {"message": "I will not."}}, status)
+        if not self.asked[-1].get("stream"):
+            return JSONResponse(_COMPLETION)
         return StreamingResponse(self._stream(self.asked[-1]["n"]), media_type="text/event-stream")
 
     async def _stream(self, n: int) -> AsyncIterator[str]:

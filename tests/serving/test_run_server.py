@@ -184,6 +184,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(checkpoint, tmp_path):
         (("--api-key", " "), "empty"),
         (("--allow-image-hosts", "https://a.b/"), "host"),
         (("--upstream-model", "theirs"), "--upstream"),
+        (("--upstream-images", "embeds"), "--upstream"),
     ],
 )
 def test_an_option_that_would_have_no_effect_is_an_error(checkpoint, tmp_path, options, message):

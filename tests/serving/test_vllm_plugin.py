@@ -1,6 +1,8 @@
 """What vLLM loads in each of its processes."""
 
 import logging
+import sys
+from types import SimpleNamespace
 
 import pytest
 from transformers import AutoModel
@@ -15,11 +17,29 @@ def mapping(monkeypatch):
     monkeypatch.setattr(AutoModel._model_mapping, "_extra_content", dict(AutoModel._model_mapping._extra_content))
 
 
-def test_it_builds_the_model_without_a_head_and_warns_that_nothing_assesses(mapping, tiny_safe_llava, caplog):
+@pytest.fixture
+def registered(monkeypatch) -> dict[str, str]:
+    """What is registered with vLLM, which need not be installed."""
+    registered: dict[str, str] = {}
+    registry = SimpleNamespace(register_model=registered.__setitem__)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry))
+    return registered
+
+
+def test_it_builds_the_model_without_a_head_and_warns_that_nothing_assesses(
+    mapping, registered, tiny_safe_llava, caplog
+):
     with caplog.at_level(logging.WARNING, logger="safe_llava.serving"):
         register()
     assert type(AutoModel.from_config(tiny_safe_llava.config)) is SafeLlavaModel
     assert "--upstream" in caplog.text
+
+
+def test_a_checkpoint_s_own_code_need_not_be_trusted(mapping, registered, tiny_safe_llava):
+    register()
+    [(architecture, backend)] = registered.items()
+    assert architecture == type(tiny_safe_llava).__name__
+    assert backend.startswith("vllm.model_executor.models.transformers:")
 
 
 def test_vllm_finds_it(pytestconfig):
