@@ -23,7 +23,7 @@ from .dry_run import describe_run
 from .prerequisites import find_missing
 from .reproduction_config import Reproduction, read_reproduction
 from .reproduction_steps import build_steps
-from .step_records import State, Step, StepRecords
+from ..steps.step_records import State, Step, StepRecords
 from .training_recipes import write_recipes
 
 

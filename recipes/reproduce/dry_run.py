@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from .forecast import disk_bytes, gigabytes_of_gpu, gpu_hours
 from .prerequisites import licence_of
 from .reproduction_config import Reproduction
-from .step_records import State, Step
+from ..steps.step_records import State, Step
 
 
 def describe_run(

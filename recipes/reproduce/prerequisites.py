@@ -13,7 +13,7 @@ from safe_llava.data.sources import PUBLIC_SETS
 
 from .forecast import disk_bytes
 from .reproduction_config import Reproduction
-from .step_records import Step
+from ..steps.step_records import Step
 from .training_recipes import recipe_of
 
 

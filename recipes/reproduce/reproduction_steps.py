@@ -6,9 +6,9 @@ from typing import Any
 
 from safe_llava.model_card import EVALUATION_FILE
 
-from .file_digests import Files
+from ..steps.file_digests import Files
 from .reproduction_config import Reproduction, SetFiles
-from .step_records import Step
+from ..steps.step_records import Step
 from .training_recipes import data_fields, files_in, recipe_of, recipe_path, stage_of
 
 

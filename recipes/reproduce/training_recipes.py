@@ -9,7 +9,7 @@ import yaml
 from safe_llava.files import atomic_path
 from safe_llava.training.data_arguments import DataArguments
 
-from .file_digests import Files
+from ..steps.file_digests import Files
 from .reproduction_config import Reproduction, Stage
 
 

@@ -14,7 +14,7 @@ import typer
 from safe_llava.files import describe_versions, read_json, write_json
 from safe_llava.model_card import write_model_card
 
-from .file_digests import FileDigests, Files
+from ..steps.file_digests import FileDigests, Files
 from .reproduction_config import Reproduction, read_reproduction
 
 

@@ -9,8 +9,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from recipes.reproduce import __main__ as reproduction
-from recipes.reproduce.file_digests import Files
-from recipes.reproduce.step_records import Step
+from recipes.steps.file_digests import Files
+from recipes.steps.step_records import Step
 
 
 app = typer.Typer()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from recipes.reproduce import step_records
+from recipes.steps import step_records
 from recipes.reproduce.reproduction_config import read_reproduction
 from recipes.reproduce.reproduction_steps import build_steps
-from recipes.reproduce.step_records import StepRecords
+from recipes.steps.step_records import StepRecords
 
 
 GETS = ["get-psa", "get-clean", "get-validation", "get-bench"]

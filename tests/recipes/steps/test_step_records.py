@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import safe_llava
-from recipes.reproduce import step_records
-from recipes.reproduce.file_digests import Files
-from recipes.reproduce.step_records import Step, StepRecords
+from recipes.steps import step_records
+from recipes.steps.file_digests import Files
+from recipes.steps.step_records import Step, StepRecords
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A real small LLaVA from registry packages: others' language model, others' drawings, others' image weights."""
