@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from safe_llava.smol.makers import MAKERS_OF
+from safe_llava.smol.drawings import SPLIT_MAKERS
 from safe_llava.statistics import wilson_interval
 
 from .drawing_views import SINGLE_SIZE, as_pixels
@@ -32,12 +32,12 @@ def measure(tower: torch.nn.Module, drawings: pd.DataFrame) -> dict[str, Any]:
         `dict`: by maker `value`, `interval` (95 %) and `rows`.
     """
     drawings = drawings[drawings.group.isin(GROUPS)]
-    shown = drawings[drawings.maker.isin(MAKERS_OF["train"])]
+    shown = drawings[drawings.maker.isin(SPLIT_MAKERS["train"])]
     makers = shown.groupby("concept").maker.nunique()
-    shown = shown[shown.concept.isin(makers[makers == len(MAKERS_OF["train"])].index)]
+    shown = shown[shown.concept.isin(makers[makers == len(SPLIT_MAKERS["train"])].index)]
     known = _features(tower, shown.image)
     figures = {}
-    for maker in (*MAKERS_OF["validation"], *MAKERS_OF["test"]):
+    for maker in (*SPLIT_MAKERS["validation"], *SPLIT_MAKERS["test"]):
         asked = drawings[(drawings.maker == maker) & drawings.concept.isin(shown.concept)]
         nearest = (_features(tower, asked.image) @ known.T).argmax(1)
         right = (shown.concept.to_numpy()[nearest] == asked.concept.to_numpy()).tolist()

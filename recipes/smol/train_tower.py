@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingA
 
 from safe_llava.files import write_json
 from safe_llava.smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
-from safe_llava.smol.makers import MAKERS_OF
+from safe_llava.smol.drawings import SPLIT_MAKERS
 
 from ..steps.step_records import last_checkpoint
 from .drawing_views import BACKGROUND, UNSURE, scene_view, single_view
@@ -128,7 +128,7 @@ def main(
     """Train, and measure on the makers that were not trained on."""
     set_seed(seed)
     table = pd.read_parquet(drawings)
-    shown = table[table.maker.isin(MAKERS_OF["train"])]
+    shown = table[table.maker.isin(SPLIT_MAKERS["train"])]
     named = shown.drop_duplicates("concept")
     tower = Lite0VisionModel(Lite0VisionConfig())
     load_imagenet_weights(tower, packages)

@@ -5,19 +5,10 @@ sentences are fixed, so `read_manner` needs no list of keywords and no second mo
 """
 
 import re
-from enum import Enum
 
+from ..answer_scoring import Manner
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_texts import DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
-
-
-class Manner(str, Enum):
-    """How an answer deals with risk."""
-
-    PLAIN = "plain"
-    CAUTIOUS = "cautious"
-    DECLINE = "decline"
-    REFUSAL = "refusal"
 
 
 CAUTIONS: dict[str, str] = {
