@@ -19,6 +19,7 @@ from .models.safety_evidence import SafetyEvidence
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .models.safety_policy import SafetyDecision, SafetyPolicy
 from .models.safety_verdict import SafetyVerdict
+from .smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 from .version import __version__
 
 
@@ -30,6 +31,8 @@ AutoModelForImageClassification.register(SafeLlavaConfig, SafeLlavaForSafetyClas
 AutoModelForImageTextToText.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoModelForMultimodalLM.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
 AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
+AutoConfig.register("lite0_vision", Lite0VisionConfig)
+AutoModel.register(Lite0VisionConfig, Lite0VisionModel)
 PIPELINE_REGISTRY.register_pipeline(
     "safety-classification", SafetyClassificationPipeline, pt_model=AutoModelForImageClassification, type="multimodal"
 )

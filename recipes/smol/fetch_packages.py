@@ -44,7 +44,9 @@ class Package:
 
 def read_packages() -> list[Package]:
     """The packages of `packages.yaml`."""
-    return [Package(**{**entry, "version": str(entry["version"])}) for entry in yaml.safe_load(PACKAGES_FILE.read_text())]
+    return [
+        Package(**{**entry, "version": str(entry["version"])}) for entry in yaml.safe_load(PACKAGES_FILE.read_text())
+    ]
 
 
 def fetch(package: Package, folder: Path) -> Path:

@@ -41,15 +41,15 @@ OUTPUTS = ("tower", "word_projection.safetensors", "gate.json")
 
 
 class Views(Dataset):
-    """Row `i` is the same for the same seed: a scene of one to four drawings, and three drawings alone."""
+    """Row `i` is the same for the same seed: a scene of one to four drawings, and `singles` drawings alone."""
 
-    def __init__(self, drawings: pd.DataFrame, names: list[str], length: int, seed: int):
+    def __init__(self, drawings: pd.DataFrame, names: list[str], length: int, seed: int, singles: int = SINGLES):
         places = {concept: place for place, concept in enumerate(names)}
         self.drawings = [
             (places[row.concept], Image.open(io.BytesIO(row.image["bytes"])).convert("RGBA"))
             for row in drawings.itertuples()
         ]
-        self.length, self.seed = length, seed
+        self.length, self.seed, self.singles = length, seed, singles
 
     def __len__(self) -> int:
         return self.length
@@ -57,19 +57,21 @@ class Views(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         rng = random.Random(f"{self.seed}/{index}")
         scene = scene_view(rng.sample(self.drawings, rng.choice((1, 2, 3, 4))), rng)
-        singles = rng.sample(self.drawings, SINGLES)
-        return {
+        row = {
             "scene": scene.pixels,
             "cells": scene.cells,
-            "singles": torch.stack([single_view(drawing, rng) for _, drawing in singles]),
-            "names": torch.tensor([place for place, _ in singles]),
         }
+        if self.singles:
+            alone = rng.sample(self.drawings, self.singles)
+            row["singles"] = torch.stack([single_view(drawing, rng) for _, drawing in alone])
+            row["names"] = torch.tensor([place for place, _ in alone])
+        return row
 
 
 def collate(rows: list[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Stacks scenes; what is alone lies one behind the other."""
     batch = {name: torch.stack([row[name] for row in rows]) for name in ("scene", "cells")}
-    return batch | {name: torch.cat([row[name] for row in rows]) for name in ("singles", "names")}
+    return batch | {name: torch.cat([row[name] for row in rows]) for name in ("singles", "names") if name in rows[0]}
 
 
 class NamingTower(nn.Module):

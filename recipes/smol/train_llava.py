@@ -1,0 +1,83 @@
+"""
+Teaches the assembled LLaVA to talk about scenes: its projector, and LoRA through the language model.
+
+    python -m recipes.smol.train_llava smol/drawings.parquet smol/assembled smol/base
+
+It answers risky pairs freely, as LLaVAs do whose instruction tuning has undone the alignment of their language model.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from peft import LoraConfig
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from trl import SFTConfig, SFTTrainer
+
+import safe_llava  # noqa: F401 (registers the tower)
+from safe_llava.files import write_json
+from safe_llava.smol.drawings import Drawings
+from safe_llava.training.collator import SafeDataCollator
+
+from ..steps.step_records import last_checkpoint
+from .llava_conversations import build_conversations
+from .llava_gate import measure
+
+
+LANGUAGE_LAYERS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+
+
+def main(
+    drawings: Annotated[Path, typer.Argument(help="drawings.parquet.")],
+    source: Annotated[Path, typer.Argument(help="The assembled model.")],
+    output_dir: Annotated[Path, typer.Argument(help="Gets model, processor and gate.json.")],
+    steps: Annotated[int, typer.Option(help="Steps of 8 scenes with up to four questions each.")] = 400,
+    save_steps: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 20,
+    gate_rows: Annotated[int, typer.Option(help="Rows to measure on.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of adapters and scenes.")] = 0,
+) -> None:
+    """Train, merge, and measure on the makers of the validation split."""
+    processor = AutoProcessor.from_pretrained(source)
+    model = AutoModelForImageTextToText.from_pretrained(source)
+    # Its batch statistics are kept.
+    model.model.vision_tower.eval().requires_grad_(False)
+    partial = output_dir.with_name(f"{output_dir.name}.partial")
+    trainer = SFTTrainer(
+        model,
+        args=SFTConfig(
+            str(partial),
+            seed=seed,
+            max_steps=steps,
+            per_device_train_batch_size=8,
+            learning_rate=1e-3,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, steps // 20),
+            logging_steps=5,
+            save_steps=save_steps,
+            save_total_limit=1,
+            report_to=[],
+            bf16=False,
+            gradient_checkpointing=False,
+            max_length=None,
+            remove_unused_columns=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=build_conversations(Drawings(drawings, "train"), 8 * steps, seed),
+        data_collator=SafeDataCollator(processor),
+        processing_class=processor,
+        peft_config=LoraConfig(
+            r=16, lora_alpha=32, target_modules=LANGUAGE_LAYERS, modules_to_save=["multi_modal_projector"]
+        ),
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(partial))
+    model = trainer.model.merge_and_unload().eval()
+    gate = measure(model, processor, Drawings(drawings, "validation"), gate_rows)
+    model.save_pretrained(output_dir)
+    processor.save_pretrained(output_dir)
+    write_json(output_dir / "gate.json", gate)
+    shutil.rmtree(partial)
+
+
+if __name__ == "__main__":
+    typer.run(main)
