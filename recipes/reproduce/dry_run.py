@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
+from ..steps.step_records import State, Step
 from .forecast import disk_bytes, gigabytes_of_gpu, gpu_hours
 from .prerequisites import licence_of
 from .reproduction_config import Reproduction
-from ..steps.step_records import State, Step
 
 
 def describe_run(

@@ -11,9 +11,9 @@ import torch
 
 from safe_llava.data.sources import PUBLIC_SETS
 
+from ..steps.step_records import Step
 from .forecast import disk_bytes
 from .reproduction_config import Reproduction
-from ..steps.step_records import Step
 from .training_recipes import recipe_of
 
 

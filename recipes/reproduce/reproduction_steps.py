@@ -7,8 +7,8 @@ from typing import Any
 from safe_llava.model_card import EVALUATION_FILE
 
 from ..steps.file_digests import Files
-from .reproduction_config import Reproduction, SetFiles
 from ..steps.step_records import Step
+from .reproduction_config import Reproduction, SetFiles
 from .training_recipes import data_fields, files_in, recipe_of, recipe_path, stage_of
 
 

@@ -137,7 +137,7 @@ def main(
     words = embed_names(language, named.label.tolist())
     processor = build_processor(AutoTokenizer.from_pretrained(language), 224)
     model = build_llava(
-        AutoModelForCausalLM.from_pretrained(language), Lite0VisionModel.from_pretrained(tower / "tower"), processor
+        AutoModelForCausalLM.from_pretrained(language), Lite0VisionModel.from_pretrained(tower), processor
     ).eval()
     fit_projector(model, Views(table, named.concept.tolist(), steps * BATCH_SIZE, seed + 1, singles=0), words, steps)
     model.save_pretrained(output_dir)

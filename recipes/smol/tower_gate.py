@@ -1,7 +1,7 @@
 """How well a tower tells what is drawn by makers that it never saw: by the nearest drawing of those it was shown."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,9 +10,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from safe_llava.smol.drawings import SPLIT_MAKERS
-from safe_llava.statistics import wilson_interval
 
 from .drawing_views import SINGLE_SIZE, as_pixels
+from .gates import share
 
 
 MIN_GAIN = 0.1
@@ -20,13 +20,14 @@ GROUPS = ("activities", "animals-nature", "food-drink", "objects")
 """What has a name of its own: no faces, flags, signs or clock times."""
 
 
-def measure(tower: torch.nn.Module, drawings: pd.DataFrame) -> dict[str, Any]:
+def measure(tower: torch.nn.Module, drawings: pd.DataFrame, num_rows: int | None = None) -> dict[str, Any]:
     """
     Names each drawing of the makers held out by the nearest one of the training makers.
 
     Args:
         tower ([`~torch.nn.Module`]): gives `last_hidden_state`, whose mean over cells is compared by its angle.
         drawings (`pd.DataFrame`): all drawings. What every training maker has drawn is named.
+        num_rows (`int`, *optional*): so many drawings of each maker, for a quick look. Defaults to all.
 
     Returns:
         `dict`: by maker `value`, `interval` (95 %) and `rows`.
@@ -35,14 +36,25 @@ def measure(tower: torch.nn.Module, drawings: pd.DataFrame) -> dict[str, Any]:
     shown = drawings[drawings.maker.isin(SPLIT_MAKERS["train"])]
     makers = shown.groupby("concept").maker.nunique()
     shown = shown[shown.concept.isin(makers[makers == len(SPLIT_MAKERS["train"])].index)]
+    shown = shown[:num_rows]
     known = _features(tower, shown.image)
     figures = {}
     for maker in (*SPLIT_MAKERS["validation"], *SPLIT_MAKERS["test"]):
-        asked = drawings[(drawings.maker == maker) & drawings.concept.isin(shown.concept)]
+        asked = drawings[(drawings.maker == maker) & drawings.concept.isin(shown.concept)][:num_rows]
         nearest = (_features(tower, asked.image) @ known.T).argmax(1)
         right = (shown.concept.to_numpy()[nearest] == asked.concept.to_numpy()).tolist()
-        figures[maker] = {"value": sum(right) / len(right), "interval": wilson_interval(right), "rows": len(right)}
+        figures[maker] = share(right)
     return figures
+
+
+def find_missed(tuned: Mapping[str, Any], frozen: Mapping[str, Any]) -> list[str]:
+    """The makers whose drawings the tuned tower does not name better enough than the frozen one, in words."""
+    return [
+        f"of {maker}'s drawings {tuned[maker]['value']:.1%} are named, {frozen[maker]['value']:.1%} by frozen features; "
+        f"the gain was to be {MIN_GAIN:.0%}."
+        for maker in tuned
+        if tuned[maker]["value"] < frozen[maker]["value"] + MIN_GAIN
+    ]
 
 
 @torch.inference_mode()

@@ -6,7 +6,6 @@ Teaches the assembled LLaVA to talk about scenes: its projector, and LoRA throug
 It answers risky pairs freely, as LLaVAs do whose instruction tuning has undone the alignment of their language model.
 """
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +15,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTConfig, SFTTrainer
 
 import safe_llava  # noqa: F401 (registers the tower)
-from safe_llava.files import write_json
 from safe_llava.smol.drawings import Drawings
 from safe_llava.training.collator import SafeDataCollator
 
 from ..steps.step_records import last_checkpoint
+from .gates import close_gate
 from .llava_conversations import build_conversations
 from .llava_gate import measure
 
@@ -42,11 +41,10 @@ def main(
     model = AutoModelForImageTextToText.from_pretrained(source)
     # Its batch statistics are kept.
     model.model.vision_tower.eval().requires_grad_(False)
-    partial = output_dir.with_name(f"{output_dir.name}.partial")
     trainer = SFTTrainer(
         model,
         args=SFTConfig(
-            str(partial),
+            str(output_dir),
             seed=seed,
             max_steps=steps,
             per_device_train_batch_size=8,
@@ -70,13 +68,11 @@ def main(
             r=16, lora_alpha=32, target_modules=LANGUAGE_LAYERS, modules_to_save=["multi_modal_projector"]
         ),
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(partial))
+    trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))
     model = trainer.model.merge_and_unload().eval()
-    gate = measure(model, processor, Drawings(drawings, "validation"), gate_rows)
     model.save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
-    write_json(output_dir / "gate.json", gate)
-    shutil.rmtree(partial)
+    close_gate(output_dir, *measure(model, processor, Drawings(drawings, "validation"), gate_rows))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ and by the place of the drawing's name among the language model's word embedding
 
 import io
 import random
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,20 +23,19 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
-from safe_llava.files import write_json
-from safe_llava.smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 from safe_llava.smol.drawings import SPLIT_MAKERS
+from safe_llava.smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 
 from ..steps.step_records import last_checkpoint
 from .drawing_views import BACKGROUND, UNSURE, scene_view, single_view
+from .gates import close_gate
 from .imagenet_weights import load_imagenet_weights
-from .tower_gate import measure
+from .tower_gate import find_missed, measure
 
 
 SINGLES = 3
 """Drawings alone for each scene."""
 TEMPERATURE = 0.05
-OUTPUTS = ("tower", "word_projection.safetensors", "gate.json")
 
 
 class Views(Dataset):
@@ -123,8 +121,9 @@ def main(
     drawings: Annotated[Path, typer.Argument(help="drawings.parquet.")],
     packages: Annotated[Path, typer.Argument(help="The fetched packages, with the ImageNet weights.")],
     language: Annotated[Path, typer.Argument(help="The language model.")],
-    output_dir: Annotated[Path, typer.Argument(help="Gets tower, word_projection.safetensors and gate.json.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 scenes and 48 single drawings.")] = 500,
+    output_dir: Annotated[Path, typer.Argument(help="Gets the tower, word_projection.safetensors and gate.json.")],
+    steps: Annotated[int, typer.Option(help="Steps of 16 scenes and 48 single drawings.")] = 400,
+    gate_rows: Annotated[int | None, typer.Option(help="Measure on so many drawings of each maker.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of views and new weights.")] = 0,
 ) -> None:
     """Train, and measure on the makers that were not trained on."""
@@ -134,9 +133,8 @@ def main(
     named = shown.drop_duplicates("concept")
     tower = Lite0VisionModel(Lite0VisionConfig())
     load_imagenet_weights(tower, packages)
-    frozen = measure(tower, table)
+    frozen = measure(tower, table, gate_rows)
     model = NamingTower(tower, embed_names(language, named.label.tolist()))
-    partial = output_dir.with_name(f"{output_dir.name}.partial")
     new = [parameter for name, parameter in model.named_parameters() if not name.startswith("tower.")]
     optimizer = torch.optim.AdamW(
         [{"params": model.tower.parameters(), "lr": 3e-4}, {"params": new, "lr": 1e-3}], weight_decay=0.02
@@ -145,7 +143,7 @@ def main(
     trainer = Trainer(
         model,
         TrainingArguments(
-            str(partial),
+            str(output_dir),
             seed=seed,
             max_steps=steps,
             per_device_train_batch_size=16,
@@ -159,11 +157,11 @@ def main(
         train_dataset=Views(shown, named.concept.tolist(), 16 * steps, seed),
         optimizers=(optimizer, scheduler),
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(partial))
-    write_json(output_dir / "gate.json", {"tuned": measure(model.tower, table), "frozen": frozen})
+    trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))
     save_file(model.word_projection.state_dict(), output_dir / "word_projection.safetensors")
-    model.tower.save_pretrained(output_dir / "tower")
-    shutil.rmtree(partial)
+    model.tower.save_pretrained(output_dir)
+    tuned = measure(model.tower, table, gate_rows)
+    close_gate(output_dir, {"tuned": tuned, "frozen": frozen}, find_missed(tuned, frozen))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from transformers.modeling_outputs import BaseModelOutput
 
 
 STRIDE = 32
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+)
 _STAGES += ((1, 3, 1, 6, 320),)
 """Blocks, kernel, stride, expansion and channels of each stage."""
 

@@ -118,7 +118,31 @@ _SAME_WORDS = {
     "0": "no", "none": "no", "zero": "no", "1": "one", "2": "two", "3": "three", "4": "four", "24": "twenty-four",
     "colour": "color", "grey": "gray",
 }  # fmt: skip
-_FILLER = frozenset("a an the there is are it it's its this that i see image shows of in on at here and".split())
+_FILLER = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "there",
+        "is",
+        "are",
+        "it",
+        "it's",
+        "its",
+        "this",
+        "that",
+        "i",
+        "see",
+        "image",
+        "shows",
+        "of",
+        "in",
+        "on",
+        "at",
+        "here",
+        "and",
+    ]
+)
 
 
 def bare_words(answer: str) -> Counter:
