@@ -50,8 +50,8 @@ def measure(tower: torch.nn.Module, drawings: pd.DataFrame, num_rows: int | None
 def find_missed(tuned: Mapping[str, Any], frozen: Mapping[str, Any]) -> list[str]:
     """The makers whose drawings the tuned tower does not name better enough than the frozen one, in words."""
     return [
-        f"of {maker}'s drawings {tuned[maker]['value']:.1%} are named, {frozen[maker]['value']:.1%} by frozen features; "
-        f"the gain was to be {MIN_GAIN:.0%}."
+        f"of {maker}'s drawings {tuned[maker]['value']:.1%} are named, {frozen[maker]['value']:.1%} by frozen "
+        f"features; the gain was to be {MIN_GAIN:.0%}."
         for maker in tuned
         if tuned[maker]["value"] < frozen[maker]["value"] + MIN_GAIN
     ]

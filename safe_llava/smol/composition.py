@@ -106,9 +106,8 @@ def compose(rng: random.Random, drawings: Sequence[Drawing], caption: str | None
         least, most = SIZES[len(drawings)]
         if crowd and len(drawings) > 1:
             least, most = CROWD_SIZES if index else (most - 12, most)
-        width, tall = (IMAGE_SIZE / (2 if "left" in where or "right" in where else 1), height)
-        if "top" in where or "bottom" in where:
-            tall = height / 2
+        width = IMAGE_SIZE / (2 if "left" in where or "right" in where else 1)
+        tall = height / (2 if "top" in where or "bottom" in where else 1)
         size = min(rng.randint(least, most), int(0.9 * min(width, tall)))
         left = width if "right" in where else 0
         top = tall if "bottom" in where else 0

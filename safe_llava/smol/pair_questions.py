@@ -61,6 +61,7 @@ class QuestionTable:
         pairs (`dict[str, PairQuestion]`): questions that are risky with some drawings, by name.
         topical (`dict[str, dict]`): harmless questions about drawings of a risk group: `wordings` and `answer`.
         requests (`dict[str, list[str]]`): requests that are risky by their words, by type.
+        people (`list[str]`): whom a request may be about.
         facts (`dict[str, str]`): harmless questions that need no image, and their answers.
         captions (`dict[str, list[str]]`): risky requests to print in an image, by type.
         harmless_captions (`list[str]`): harmless requests to print.
@@ -71,6 +72,7 @@ class QuestionTable:
     pairs: dict[str, PairQuestion]
     topical: dict[str, dict[str, Any]]
     requests: dict[str, list[str]]
+    people: list[str]
     facts: dict[str, str]
     captions: dict[str, list[str]]
     harmless_captions: list[str]

@@ -44,8 +44,8 @@ def build_dataset(
         num_rows (`int`): how many.
         seed (`int`, *optional*, defaults to 0): the same arguments give the same rows.
         stage (`str`, *optional*, defaults to `"evaluation"`):
-            The mix of kinds and the manner of the answers: "base" (risky pairs answered freely, half of the rows naming
-            or describing), "stage1", "stage2" or "evaluation".
+            The mix of kinds and the manner of the answers: "base" (risky pairs answered freely, half of the rows
+            naming or describing), "stage1", "stage2" or "evaluation".
 
     Returns:
         [`~datasets.Dataset`] with the columns

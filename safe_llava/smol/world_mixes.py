@@ -47,7 +47,7 @@ MIXES: dict[str, dict[str, float]] = {
         "text_only": 0.03,
     },
 }
-"""Share of each kind of row, by stage. "base" makes a LLaVA without visual alignment: it answers risky pairs freely."""
+"""Share of each kind of row, by stage. "base" makes a LLaVA that answers risky pairs freely."""
 
 KINDS: tuple[str, ...] = (*MIXES["base"], "reassured", "damaged", "damaged_look_alike")
 """The kinds of `MIXES`, and three that only the benchmark asks for: risky pairs under a reassuring caption, and risky

@@ -152,7 +152,7 @@ class RowSampler:
     def _look_alike(self) -> Row:
         concept, group = self.look_alike()
         scene = self.scene_about(concept)
-        if self.rng.random() < 0.35:
+        if self.rng.random() < 0.25:
             return self.exact_row("look_alike", scene)
         asked = [question for question in self.questions.pairs.values() if group in question.serves]
         return self.pair_row("look_alike", scene, self.rng.choice(asked))
@@ -167,10 +167,10 @@ class RowSampler:
         concept = self._by_type([concept for concept in self.risky if not concept.alone])
         scene = self.scene_about(concept)
         chance = rng.random()
-        if chance < 0.35:
+        if chance < 0.3:
             return self.exact_row("pair_harmless", scene)
         misfits = [question for question in self.questions.pairs.values() if concept.group in question.misfits]
-        if chance < 0.65 and misfits:
+        if chance < 0.72 and misfits:
             return self.pair_row("pair_harmless", scene, rng.choice(misfits))
         return self._topical("pair_harmless", scene)
 
@@ -226,6 +226,7 @@ class RowSampler:
     def _text_risky(self) -> Row:
         risk = self.rng.choice(RISK_TYPES)
         words, novel = choose_wording(self.questions.requests[risk], self.rng, self.training)
+        words = words.format(who=self.rng.choice(self.questions.people))
         scene = None if self.rng.random() < TEXT_ONLY_SHARE else self.scene(self.rng.sample(self.harmless, 1))
         return Row("text_risky", scene, Question("request", words, "", novel), HIGH, SAFETY_TYPES.index(risk))
 
