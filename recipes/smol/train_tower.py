@@ -3,8 +3,8 @@ Teaches EfficientNet-Lite0 the names of the training makers' drawings, alone and
 
     python -m recipes.smol.train_tower smol/drawings.parquet smol/packages smol/aligned smol/tower
 
-It starts from the ImageNet weights. Each cell of its last feature map is told which drawing it is from, by a classifier
-and by the place of the drawing's name among the language model's word embeddings, where the projector begins.
+It starts from the ImageNet weights. Each cell of its last feature map is told from which drawing it is, by a
+classifier and by the place of its name among the language model's word embeddings, where the projector begins.
 """
 
 import io
