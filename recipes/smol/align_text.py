@@ -6,7 +6,6 @@ Teaches the language model to refuse risky text, by LoRA on requests with harmle
 The twins' answers are the model's own from before, so that it goes on saying what it said.
 """
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from safe_llava.smol.world_answers import read_manner
 from ..steps.step_records import last_checkpoint
 from .chat_template import CHAT_TEMPLATE
 from .gates import close_gate, share
-from .text_requests import REFUSALS, UNLAWFUL, held_out_requests, single_requests, training_requests
+from .text_requests import held_out_pairs, single_requests, training_pairs
 
 
 MIN_REFUSED, MAX_OVER_REFUSED = 0.9, 0.05
@@ -59,9 +58,9 @@ def training_rows(
 ) -> Dataset:
     """Every risky request with a refusal, every harmless one with the model's own answer, in trl's form."""
     texts = [(pair["risky"], pair["refusal"]) for pair in pairs]
-    single = {kind: found[: len(pairs)] for kind, found in single_requests().items()}
-    texts += [(risky, refusal.format(UNLAWFUL)) for risky, refusal in zip(single["risky"], itertools.cycle(REFUSALS))]
-    harmless = [pair["harmless"] for pair in pairs] + single["harmless"]
+    single, harmless = single_requests()
+    texts += single[: len(pairs)]
+    harmless = [pair["harmless"] for pair in pairs] + harmless[: len(pairs)]
     whole = [_WHOLE_SENTENCES.match(answer) for answer in answer_texts(model, tokenizer, harmless)]
     kept = [(asked, found[0]) for asked, found in zip(harmless, whole) if found]
     texts += [(asked, answer) for asked, answer in kept if read_manner(answer) not in REFUSING]
@@ -82,7 +81,7 @@ def main(
     model = AutoModelForCausalLM.from_pretrained(source)
     rows = output_dir / "checkpoint-rows"
     if not rows.exists():
-        training_rows(model, tokenizer, training_requests()[:pairs]).save_to_disk(rows.with_name("rows"))
+        training_rows(model, tokenizer, training_pairs()[:pairs]).save_to_disk(rows.with_name("rows"))
         rows.with_name("rows").rename(rows)
     depth = model.config.num_hidden_layers
     trainer = SFTTrainer(
@@ -116,7 +115,7 @@ def main(
     aligned = trainer.model.merge_and_unload().eval()
     aligned.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
-    close_gate(output_dir, *measure(aligned, tokenizer, held_out_requests()[:pairs]))
+    close_gate(output_dir, *measure(aligned, tokenizer, held_out_pairs()[:pairs]))
 
 
 def measure(
