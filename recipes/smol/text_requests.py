@@ -17,7 +17,7 @@ def _read() -> dict[str, Any]:
 
 
 def training_pairs() -> list[dict[str, str]]:
-    """Risky requests with their harmless twins, of all topics but the held-out ones: `risky`, `harmless`, `refusal`."""
+    """Risky requests with harmless twins, of all topics but the held-out ones: `risky`, `harmless` and `refusal`."""
     refusals = itertools.cycle(_read()["refusals"])
     topics = [topic for topic in _read()["topics"].values() if not topic.get("held_out")]
     return [{**pair, "refusal": next(refusals).format(topic["reason"])} for topic in topics for pair in _pairs(topic)]
