@@ -20,7 +20,7 @@ STAGES = [(split, stage) for split in ("train", "validation") for stage in MIXES
 @pytest.fixture(scope="module")
 def rows(drawings):
     """Many rows of each training split and stage, before their images are drawn."""
-    return {pair: sample_rows(drawings[pair[0]], 300, stage=pair[1]) for pair in STAGES}
+    return {pair: sample_rows(drawings[pair[0]], 200, stage=pair[1]) for pair in STAGES}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_images_are_as_the_towers_read_them(dataset):
 
 
 def test_every_row_passes_the_packages_data_check(rows, tmp_path):
-    some = [row for pair in STAGES for row in rows[pair][:12]]
+    some = [row for pair in STAGES for row in rows[pair][:8]]
     draw_dataset(some).to_parquet(tmp_path / "rows.parquet")
     loaded, report = load_safety_dataset(tmp_path / "rows.parquet")
     assert len(loaded) == len(some), report
