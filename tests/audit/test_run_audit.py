@@ -5,15 +5,16 @@ import random
 import pytest
 from tqdm.auto import tqdm
 
+from safe_llava.audit.verdict_table import read_verdicts
+
 
 class KilledError(Exception):
     """Stands in for a kill between two rows; `tests/audit/test_audit_command.py` kills for real."""
 
 
 @pytest.fixture
-def unbroken(audit, image_folder, verdicts):
-    audit(image_folder, "unbroken")
-    return verdicts("unbroken")
+def unbroken(whole_audit):
+    return read_verdicts(whole_audit / "verdicts")
 
 
 @pytest.fixture
