@@ -160,7 +160,7 @@ def test_an_engine_answers_with_the_tokens_that_this_process_would(
     """The engine is this model without a policy; hints reach it as text."""
     model = copy.deepcopy(alarmed_safe_llava)
     engine = serve(acting("answer"), model=model)
-    questions = [f"Who is in number {number}?" for number in range(15)]
+    questions = [f"Who is in number {number}?" for number in range(6)]
     for action in ("answer", "hint"):
         inside = serve(acting(action, hints=HINTS))
         upstream = Upstream(f"{listen(build_app(engine.service))}/v1", "tiny")
