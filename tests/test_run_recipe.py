@@ -20,6 +20,8 @@ if fields.get("--fail") == rank:
 if "--fail" in fields:
     time.sleep(600)
     Path("went-on.txt").touch()
+while "--wait_for" in fields and not Path(fields["--wait_for"]).exists():
+    time.sleep(0.01)
 folder = Path(fields["--output_dir"])
 folder.mkdir(exist_ok=True)
 variables = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")}
@@ -54,10 +56,11 @@ def test_several_processes_form_one_group(tmp_path):
 
 
 def test_what_training_prints_goes_to_the_log_and_its_epochs_are_told(tmp_path, capfd):
-    log, told = tmp_path / "log.txt", []
+    log, told = tmp_path / "log.txt", set()
     log.write_text("{'epoch': '0.25'} of the stage before\n")
-    run(tmp_path, log=log, on_epoch=told.append)
-    assert set(told) == {0.5}
+    is_told = tmp_path / "is-told.txt"
+    run(tmp_path, log=log, on_epoch=lambda epoch: (told.add(epoch), is_told.touch()), wait_for=is_told)
+    assert told == {0.5}
     assert log.read_text().splitlines()[0].endswith("before")
     assert "'loss': '2.5'" in log.read_text()
     assert capfd.readouterr() == ("", "")
