@@ -81,7 +81,9 @@ class Block:
     @property
     def arguments(self) -> list[str] | None:
         """Those of `safe-llava`, where the block is that command and needs nothing of a shell."""
-        if self.language != "bash" or len(self.commands) != 1 or re.search(r"[|<>&$;`*?]", self.commands[0]):
+        if self.language != "bash" or len(self.commands) != 1:
+            return None
+        if re.search(r"[|<>&$;`*?]", re.sub(r'"[^"$`]*"', "", self.commands[0])):
             return None
         words = shlex.split(self.commands[0], comments=True)
         return words[1:] if words[0] == "safe-llava" else None
