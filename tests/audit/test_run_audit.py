@@ -1,6 +1,7 @@
 """However often it is killed, and however many processes share the work, the table is the same."""
 
 import random
+from importlib import import_module
 
 import pytest
 from tqdm.auto import tqdm
@@ -31,7 +32,7 @@ def audit_until(audit, monkeypatch):
                     raise KilledError
 
         with monkeypatch.context() as patched:
-            patched.setattr("safe_llava.audit.run_audit.tqdm", Bar)
+            patched.setattr(import_module("safe_llava.audit.run_audit"), "tqdm", Bar)
             with pytest.raises(KilledError):
                 audit(*arguments, **options)
 
