@@ -59,16 +59,16 @@ def encoded(make_image) -> Callable[[int], bytes]:
     return encode
 
 
-@pytest.fixture
-def audit(guard_checkpoint, tmp_path) -> Callable[..., AuditOutcome]:
-    """Audits a source into `tmp_path / "audit"`, on the CPU, in small shards."""
+@pytest.fixture(scope="session")
+def audit_into(guard_checkpoint) -> Callable[..., AuditOutcome]:
+    """`audit_into(folder, source)` audits on the CPU, in small shards."""
 
-    def run(source: object, name: str = "audit", shard_size: int = SHARD_SIZE, **options) -> AuditOutcome:
+    def run(folder: Path, source: object, shard_size: int = SHARD_SIZE, **options) -> AuditOutcome:
         spec_fields = {field: options.pop(field) for field in list(options) if field in SourceSpec.__annotations__}
         return run_audit(
             SourceSpec(str(source), **spec_fields),
             guard_checkpoint,
-            tmp_path / name,
+            folder,
             device="cpu",
             batch_size=3,
             shard_size=shard_size,
@@ -77,6 +77,24 @@ def audit(guard_checkpoint, tmp_path) -> Callable[..., AuditOutcome]:
         )
 
     return run
+
+
+@pytest.fixture
+def audit(audit_into, tmp_path) -> Callable[..., AuditOutcome]:
+    """Audits a source into `tmp_path / "audit"`."""
+
+    def run(source: object, name: str = "audit", **options) -> AuditOutcome:
+        return audit_into(tmp_path / name, source, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole_audit(audit_into, image_folder, tmp_path_factory) -> Path:
+    """What an audit of `image_folder` leaves that nothing stopped. To be read only."""
+    folder = tmp_path_factory.mktemp("whole") / "audit"
+    audit_into(folder, image_folder)
+    return folder
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """`safe-llava audit`: what it leaves, what it says, and how it ends."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,23 +70,34 @@ def test_bad_input_ends_in_one_line(run, source, more, message, tmp_path, monkey
     assert "Traceback" not in result.output and message in result.output
 
 
+KILLED = """
+import os, signal, sys
+from safe_llava.cli import app
+
+def replace(partial, path, move=os.replace):
+    if os.fspath(path).endswith("shard-0000005-part-0000000.parquet"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    move(partial, path)
+
+os.replace = replace
+app(sys.argv[1:])
+"""
+
+
 def test_a_killed_run_goes_on_where_it_was(guard_checkpoint, make_image, tmp_path):
+    """It is killed when the file of its sixth shard is written, and has not its name yet."""
     folder = tmp_path / "images"
     folder.mkdir()
-    for number in range(400):
-        make_image(number).save(folder / f"{number:03}.png")
+    for number in range(80):
+        make_image(number).save(folder / f"{number:02}.png")
     options = ["--model", guard_checkpoint, "--output-dir", tmp_path / "audit", "--device", "cpu", "--shard-size", "8"]
-    command = [sys.executable, "-m", "safe_llava", "audit", folder, *options]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, start_new_session=True)
-    while len(part_paths(tmp_path / "audit" / "verdicts")) < 5 and process.poll() is None:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    finished = len(part_paths(tmp_path / "audit" / "verdicts"))
-    assert 5 <= finished < 50
+    arguments = [str(argument) for argument in ("audit", folder, *options)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(part_paths(tmp_path / "audit" / "verdicts")) == 5
 
-    result = CliRunner().invoke(app, [str(argument) for argument in command[3:]])
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     keys = read_verdicts(tmp_path / "audit" / "verdicts")["key"].to_pylist()
-    assert keys == [f"{number:03}.png" for number in range(400)]
-    assert json.loads((tmp_path / "audit" / "summary.json").read_text())["rows"] == 400
+    assert keys == [f"{number:02}.png" for number in range(80)]
+    assert json.loads((tmp_path / "audit" / "summary.json").read_text())["rows"] == 80

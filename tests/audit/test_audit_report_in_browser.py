@@ -3,34 +3,25 @@
 import csv
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from drawn_audit import draw_audit, make_flagged, make_summary, make_table, to_jpeg
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from report_page import cards, export, import_ticks, key_of, share, tick
 from scipy.stats import binomtest
 
 from safe_llava.audit.audit_report import write_report
+from tests.chromium import NEEDS_CHROMIUM
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+pytestmark = NEEDS_CHROMIUM
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 NUM_SAMPLES = 8
 AWKWARD_KEY = 'passed, "quoted"\nand broken'
 FORMULAS = ['=HYPERLINK("http://host")', "+1", "-1+1", "@SUM(A1)", "\t=1", "'=1", "plain"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

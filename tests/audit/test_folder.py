@@ -8,16 +8,15 @@ from transformers import pipeline
 
 from safe_llava.audit.run_audit import run_audit
 from safe_llava.audit.sources import SourceSpec
-from safe_llava.audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS
+from safe_llava.audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS, read_verdicts
 
 
 BROKEN = {"empty.jpg": "not an image", "text.png": "not an image", "cut-off.png": "cut off"}
 
 
 @pytest.fixture
-def audited(audit, image_folder, rows_by_key):
-    audit(image_folder)
-    return rows_by_key()
+def audited(whole_audit):
+    return {row["key"]: row for row in read_verdicts(whole_audit / "verdicts").to_pylist()}
 
 
 def test_every_image_is_one_row(audited, image_folder):
@@ -56,14 +55,14 @@ def test_a_verdict_is_the_guard_pipelines(audited, image_folder, guard_checkpoin
     assert (row["action"], row["types"]) == (expected["decision"]["action"], list(expected["decision"]["types"]))
 
 
-def test_keep_and_drop_share_out_all_keys(audited, tmp_path):
-    keep, drop = ((tmp_path / "audit" / name).read_text().split("\n")[:-1] for name in ("keep.txt", "drop.txt"))
+def test_keep_and_drop_share_out_all_keys(audited, whole_audit):
+    keep, drop = ((whole_audit / name).read_text().split("\n")[:-1] for name in ("keep.txt", "drop.txt"))
     assert sorted(keep + drop) == sorted(audited)
     assert set(keep) == {key for key, row in audited.items() if row["action"] == "answer"}
 
 
-def test_the_summary_counts_what_the_table_holds(audited, tmp_path):
-    summary = json.loads((tmp_path / "audit" / "summary.json").read_text())
+def test_the_summary_counts_what_the_table_holds(audited, whole_audit):
+    summary = json.loads((whole_audit / "summary.json").read_text())
     assert summary["rows"] == len(audited) == summary["assessed"] + summary["unreadable"]
     assert summary["text_only"] == 0
     assert summary["unreadable_reasons"] == {"not an image": 2, "cut off": 1}

@@ -1,9 +1,12 @@
 """However often it is killed, and however many processes share the work, the table is the same."""
 
 import random
+from importlib import import_module
 
 import pytest
 from tqdm.auto import tqdm
+
+from safe_llava.audit.verdict_table import read_verdicts
 
 
 class KilledError(Exception):
@@ -11,9 +14,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def unbroken(audit, image_folder, verdicts):
-    audit(image_folder, "unbroken")
-    return verdicts("unbroken")
+def unbroken(whole_audit):
+    return read_verdicts(whole_audit / "verdicts")
 
 
 @pytest.fixture
@@ -23,12 +25,14 @@ def audit_until(audit, monkeypatch):
     def run_until(rows: int, *arguments, **options):
         left = iter(range(rows))
 
-        def stop(*_, **__):
-            if next(left, None) is None:
-                raise KilledError
+        class Bar(tqdm):
+            # The audit's own: others, such as that of loading, are updated by the clock.
+            def update(self, n=1):
+                if next(left, None) is None:
+                    raise KilledError
 
         with monkeypatch.context() as patched:
-            patched.setattr(tqdm, "update", stop)
+            patched.setattr(import_module("safe_llava.audit.run_audit"), "tqdm", Bar)
             with pytest.raises(KilledError):
                 audit(*arguments, **options)
 

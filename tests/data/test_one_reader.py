@@ -64,7 +64,7 @@ def audited(source: Path, **options: Any) -> tuple[Rows, list[str]]:
     opened = open_source(spec, place, place.with_name(f"{source.name.replace('*', '')}.manifest"), 8)
     rows = [row for shard in range(opened.num_shards) for row in opened.rows(shard)]
     sound = [row for row in rows if row.problem is None]
-    seen = [[read_image(image, timeout=1).image.getpixel((0, 0)) for image in row.images] for row in sound]
+    seen = [[read_image(image, timeout=300).image.getpixel((0, 0)) for image in row.images] for row in sound]
     return [(images, row.text) for images, row in zip(seen, sound)], [row.problem for row in rows if row.problem]
 
 

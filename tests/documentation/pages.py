@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from safe_llava.cli import app
 from safe_llava.model_card import MODEL_ID
 
 
@@ -75,6 +78,16 @@ class Block:
         joined = re.sub(r"\\\n\s*", "", self.code)
         return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
+    @property
+    def arguments(self) -> list[str] | None:
+        """Those of `safe-llava`, where the block is that command and needs nothing of a shell."""
+        if self.language != "bash" or len(self.commands) != 1:
+            return None
+        if re.search(r"[|<>&$;`*?]", re.sub(r'"[^"$`]*"', "", self.commands[0])):
+            return None
+        words = shlex.split(self.commands[0], comments=True)
+        return words[1:] if words[0] == "safe-llava" else None
+
     def __str__(self) -> str:
         return f"{self.page}, line {self.line}"
 
@@ -116,6 +129,11 @@ def run_blocks(blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatc
                 continue
             if block.language == "python":
                 exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / block.page), "exec"), names)
+                continue
+            if block.arguments is not None:
+                # A process of its own would load torch and transformers once more.
+                done = CliRunner().invoke(app, block.arguments)
+                assert done.exit_code == 0, f"{block}:\n{block.code}\n{done.output}"
                 continue
             command = ["bash", "-euo", "pipefail", "-c", block.code]
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -107,11 +107,16 @@ SPEED_OPTIONS = (
     "prompt_lookup_num_tokens",
     "use_mtp",
 )
-CASES = [(name, values) for name, tries in OPTIONS.items() for values in tries]
-IDS = [f"{name}-{number}" for name, tries in OPTIONS.items() for number, _ in enumerate(tries)]
-# By the size of the batch, where the option is set.
-WHERE = {1: ("arguments", "generation_config", "defaults off"), 3: ("arguments",)}
-PROMPTS = {1: [(1, "What is this picture?")], 3: [(1, "Who?"), (0, "Who is this?"), (2, "What is this picture?")]}
+CASES = [(name, number) for name, tries in OPTIONS.items() for number, _ in enumerate(tries)]
+ONE, SEVERAL = [(1, "What is this picture?")], [(1, "Who?"), (0, "Who is this?"), (2, "What is this picture?")]
+# Where an option is set, and what is asked there: one row alone, or rows with an image, without one and with two.
+WHERE = {"arguments": SEVERAL, "generation_config": ONE, "defaults off": ONE}
+
+
+@pytest.fixture(scope="module")
+def with_the_policy_off() -> dict[tuple[str, int, str], Any]:
+    """What `run` gave with the policy off, whatever the head finds, by case and where the option was set."""
+    return {}
 
 
 def run(model, batch, tokenizer, where: str, values: dict[str, Any], **kwargs: Any) -> Any:
@@ -135,15 +140,24 @@ def test_every_option_of_the_installed_transformers_is_tried():
     assert fields <= OPTIONS.keys()
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize(("name", "values"), CASES, ids=IDS)
+def run_both(model, batch, tokenizer, where: str, case: tuple[str, int], with_the_policy_off) -> tuple[Any, Any]:
+    """With the policy, and with the policy off."""
+    name, number = case
+    values = OPTIONS[name][number]
+    key = (name, number, where)
+    if key not in with_the_policy_off:
+        with_the_policy_off[key] = run(model, batch, tokenizer, where, values, safety_policy=False)
+    return run(model, batch, tokenizer, where, values), with_the_policy_off[key]
+
+
+@pytest.mark.parametrize(("name", "number"), CASES)
 def test_without_a_hint_an_option_does_what_it_does_with_the_policy_off(
-    name, values, batch_size, model_that_finds, prepare, tiny_processor
+    name, number, model_that_finds, prepare, tiny_processor, with_the_policy_off
 ):
-    model, batch = model_that_finds("none", "safe"), prepare(*PROMPTS[batch_size])
-    for where in WHERE[batch_size]:
-        on = run(model, batch, tiny_processor.tokenizer, where, values)
-        off = run(model, batch, tiny_processor.tokenizer, where, values, safety_policy=False)
+    model = model_that_finds("none", "safe")
+    for where, turns in WHERE.items():
+        batch = prepare(*turns)
+        on, off = run_both(model, batch, tiny_processor.tokenizer, where, (name, number), with_the_policy_off)
         if isinstance(off, torch.Tensor):
             assert isinstance(on, torch.Tensor), (where, on)
             assert torch.equal(on, off), where
@@ -151,14 +165,13 @@ def test_without_a_hint_an_option_does_what_it_does_with_the_policy_off(
             assert on is off, (where, on)
 
 
-@pytest.mark.parametrize(("name", "values"), CASES, ids=IDS)
+@pytest.mark.parametrize(("name", "number"), CASES)
 def test_beside_hinted_rows_an_option_does_for_the_others_what_it_does_with_the_policy_off(
-    name, values, model_that_finds, prepare, tiny_processor
+    name, number, model_that_finds, prepare, tiny_processor, with_the_policy_off
 ):
-    model, batch = model_that_finds("high", "privacy"), prepare(*PROMPTS[3])
+    model, batch = model_that_finds("high", "privacy"), prepare(*SEVERAL)
     length = batch["input_ids"].shape[1]
-    on = run(model, batch, tiny_processor.tokenizer, "arguments", values)
-    off = run(model, batch, tiny_processor.tokenizer, "arguments", values, safety_policy=False)
+    on, off = run_both(model, batch, tiny_processor.tokenizer, "arguments", (name, number), with_the_policy_off)
     if not isinstance(off, torch.Tensor):
         # What only speeds decoding up, and is refused with the policy off, is left out where there is a hint.
         assert on is off or name in SPEED_OPTIONS

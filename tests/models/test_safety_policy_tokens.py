@@ -12,6 +12,9 @@ from safe_llava.checkpoints import load_safe_llava
 from safe_llava.models.safety_policy_tokens import tokenize_policy
 
 
+pytestmark = pytest.mark.own_logic
+
+
 @pytest.fixture
 def model(tiny_safe_llava) -> SafeLlavaForConditionalGeneration:
     return copy.deepcopy(tiny_safe_llava)

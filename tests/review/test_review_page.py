@@ -6,24 +6,22 @@ To start the command takes seconds, so tests share it. Each takes the first samp
 
 import http.client
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from review_server import Server
 
 from safe_llava.review import ReviewSample, load_ratings
+from tests.chromium import NEEDS_CHROMIUM
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 IMAGE = "made-by-llava-beta.png"
 NUM_SAMPLES = 12
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
-expect.set_options(timeout=15_000)
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +48,6 @@ def servers(tmp_path_factory, make_sample, make_image) -> Iterator[dict[str, Ser
 @pytest.fixture(scope="module")
 def server(servers) -> Server:
     return servers["rating"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -191,7 +181,7 @@ def test_a_killed_run_goes_on_where_it_was_and_the_open_page_with_it(page, serve
     expect(page.get_by_text("Connection lost")).to_be_visible()
     server.start()
     server.wait()
-    expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=60_000)
+    expect(page.get_by_text("Connection lost")).to_be_hidden()
     following = server.samples[server.samples.index(sample) + 1]
     assert current(page, server) == following
     rate(page, 1, 2)

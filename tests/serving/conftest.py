@@ -97,6 +97,17 @@ def count_passes(request: pytest.FixtureRequest) -> Callable[[Server], list[int]
 
 
 @pytest.fixture
+def before_each_token(request: pytest.FixtureRequest) -> Callable[[Server, Callable[[], object]], None]:
+    """`before_each_token(server, call)`: from now on, the thread that answers calls it."""
+
+    def before(server: Server, call: Callable[[], object]) -> None:
+        handle = server.service.model.lm_head.register_forward_pre_hook(lambda module, args: call() and None)
+        request.addfinalizer(handle.remove)
+
+    return before
+
+
+@pytest.fixture
 def listen() -> Iterator[Callable[[Any], str]]:
     """`listen(app)` serves an application on loopback, and gives its URL."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []

@@ -34,7 +34,7 @@ class FakeEngine:
         self.failure = failure
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
-        self.left = 0
+        self.hanging = self.left = 0
         self.app = Starlette(routes=[Route("/v1/chat/completions", self._answer, methods=["POST"])])
 
     async def _answer(self, request: Request) -> Response:
@@ -52,8 +52,9 @@ class FakeEngine:
             for text in ("A red", " circle."):
                 yield self._event([{"index": index, "delta": {"content": text}, "finish_reason": None}])
                 if self.failure == "hangs":
+                    self.hanging += 1
                     try:
-                        await asyncio.sleep(60)
+                        await asyncio.sleep(3600)
                     finally:
                         self.left += 1
             if self.failure == "breaks off":

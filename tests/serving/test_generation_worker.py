@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from serving.leaving_clients import PATIENCE
 from serving.request_bodies import acting
 
 from safe_llava.models.safety_policy import SafetyDecision
@@ -42,7 +43,7 @@ def make(serve):
 def test_an_answer_begins_comes_in_pieces_and_ends(worker, make):
     chat, events, is_done = make(n=2)
     worker.submit(chat)
-    assert is_done.wait(20)
+    assert is_done.wait(PATIENCE)
     assert events[0] == Started()
     assert [event for event in events if isinstance(event, Ended)] == [Ended(0, "length", 4), Ended(1, "length", 4)]
     assert {event.index for event in events if isinstance(event, Piece)} == {0, 1}
@@ -55,7 +56,7 @@ def test_what_was_cancelled_never_begins(worker, make):
     worker.submit(chat)
     after, _, is_done = make()
     worker.submit(after)
-    assert is_done.wait(20)
+    assert is_done.wait(PATIENCE)
     assert (events, chat.has_begun) == ([], False)
 
 
@@ -64,7 +65,7 @@ def test_what_is_broken_off_has_no_end_that_says_it_is_whole(worker, make):
     emit = chat.emit
     chat.emit = lambda event: (emit(event), isinstance(event, Piece) and worker.cancel(chat))
     worker.submit(chat)
-    assert is_done.wait(20)
+    assert is_done.wait(PATIENCE)
     assert not [event for event in events if isinstance(event, Ended)]
     assert events[-1].error is not None
 
@@ -76,7 +77,7 @@ def test_draining_refuses_what_waits_and_lets_what_runs_end(worker, make):
     running.emit = lambda event: (emit(event), isinstance(event, Started) and worker.drain())
     for chat in (running, waiting):
         worker.submit(chat)
-    assert is_done.wait(20) and is_refused.wait(20)
+    assert is_done.wait(PATIENCE) and is_refused.wait(PATIENCE)
     assert events[-1] == Done()
     assert [event.error.status for event in refused] == [503]
     assert not waiting.has_begun

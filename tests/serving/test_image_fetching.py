@@ -13,7 +13,8 @@ from safe_llava.serving.request_errors import RequestError
 from safe_llava.serving.serving_settings import ServingLimits
 
 
-LIMITS = ServingLimits(image_bytes=2**20, fetch_seconds=0.5)
+LIMITS = ServingLimits(image_bytes=2**20, fetch_seconds=600)
+HURRIED = ServingLimits(image_bytes=2**20, fetch_seconds=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def lookups(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def fetch(image_host, lookups):
-    def fetch(path: str) -> bytes:
+    def fetch(path: str, limits: ServingLimits = LIMITS) -> bytes:
         host = f"images.example:{image_host.port}"
-        return read_url(f"http://{host}/{path}", [host], LIMITS)
+        return read_url(f"http://{host}/{path}", [host], limits)
 
     return fetch
 
@@ -97,10 +98,12 @@ def test_a_redirect_to_itself_ends(fetch, image_host):
         fetch(f"redirect//redirect//redirect//redirect//redirect/{'x'}")
 
 
-@pytest.mark.parametrize(("path", "status"), [("endless", 413), ("slow", 400), ("missing", 400)])
-def test_sizes_and_times_have_limits(fetch, path, status):
+@pytest.mark.parametrize(
+    ("path", "limits", "status"), [("endless", LIMITS, 413), ("slow", HURRIED, 400), ("missing", LIMITS, 400)]
+)
+def test_sizes_and_times_have_limits(fetch, path, limits, status):
     with pytest.raises(RequestError) as caught:
-        fetch(path)
+        fetch(path, limits)
     assert caught.value.status == status
 
 

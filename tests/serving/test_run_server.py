@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from serving.leaving_clients import PATIENCE, wait_for
 from serving.request_bodies import acting, chat_body, image_part, text_part
 from typer.testing import CliRunner, Result
 
@@ -56,7 +56,7 @@ class Process:
         for line in self.process.stdout:
             self.said.append(line)
             if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                return httpx2.Client(base_url=found.group(), timeout=60)
+                return httpx2.Client(base_url=found.group(), timeout=PATIENCE)
         raise AssertionError("".join(self.said))
 
     def read_until(self, text: str) -> str:
@@ -96,24 +96,24 @@ def test_signals_change_the_policy_and_end_the_server_without_half_an_answer(pro
     assert ask().json()["choices"][0]["message"]["refusal"] == "No, thanks."
 
     replies: list[Any] = []
-    body = chat_body(text_part("Who is this?"), max_tokens=200, n=2)
+    # Long against the time that the next request takes to arrive, however slow the machine is for both.
+    body = chat_body(text_part("Who is this?"), max_tokens=400, n=4)
     with client.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as running:
         events = running.iter_lines()
         next(events)
         waiting = threading.Thread(
             target=lambda: replies.append(
-                httpx2.post(client.base_url.join("/v1/chat/completions"), json=body, timeout=60)
+                httpx2.post(client.base_url.join("/v1/chat/completions"), json=body, timeout=PATIENCE)
             )
         )
         waiting.start()
-        while len([line for line in process.lines() if line["event"] == "assessed"]) < 5:
-            time.sleep(0.05)
+        wait_for(lambda: len([line for line in process.lines() if line["event"] == "assessed"]) == 5)
         process.process.send_signal(signal.SIGTERM)
         last = [line for line in events if line][-1]
     waiting.join()
     assert last == "data: [DONE]"
     assert replies[0].status_code == 503
-    assert process.process.wait(timeout=30) == 0
+    assert process.process.wait(PATIENCE) == 0
     outcomes = [line["outcome"] for line in process.lines() if line["event"] == "answered"]
     assert outcomes == ["whole", "whole", "shutting_down", "whole"]
 
@@ -135,8 +135,7 @@ def test_a_kill_loses_no_line_that_an_answer_has_left_behind(processes, image_ur
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
-    while len(answered) < 40:
-        time.sleep(0.05)
+    wait_for(lambda: len(answered) >= 40)
     process.process.kill()
     for thread in threads:
         thread.join()

@@ -9,6 +9,9 @@ from datasets import concatenate_datasets
 from safe_llava.training import train_only_safety_modules
 
 
+pytestmark = pytest.mark.own_logic
+
+
 @pytest.fixture
 def collapse(model):
     """Makes the head find one level or type everywhere."""

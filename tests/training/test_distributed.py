@@ -84,28 +84,38 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [{name: entry[name] for name in names} for entry in history if "loss" in entry]
 
 
-@pytest.mark.parametrize(("stage", "weights"), [({}, "model"), (LORA, "adapter_model")], ids=["stage 1", "stage 2"])
-def test_two_ddp_processes_train_what_one_process_trains(stage, weights, write_config, tmp_path):
-    main(["--config", write_config("one", per_device_train_batch_size=8, **stage)])
-    torchrun("recipes/train.py", "--config", write_config("two", per_device_train_batch_size=1, **stage))
+def test_two_ddp_processes_train_what_one_process_trains_and_share_vision_features_on_disk(write_config, tmp_path):
+    """Both stages, one after the other in the same two processes; the first with a cache of features."""
+    stages = {"stage1": {}, "stage2": LORA}
+    for stage, changes in stages.items():
+        main(["--config", write_config(f"{stage}-one", per_device_train_batch_size=8, **changes)])
+    cache = tmp_path / "cache"
+    several = {"per_device_train_batch_size": 1}
+    torchrun(
+        "tests/training/several_trainings.py",
+        write_config("stage1-two", vision_feature_cache=str(cache), **several),
+        write_config("stage2-two", **several, **LORA),
+    )
+    assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".safetensors"] * 2  # a red and a blue one
+    assert_same_training(tmp_path, "stage1", "model")
+    assert_same_training(tmp_path, "stage2", "adapter_model")
+
+
+def assert_same_training(folder: Path, stage: str, weights: str) -> None:
     one, two, base = (
-        load_file(tmp_path / name)
-        for name in (f"one/{weights}.safetensors", f"two/{weights}.safetensors", "base/model.safetensors")
+        load_file(folder / name)
+        for name in (
+            f"{stage}-one/{weights}.safetensors",
+            f"{stage}-two/{weights}.safetensors",
+            "base/model.safetensors",
+        )
     )
     assert one.keys() == two.keys()
-    assert logged(tmp_path / "one") == [pytest.approx(entry, rel=1e-3) for entry in logged(tmp_path / "two")]
+    expected = [pytest.approx(entry, rel=1e-3) for entry in logged(folder / f"{stage}-two")]
+    assert logged(folder / f"{stage}-one") == expected
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
     assert any(name not in base or not torch.equal(one[name], base[name]) for name in one)
-
-
-def test_two_processes_share_the_vision_features_on_disk(write_config, tmp_path):
-    cache = tmp_path / "cache"
-    main(["--config", write_config("one", per_device_train_batch_size=8)])
-    two = write_config("two", per_device_train_batch_size=2, vision_feature_cache=str(cache))
-    torchrun("recipes/train.py", "--config", two)
-    assert logged(tmp_path / "one") == [pytest.approx(entry, rel=1e-3) for entry in logged(tmp_path / "two")]
-    assert [path.suffix for path in cache.rglob("*") if path.is_file()] == [".safetensors"] * 2  # a red and a blue one
 
 
 @pytest.mark.skipif(version.parse(torch.__version__) < version.parse("2.7"), reason="torch 2.6 has no FSDP2 on CPUs")

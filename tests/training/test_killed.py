@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def write_config(model, processor, dataset, tmp_path):
             "dataset_name": str(tmp_path / "data"),
             "learning_rate": 1.0e-3,
             "per_device_train_batch_size": 3,
-            "max_steps": 60,
+            "max_steps": 12,
             "save_strategy": "steps",
             "save_steps": 5,
             "save_total_limit": 2,
@@ -53,24 +52,31 @@ def write_config(model, processor, dataset, tmp_path):
     return write
 
 
-def whole_checkpoints(folder):
-    """The trainer's state is written last."""
-    return sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
+KILLED = """
+import os, signal, sys
+from transformers import Trainer
+from recipes.train import main
+
+def training_step(trainer, *arguments, step=Trainer.training_step):
+    if trainer.state.global_step == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(trainer, *arguments)
+
+Trainer.training_step = training_step
+main(sys.argv[1:])
+"""
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_weights(write_config, tmp_path):
     main(["--config", write_config("unbroken")])
     config = write_config("killed")
-    command = [sys.executable, "recipes/train.py", "--config", config]
+    command = [sys.executable, "-c", KILLED, "--config", config]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not whole_checkpoints(tmp_path / "killed"):
-            time.sleep(0.02)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    killed = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model.safetensors").exists()
 
-    checkpoint = whole_checkpoints(tmp_path / "killed")[-1].parent
+    [checkpoint] = (tmp_path / "killed").glob("checkpoint-*")
     main(["--config", config, "--resume_from_checkpoint", str(checkpoint)])
     unbroken, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("unbroken", "killed"))
     assert unbroken.keys() == resumed.keys()

@@ -15,6 +15,8 @@ from safe_llava.training.learning_check import count_labels, find_unlearned, mea
 from safe_llava.training.sharded_record import record_weights
 
 
+pytestmark = pytest.mark.own_logic
+
 LEARNING = {"max_steps": 30, "learning_rate": 1e-2, "per_device_train_batch_size": 8, "logging_steps": 30}
 
 

@@ -10,6 +10,8 @@ from safe_llava.training import train_only_safety_modules
 from safe_llava.training.learning_check import count_labels
 
 
+pytestmark = pytest.mark.own_logic
+
 # Of the fixture's eight rows: what is said of the level, and of the type.
 LABELS = [
     ("none", "safe"),

@@ -45,7 +45,9 @@ def lora(request):
     return LORA if request.param == "lora" else None
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "lora"), [*((strategy, None) for strategy in STRATEGIES), ("end", LORA), ("all_checkpoints", LORA)]
+)
 def test_no_pickle_is_pushed_or_left_in_the_output_folder(train_and_push, hub, tmp_path, strategy, lora):
     train_and_push(strategy, lora)
     names = {name for files in hub.repos["org/trained"] for name in files}

@@ -1,4 +1,8 @@
-"""A push carries all that the model needs; pulled in a fresh process, it says what it said before."""
+"""
+A push carries all that the model needs; pulled in a fresh process, it says what it said before.
+
+All that asks those processes stands in this file, for each process of pytest would start them anew.
+"""
 
 import json
 from pathlib import Path
@@ -77,6 +81,16 @@ def test_a_fresh_process_guards_as_the_model_judges(pulled, mode, assert_same_ve
         assert judged["decision"]["action"] == "hint"
         verdict = pulled[mode]["org/safe-llava"]["verdict"]
         assert_same_verdict({name: judged[name] for name in verdict}, verdict)
+
+
+def test_a_folder_loads_without_the_package(pulled, checkpoint, said_in_process, assert_same_verdict):
+    said = pulled["without-package"][str(checkpoint)]
+    assert set(said["answers"].values()) == {said_in_process["answer"]}
+    assert_same_verdict(said["verdict"], said_in_process["verdict"])
+
+
+def test_transformers_serve_finds_the_class_without_the_package(pulled, checkpoint):
+    assert pulled["without-package"][str(checkpoint)]["served_as"] == "SafeLlavaForConditionalGeneration"
 
 
 def test_a_pushed_guard_is_small_and_whole(pushed, converted, hub):

@@ -37,13 +37,3 @@ def test_the_code_needs_no_more_than_transformers_does(checkpoint):
         third_party = set(get_imports(path)) - sys.stdlib_module_names
         # transformers reads images with the last three.
         assert third_party <= {"huggingface_hub", "torch", "transformers", "PIL", "numpy"}, path.name
-
-
-def test_a_folder_loads_without_the_package(pulled, checkpoint, said_in_process, assert_same_verdict):
-    said = pulled["without-package"][str(checkpoint)]
-    assert set(said["answers"].values()) == {said_in_process["answer"]}
-    assert_same_verdict(said["verdict"], said_in_process["verdict"])
-
-
-def test_transformers_serve_finds_the_class_without_the_package(pulled, checkpoint):
-    assert pulled["without-package"][str(checkpoint)]["served_as"] == "SafeLlavaForConditionalGeneration"

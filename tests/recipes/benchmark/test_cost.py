@@ -1,18 +1,13 @@
 """`recipes.benchmark.cost` measures side by side with stock, writes what it found, and says what it left out."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from recipes.benchmark import cost
 from recipes.benchmark.answer_timing import answer_side_by_side, figures
 from recipes.benchmark.cost_ratios import BOUNDS, compare, over_stock
-
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -103,10 +98,9 @@ def test_a_refusal_comes_in_one_turn():
     }
 
 
-def test_the_command_writes_its_results_and_where_they_come_from(tmp_path):
-    options = ["--shape", "miniature", "--batch-size", "2", "--rounds", "2", "--new-tokens", "3", "--no-memory"]
-    command = [sys.executable, "-m", "recipes.benchmark.cost", *options, "--output-dir", str(tmp_path)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+def test_the_command_writes_its_results_and_where_they_come_from(tmp_path, capsys):
+    cost.main(tmp_path, "miniature", batch_size=[2], rounds=2, new_tokens=3, memory=False)
+    said = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert {"machine", "versions", "threads", "seed", "dtype"} <= results.keys()
     timed = results["timings"]["2"]
