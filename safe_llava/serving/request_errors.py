@@ -60,13 +60,18 @@ def describe_invalid(error: ValidationError, encoded: bytes) -> RequestError:
 
 
 def _read_path(places: Sequence[int | str], body: Any, is_missing: bool) -> tuple[int | str, ...]:
-    """Where in a body a schema stands, which also names the forms that it has tried on its way."""
-    path: list[int | str] = []
-    for place in places:
-        if (isinstance(body, dict) and place in body) or (isinstance(body, list) and isinstance(place, int)):
-            body = body[place]
-            path.append(place)
-    return (*path, places[-1]) if is_missing else tuple(path)
+    """Where in a body a schema stands, which also names the forms that it has tried on its way, such as "text"."""
+    if not places:
+        return ()
+    place, rest = places[0], places[1:]
+    if is_missing and not rest:
+        return (place,)
+    as_form = _read_path(rest, body, is_missing)
+    has_field = place in body if isinstance(body, dict) else isinstance(body, list) and place in range(len(body))
+    if not has_field:
+        return as_form
+    as_field = (place, *_read_path(rest, body[place], is_missing))
+    return as_field if len(as_field) > len(as_form) else as_form
 
 
 def shutting_down() -> RequestError:

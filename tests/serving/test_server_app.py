@@ -255,7 +255,7 @@ def _find(body: dict, place: str) -> dict:
         ([{"type": "image_url", "image_url": {}}], "messages.0.content.0.image_url.url", "required"),
         ([text_part("Hi.") | {"text": 5}], "messages.0.content.0.text", "string"),
         ([text_part("Hi.") | {"txt": ""}], "messages.0.content.0.txt", "no effect"),
-        (5, "messages.0.content", "valid string, or: Input should be a valid list"),
+        (5, "messages.0.content", "valid string, or: "),
     ],
 )
 def test_the_place_in_the_body_is_named_and_not_that_in_the_schema(serve, content, param, words):
