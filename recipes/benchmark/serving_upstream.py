@@ -54,8 +54,7 @@ def ask(http: httpx2.Client, model: str, messages: list[dict[str, Any]], max_tok
     [choice] = answer["choices"]
     return {
         "action": answer["moderation"]["input"]["results"][0]["action"],
-        # Engines that decode token by token show the space in front of the first word.
-        "text": choice["message"]["content"].strip(),
+        "text": choice["message"]["content"],
         "finish_reason": choice["finish_reason"],
         "tokens": answer["usage"]["completion_tokens"],
     }

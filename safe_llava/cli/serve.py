@@ -1,5 +1,6 @@
 """`safe-llava serve`."""
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -71,13 +72,25 @@ def serve(
         from safe_llava.serving.run_server import run_server
         from safe_llava.serving.serving_settings import ServingLimits, ServingSettings, Upstream
 
-        if api_key is not None and not api_key.strip():
-            raise ValueError("The API key is empty. Leave --api-key and SAFE_LLAVA_API_KEY out, or set a key.")
+        texts = {
+            "--name": name,
+            "--host": host,
+            "--api-key": api_key,
+            "--upstream": upstream,
+            "--upstream-model": upstream_model,
+            "--upstream-api-key": upstream_api_key,
+            # An empty one would count as none, and leave open what was to be closed.
+            "SAFE_LLAVA_API_KEY": os.environ.get("SAFE_LLAVA_API_KEY"),
+            "SAFE_LLAVA_UPSTREAM_API_KEY": os.environ.get("SAFE_LLAVA_UPSTREAM_API_KEY"),
+        }
+        if empty := [option for option, text in texts.items() if text is not None and not text.strip()]:
+            raise ValueError(f"{empty[0]} is empty. Leave it out, or give it a value.")
         if upstream is None and (upstream_model or upstream_api_key or upstream_images):
             raise ValueError(
                 "--upstream-model, --upstream-api-key and --upstream-images are those of an --upstream; give its URL."
             )
-        served = name or Path(model).name
+        folder = Path(model)
+        served = name or (folder.resolve() if folder.is_dir() else folder).name
         limits = ServingLimits(
             body_bytes=max_body_megabytes * 2**20,
             image_bytes=max_image_megabytes * 2**20,

@@ -8,37 +8,25 @@ from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
 
-class AnswerText(BaseStreamer):
+class AnswerText:
     """
-    A streamer that hands on what can no longer become a stop text.
+    Text that grows, of which only what can no longer become a stop text or a blank at the end is handed on.
 
     Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a fast tokenizer.
         stop (`Sequence[str]`): texts that end the answer and are no part of it.
         emit (`Callable`): takes each piece.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], emit: Callable[[str], None]):
+    def __init__(self, stop: Sequence[str], emit: Callable[[str], None]):
         self.stop, self.emit = stop, emit
         self.is_stopped = False
-        self._tokenizer = tokenizer.backend_tokenizer
-        self._decoder = DecodeStream(skip_special_tokens=True)
         self._pending = ""
-        self._has_begun = self._has_prompt = False
+        self._has_begun = False
 
-    def put(self, value: torch.Tensor) -> None:
-        if not self._has_prompt:
-            self._has_prompt = True
+    def add(self, piece: str) -> None:
+        """Takes the next piece; after a stop text nothing more counts."""
+        if self.is_stopped:
             return
-        for token_id in value.flatten().tolist():
-            if not self.is_stopped and (piece := self._decoder.step(self._tokenizer, token_id)):
-                self._add(piece)
-
-    def end(self) -> None:
-        if not self.is_stopped:
-            self._release(len(self._pending.rstrip()))
-
-    def _add(self, piece: str) -> None:
         self._pending += piece
         if not self._has_begun:
             self._pending = self._pending.lstrip()
@@ -50,11 +38,43 @@ class AnswerText(BaseStreamer):
         held = max((_count_begun(self._pending, text) for text in self.stop), default=0)
         self._release(len(self._pending[: len(self._pending) - held].rstrip()))
 
+    def end(self) -> None:
+        """Hands on what was held: no more will come."""
+        if not self.is_stopped:
+            self._release(len(self._pending.rstrip()))
+
     def _release(self, length: int) -> None:
         if length:
             self._has_begun = True
             self.emit(self._pending[:length])
             self._pending = self._pending[length:]
+
+
+class AnswerStreamer(BaseStreamer):
+    """
+    A streamer that decodes an answer's tokens.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a fast tokenizer.
+        text ([`AnswerText`]): takes what they say.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, text: AnswerText):
+        self.text = text
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._has_prompt = False
+
+    def put(self, value: torch.Tensor) -> None:
+        if not self._has_prompt:
+            self._has_prompt = True
+            return
+        for token_id in value.flatten().tolist():
+            if piece := self._decoder.step(self._tokenizer, token_id):
+                self.text.add(piece)
+
+    def end(self) -> None:
+        self.text.end()
 
 
 def _count_begun(text: str, stop: str) -> int:

@@ -1,5 +1,6 @@
 """The append-only log of requests: JSON lines, each with the operating system before its answer leaves."""
 
+import fcntl
 import json
 import logging
 import os
@@ -17,17 +18,19 @@ class AuditLog:
         path (`Path`): the file, which only its owner may read. Older parts stand beside it as `path.1`, `path.2`, ...
         max_bytes (`int`): size at which a new file begins.
         num_files (`int`): older parts that are kept.
+
+    Raises:
+        BlockingIOError: if another server writes to it, which would lose lines when a new file begins.
     """
 
     def __init__(self, path: Path, max_bytes: int, num_files: int):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
+        self._handler = _Handler(path, maxBytes=max_bytes, backupCount=num_files, encoding="utf-8")
         with path.open("rb+") as file:
             # A line that a power cut tore apart stays one line.
             if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) is not None and file.read(1) != b"\n":
                 file.write(b"\n")
-        self._handler = _Handler(path, maxBytes=max_bytes, backupCount=num_files, encoding="utf-8")
 
     def write(self, event: str, **values: Any) -> None:
         """
@@ -51,9 +54,15 @@ class AuditLog:
 class _Handler(RotatingFileHandler):
     def _open(self):
         # What rotation opens is the owner's alone, too.
-        return open(
-            self.baseFilename, "a", encoding=self.encoding, opener=lambda name, flags: os.open(name, flags, 0o600)
-        )
+        descriptor = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise BlockingIOError(
+                f"Another server writes to {self.baseFilename}. Give each its own: --audit-log."
+            ) from None
+        return os.fdopen(descriptor, "a", encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         # Logging would print what went wrong and go on.

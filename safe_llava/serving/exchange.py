@@ -49,7 +49,7 @@ class Exchange:
         try:
             return schema.model_validate_json(self.body)
         except ValidationError as error:
-            raise describe_invalid(error) from None
+            raise describe_invalid(error, self.body) from None
 
     def to_error(self, error: Exception) -> RequestError:
         """An error as the client may see it. What nobody expected is logged, without its message, which may quote."""

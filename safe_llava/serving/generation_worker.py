@@ -11,7 +11,7 @@ from transformers.generation import StoppingCriteria, StoppingCriteriaList
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from ..models.processing_safe_llava import SafeLlavaProcessor
-from .answer_text import AnswerText
+from .answer_text import AnswerStreamer, AnswerText
 from .decided_policy import DecidedPolicy
 from .generation_request import Done, Ended, Generation, Piece, Started
 from .request_errors import shutting_down
@@ -92,11 +92,7 @@ class GenerationWorker:
     def _answer_once(self, generation: Generation, index: int, arguments: dict[str, Any]) -> None:
         assessment = generation.assessment
         input_ids = generation.prompt.input_ids[None].to(self.model.device)
-        text = AnswerText(
-            self.processor.tokenizer,
-            generation.sampling.stop,
-            lambda piece: generation.emit(Piece(index, piece)),
-        )
+        text = AnswerText(generation.sampling.stop, lambda piece: generation.emit(Piece(index, piece)))
         is_over = StopWhen(lambda: text.is_stopped or generation.cancelled.is_set())
         features: dict[str, Any] = (
             {} if assessment.features is None else {"mm_encoder_outputs": {"image": assessment.features}}
@@ -105,7 +101,7 @@ class GenerationWorker:
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             safety_policy=DecidedPolicy(assessment.in_force.policy, assessment.decision),
-            streamer=text,
+            streamer=AnswerStreamer(self.processor.tokenizer, text),
             stopping_criteria=StoppingCriteriaList([is_over]),
             **features,
             **arguments,

@@ -6,15 +6,31 @@ Where a field is accepted in one value only, this is the value that asks for not
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from .request_errors import NO_EFFECT
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Absent = Annotated[list[Any] | None, Field(max_length=0)]
-Zero = Annotated[float | None, Field(ge=0, le=0)]
+def only(*values: Any) -> AfterValidator:
+    """What a field that is not done here may be: null, or a value that asks for nothing."""
+
+    def check(value: Any) -> Any:
+        if value is not None and value not in values:
+            raise PydanticCustomError(NO_EFFECT, "It has no effect here.")
+        return value
+
+    return AfterValidator(check)
+
+
+Absent = Annotated[Any, only()]
+Empty = Annotated[Any, only([], {})]
+Zero = Annotated[Any, only(0)]
+Off = Annotated[Any, only(False)]
 
 
 class TextPart(Body):
@@ -58,11 +74,11 @@ class AssistantMessage(Body):
     content: str | list[AnswerPart] | None = None
     refusal: str | None = None
     name: str | None = None
-    annotations: Absent = None
-    audio: None = None
-    function_call: None = None
-    tool_calls: Absent = None
-    parsed: None = None
+    annotations: Empty = None
+    audio: Absent = None
+    function_call: Absent = None
+    tool_calls: Empty = None
+    parsed: Absent = None
 
 
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -70,11 +86,7 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discri
 
 class StreamOptions(Body):
     include_usage: bool = False
-    include_obfuscation: Literal[False] = False
-
-
-class ResponseFormat(Body):
-    type: Literal["text"]
+    include_obfuscation: Off = None
 
 
 class ChatRequest(Body):
@@ -101,24 +113,24 @@ class ChatRequest(Body):
     service_tier: str | None = None
     user: str | None = None
     # What is not done here, in the value that asks for nothing.
-    audio: None = None
+    audio: Absent = None
     frequency_penalty: Zero = None
-    function_call: Literal["none"] | None = None
-    functions: Absent = None
-    logit_bias: Annotated[dict[str, Any] | None, Field(max_length=0)] = None
-    logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
+    function_call: Annotated[Any, only("none")] = None
+    functions: Empty = None
+    logit_bias: Empty = None
+    logprobs: Off = None
+    modalities: Annotated[Any, only(["text"])] = None
     parallel_tool_calls: bool | None = None
-    prediction: None = None
+    prediction: Absent = None
     presence_penalty: Zero = None
-    reasoning_effort: None = None
-    response_format: ResponseFormat | None = None
-    store: Literal[False] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    tools: Absent = None
-    top_logprobs: Annotated[int | None, Field(ge=0, le=0)] = None
-    verbosity: None = None
-    web_search_options: None = None
+    reasoning_effort: Absent = None
+    response_format: Annotated[Any, only({"type": "text"})] = None
+    store: Off = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    tools: Empty = None
+    top_logprobs: Zero = None
+    verbosity: Absent = None
+    web_search_options: Absent = None
 
 
 class ModerationRequest(Body):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -113,7 +114,8 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
-        raise OSError(f"{host} port {port} cannot be used ({error.strerror}); choose another --port.") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise OSError(f"{host} port {port} cannot be used ({reason}); choose another --port or --host.") from None
 
 
 @asynccontextmanager

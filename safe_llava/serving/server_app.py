@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as StarletteRoute
 
 from . import chat_route, litellm_guardrail, moderation_route
 from .exchange import Route
@@ -62,7 +63,10 @@ def build_app(service: GuardService) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def show_http_error(request: Request, error: HTTPException) -> Response:
-        shown = RequestError(error.status_code, "no_such_route", f"{error.detail}: this server has no such route.")
+        allowed = (error.headers or {}).get("Allow")
+        message = f"This route takes {allowed}." if allowed else f"There is no such route here. There are {paths}."
+        shown = RequestError(error.status_code, "no_such_route", message)
         return JSONResponse(shown.to_body(), error.status_code, error.headers)
 
+    paths = ", ".join(sorted(route.path for route in app.routes if isinstance(route, StarletteRoute)))
     return app

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,20 @@ class Upstream:
         api_key (`str`, *optional*): what it asks for.
         images (`str`, *optional*, defaults to `"images"`):
             What it is sent of an image: the image, or `"embeds"`, the rows that the guard's pass has made of it.
+
+    Raises:
+        ValueError: if the URL is none.
     """
 
     url: str
     model: str
     api_key: str | None = None
     images: Literal["images", "embeds"] = "images"
+
+    def __post_init__(self):
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"--upstream is a base URL such as http://10.0.0.2:8000/v1, got {self.url!r}.")
 
 
 @dataclass(frozen=True)

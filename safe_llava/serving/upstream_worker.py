@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from ..models.chat_text import ChatText
+from .answer_text import AnswerText
 from .generation_request import Done, Ended, Generation, Piece, Sampling, Started
 from .request_errors import RequestError, shutting_down
 from .serving_metrics import ServingMetrics
@@ -86,15 +87,16 @@ class UpstreamWorker:
                 return
             self.metrics.generations.inc()
             generation.emit(Started())
+            texts = [_to_text(generation, index) for index in range(generation.sampling.n)]
             reasons: dict[int, str] = {}
             tokens = 0
             async for event in _events(reply):
                 for choice in event.get("choices") or []:
-                    delta = choice.get("delta") or {}
-                    if text := delta.get("content") or delta.get("refusal"):
-                        generation.emit(Piece(choice["index"], text))
+                    delta, text = choice.get("delta") or {}, texts[choice["index"]]
+                    text.add(delta.get("content") or delta.get("refusal") or "")
                     if choice.get("finish_reason"):
-                        reasons[choice["index"]] = choice["finish_reason"]
+                        text.end()
+                        reasons[choice["index"]] = "stop" if text.is_stopped else choice["finish_reason"]
                 tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
             if len(reasons) < generation.sampling.n:
                 raise _failed("its answer broke off")
@@ -102,6 +104,11 @@ class UpstreamWorker:
         for index, reason in reasons.items():
             # Engines count the tokens of all choices together.
             generation.emit(Ended(index, reason, 0 if index else tokens))
+
+
+def _to_text(generation: Generation, index: int) -> AnswerText:
+    """Engines keep the blanks around an answer, and some the space of its first token; this process does not."""
+    return AnswerText(generation.sampling.stop, lambda piece: generation.emit(Piece(index, piece)))
 
 
 def _to_fields(sampling: Sampling) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,15 +23,17 @@ _COMPLETION = {
 
 class FakeEngine:
     """
-    Answers "A red circle." to everything, unless it is told to fail.
+    Answers "A red circle." to everything, unless it is told to fail; with blanks around it, as engines do that decode
+    token by token.
 
     Args:
         failure (`str`, *optional*):
             "busy", "broken" (status 500), "refuses" (status 400), "breaks off", "fails late" or "hangs".
+        pieces (`Sequence[str]`, *optional*): what it says instead. Choices come in turns.
     """
 
-    def __init__(self, failure: str | None = None):
-        self.failure = failure
+    def __init__(self, failure: str | None = None, pieces: Sequence[str] = (" ", " A red", " circle.", "\n")):
+        self.failure, self.pieces = failure, pieces
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.hanging = self.left = 0
@@ -48,20 +50,21 @@ class FakeEngine:
         return StreamingResponse(self._stream(self.asked[-1]["n"]), media_type="text/event-stream")
 
     async def _stream(self, n: int) -> AsyncIterator[str]:
-        for index in range(n):
-            for text in ("A red", " circle."):
+        for text in self.pieces:
+            for index in range(n):
                 yield self._event([{"index": index, "delta": {"content": text}, "finish_reason": None}])
-                if self.failure == "hangs":
-                    self.hanging += 1
-                    try:
-                        await asyncio.sleep(3600)
-                    finally:
-                        self.left += 1
-            if self.failure == "breaks off":
-                return
-            if self.failure == "fails late":
-                yield 'data: {"error": {"message": "out of memory"}}\n\n'
-                return
+            if self.failure == "hangs":
+                self.hanging += 1
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    self.left += 1
+        if self.failure == "breaks off":
+            return
+        if self.failure == "fails late":
+            yield 'data: {"error": {"message": "out of memory"}}\n\n'
+            return
+        for index in range(n):
             yield self._event([{"index": index, "delta": {}, "finish_reason": "stop"}])
         yield self._event([], usage={"completion_tokens": 4 * n})
         yield "data: [DONE]\n\n"

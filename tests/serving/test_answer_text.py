@@ -3,22 +3,23 @@
 import pytest
 import torch
 
-from safe_llava.serving.answer_text import AnswerText
+from safe_llava.serving.answer_text import AnswerStreamer, AnswerText
 
 
 @pytest.fixture
 def stream(tiny_processor):
-    """`stream(text, *stop)` gives the pieces of a text that comes token by token, and the streamer."""
+    """`stream(text, *stop)` gives the pieces of a text that comes token by token, and the answer."""
 
     def stream(text: str, *stop: str) -> tuple[list[str], AnswerText]:
         tokenizer = tiny_processor.tokenizer
         pieces: list[str] = []
-        streamer = AnswerText(tokenizer, stop, pieces.append)
+        answer = AnswerText(stop, pieces.append)
+        streamer = AnswerStreamer(tokenizer, answer)
         streamer.put(torch.tensor([[1, 2, 3]]))  # the prompt
         for token_id in [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]:
             streamer.put(torch.tensor([token_id]))
         streamer.end()
-        return pieces, streamer
+        return pieces, answer
 
     return stream
 
@@ -36,9 +37,9 @@ def test_blanks_around_the_answer_are_left_out(stream):
 @pytest.mark.parametrize("stop", [".", "red", "d c", "circle", "A", "A red circle."])
 def test_an_answer_ends_before_a_stop_text(stream, stop):
     text = "A red circle. And more"
-    pieces, streamer = stream(text, stop)
+    pieces, answer = stream(text, stop)
     assert "".join(pieces) == text[: text.index(stop)].rstrip()
-    assert streamer.is_stopped
+    assert answer.is_stopped
 
 
 def test_of_two_stop_texts_the_first_in_the_answer_counts(stream):
@@ -46,6 +47,6 @@ def test_of_two_stop_texts_the_first_in_the_answer_counts(stream):
 
 
 def test_what_only_begins_like_a_stop_text_comes_in_the_end(stream):
-    pieces, streamer = stream("A red circ", "circle")
+    pieces, answer = stream("A red circ", "circle")
     assert "".join(pieces) == "A red circ"
-    assert not streamer.is_stopped
+    assert not answer.is_stopped

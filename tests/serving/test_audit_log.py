@@ -84,3 +84,14 @@ def test_whatever_a_client_names_is_one_line(tmp_path, text):
     log.close()
     [line] = (tmp_path / "audit.jsonl").read_bytes().strip().split(b"\n")
     assert json.loads(line)["content"] == text
+
+
+def test_two_servers_do_not_share_a_log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    first = AuditLog(path, 200, 5)
+    for _ in range(10):  # new files begin
+        first.write("assessed", id="a")
+        with pytest.raises(BlockingIOError, match="--audit-log"):
+            AuditLog(path, 200, 5)
+    first.close()
+    AuditLog(path, 200, 5).close()

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from safe_llava import SafeLlavaForConditionalGeneration
 from safe_llava.cli import app
 from safe_llava.models.safety_labels import RISK_TYPES
+from safe_llava.serving import run_server
 
 
 SLOW = pytest.mark.slow
@@ -145,7 +146,7 @@ def test_a_kill_loses_no_line_that_an_answer_has_left_behind(processes, image_ur
         assert set(answered) <= {line["id"] for line in lines if line["event"] == event}
 
 
-def start(folder: Path, tmp_path: Path, *options: str) -> Result:
+def start(folder: Path | str, tmp_path: Path, *options: str) -> Result:
     options = ("--audit-log", str(tmp_path / "audit.jsonl"), "--device", "cpu", *options)
     return CliRunner().invoke(app, ["serve", str(folder), *options])
 
@@ -180,7 +181,14 @@ def test_a_port_that_is_taken_is_said_in_a_line(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--api-key", " "), "empty"),
+        *[
+            ((option, " "), f"{option} is empty")
+            for option in ("--api-key", "--host", "--name", "--upstream", "--upstream-api-key", "--upstream-model")
+        ],
+        *[
+            (("--upstream", url), "base URL")
+            for url in ("localhost:8001", "/v1", "file:///v1", "http://", "http://a/v1?key=1")
+        ],
         (("--allow-image-hosts", "https://a.b/"), "host"),
         (("--upstream-model", "theirs"), "--upstream"),
         (("--upstream-images", "embeds"), "--upstream"),
@@ -189,3 +197,19 @@ def test_a_port_that_is_taken_is_said_in_a_line(checkpoint, tmp_path):
 def test_an_option_that_would_have_no_effect_is_an_error(checkpoint, tmp_path, options, message):
     result = start(checkpoint, tmp_path, *options)
     assert (result.exit_code, message in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["SAFE_LLAVA_API_KEY", "SAFE_LLAVA_UPSTREAM_API_KEY"])
+def test_a_key_that_the_environment_forgot_leaves_nothing_open(checkpoint, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "")
+    result = start(checkpoint, tmp_path)
+    assert (result.exit_code, f"{name} is empty" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("path", [".", "../tiny", "../tiny/"])
+def test_a_folder_gives_its_name_however_it_is_written(checkpoint, tmp_path, monkeypatch, path):
+    served: list[str] = []
+    monkeypatch.setattr(run_server, "run_server", lambda model, settings, **options: served.append(settings.name))
+    monkeypatch.chdir(checkpoint)
+    assert start(path, tmp_path).exit_code == 0
+    assert served == ["tiny"]

@@ -1,13 +1,16 @@
 """Who may ask, what is answered, and what every wrong request gets: a clear 4xx, never a 500."""
 
+import copy
 import json
 import random
 
 import pytest
+from pydantic import AfterValidator
 from serving.request_bodies import acting, chat_body, image_part, text_part
 
 from safe_llava.serving import chat_route, litellm_guardrail, moderation_route
 from safe_llava.serving.guard_pass import GuardPass
+from safe_llava.serving.request_schemas import AssistantMessage, ChatRequest, StreamOptions
 
 
 ROUTES = (chat_route.ROUTE, moderation_route.ROUTE, litellm_guardrail.ROUTE)
@@ -21,6 +24,14 @@ def test_no_other_route_answers(serve):
     for path in others:
         for reply in (server.client.get(path), server.client.post(path, json={})):
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_such_route"), path
+
+
+def test_a_wrong_route_hears_of_the_right_ones(serve):
+    client = serve().client
+    said = client.post("/v1/responses", json={}).json()["error"]["message"]
+    assert all(route in said for route in (*ROUTES, "/v1/models", "/health", "/metrics"))
+    reply = client.get(chat_route.ROUTE)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (405, "This route takes POST.")
 
 
 def test_the_model_is_listed_under_its_name(serve):
@@ -83,7 +94,7 @@ def test_a_body_that_is_too_large_is_read_and_refused(serve, route):
         ({"stop": ""}, "stop"),
         ({"seed": 2**63}, "seed"),
         ({"tools": [{"type": "function"}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
         ({"presence_penalty": 0.1}, "presence_penalty"),
         ({"top_k": 3}, "top_k"),
@@ -210,3 +221,44 @@ def test_metrics_tell_numbers_and_no_content(serve, image_url):
     assert 'safe_llava_verdicts_total{action="refuse",level="high",trusted="true"} 1.0' in text
     assert 'safe_llava_requests_total{route="/v1/chat/completions",status="200"} 1.0' in text
     assert "secret" not in text
+
+
+def test_what_is_not_done_here_is_named_and_may_be_null(serve):
+    server = serve()
+    places = {"": ChatRequest, "stream_options.": StreamOptions, "messages.0.": AssistantMessage}
+    chat = {"model": "tiny", "max_tokens": 1, "stream": True, "stream_options": {}}
+    chat["messages"] = [{"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Hi."}]
+    nothing = copy.deepcopy(chat)
+    for place, schema in places.items():
+        for name, field in schema.model_fields.items():
+            if not any(isinstance(rule, AfterValidator) for rule in field.metadata):
+                continue
+            _find(nothing, place)[name] = None
+            for value in (["much"], {"type": "much"}, True, "much"):
+                body = copy.deepcopy(chat)
+                _find(body, place)[name] = value
+                error = server.post(chat_route.ROUTE, body).json()["error"]
+                assert (error["param"], "has no effect here" in error["message"]) == (f"{place}{name}", True), value
+    assert len(nothing) > 15
+    assert server.post(chat_route.ROUTE, nothing).status_code == 200
+
+
+def _find(body: dict, place: str) -> dict:
+    return {"": body, "stream_options.": body["stream_options"], "messages.0.": body["messages"][0]}[place]
+
+
+@pytest.mark.parametrize(
+    ("content", "param", "words"),
+    [
+        ([text_part("Hi."), {"type": "input_audio"}], "messages.0.content.1", "'text', 'image_url'"),
+        ([image_part("data:,") | {"image_url": "data:,"}], "messages.0.content.0.image_url", "object"),
+        ([{"type": "image_url", "image_url": {}}], "messages.0.content.0.image_url.url", "required"),
+        ([text_part("Hi.") | {"text": 5}], "messages.0.content.0.text", "string"),
+        ([text_part("Hi.") | {"txt": ""}], "messages.0.content.0.txt", "no effect"),
+        (5, "messages.0.content", "valid string, or: "),
+    ],
+)
+def test_the_place_in_the_body_is_named_and_not_that_in_the_schema(serve, content, param, words):
+    reply = serve().post(chat_route.ROUTE, {"model": "tiny", "messages": [{"role": "user", "content": content}]})
+    error = reply.json()["error"]
+    assert (error["param"], words in error["message"]) == (param, True), error

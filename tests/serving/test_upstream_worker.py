@@ -14,6 +14,7 @@ from serving.request_bodies import acting, chat_body, image_part, text_part, to_
 
 from safe_llava import SafeLlavaForSafetyClassification
 from safe_llava.models.safety_labels import RISK_TYPES
+from safe_llava.serving.answer_text import AnswerText
 from safe_llava.serving.server_app import build_app
 from safe_llava.serving.serving_settings import Upstream
 
@@ -111,6 +112,22 @@ def test_a_stream_is_handed_on_with_the_verdict_first(front, image_url):
     assert chunks[0].moderation.input.results[0].flagged
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "A red circle."
     assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("pieces", [" A", "  \n A red  circle. \n ", "A red. Or not", " red", " \n", ""])
+def test_an_engine_s_words_are_cut_as_those_of_this_process(front, pieces):
+    words: list[str] = []
+    text = AnswerText([". O"], words.append)
+    for piece in pieces:
+        text.add(piece)
+    text.end()
+    server = front(FakeEngine(pieces=pieces), acting("answer"))
+    options = {"n": 2, "stop": ". O"}
+    whole = server.chat(text_part("Who?"), **options).json()["choices"]
+    assert [choice["message"]["content"] for choice in whole] == ["".join(words)] * 2
+    chunks = [*server.openai.chat.completions.create(**chat_body(text_part("Who?"), stream=True, **options))]
+    said = [(choice.index, choice.delta.content) for chunk in chunks for choice in chunk.choices]
+    assert [[text for place, text in said if place == index and text] for index in range(2)] == [words] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
