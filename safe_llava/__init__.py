@@ -1,5 +1,8 @@
 """SafeLLaVA: LLaVA models that know which images are risky. Importing the package registers the Auto classes."""
 
+import importlib
+import os
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -35,6 +38,12 @@ PIPELINE_REGISTRY.register_pipeline(
 )
 # Images beside a prompt never reach the processor as they are: transformers' pipeline loads them itself.
 PIPELINE_REGISTRY.supported_tasks["image-text-to-text"]["impl"] = SafeLlavaImageTextToTextPipeline
+# A vision tower that transformers does not have, for commands and whatever processes they start.
+for _module in filter(None, os.environ.get("SAFE_LLAVA_IMPORT", "").split(",")):
+    try:
+        importlib.import_module(_module.strip())
+    except ImportError as error:
+        raise ValueError(f"`SAFE_LLAVA_IMPORT` names {_module!r}, which cannot be imported: {error}") from error
 
 __all__ = [
     "SAFETY_LEVELS",

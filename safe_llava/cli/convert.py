@@ -9,6 +9,10 @@ import typer
 from .options import DType, reported
 
 
+_RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "miniature": 0.0}
+"""From how many billions of parameters in the language model's layers a recipe fits."""
+
+
 class Projector(str, Enum):
     c_abstractor = "c_abstractor"
     mlp = "mlp"
@@ -38,6 +42,7 @@ def convert(
     with reported():
         import torch
 
+        from safe_llava.checkpoints import read_config
         from safe_llava.conversion import convert_llava_checkpoint
 
         convert_llava_checkpoint(
@@ -53,5 +58,13 @@ def convert(
             seed=seed,
             revision=revision,
         )
+        text = read_config(output).text_config
     typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
-    typer.echo("Next, train stage 1: accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml")
+    # A layer's four attention matrices and its feed-forward take about twelve times its width squared.
+    billions = 12 * text.num_hidden_layers * text.hidden_size**2 / 1e9
+    recipe = next(name for name, least in _RECIPES.items() if billions >= least)
+    typer.echo(
+        f"Next, train stage 1, here with the recipe nearest to {billions:.2g} billion parameters, on your rows:\n"
+        f"accelerate launch recipes/train.py --config recipes/{recipe}/stage1.yaml "
+        f"--model_name_or_path {output} --output_dir {output}-stage1 --dataset_name ROWS --image_folder IMAGES"
+    )

@@ -170,7 +170,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a tensor of another shape": (set_weight("language_model.lm_head.weight", torch.ones(7, 7)), "lm_head"),
     "a tensor of integers": (
         reweigh(lambda weights: weights.update({"language_model.lm_head.weight": torch.ones(7, dtype=torch.int8)})),
-        "I8",
+        "int8",
     ),
     "two forms of weights": (lambda folder: (folder / INDEX).write_text('{"weight_map": {}}'), INDEX),
     # index
