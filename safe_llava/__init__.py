@@ -1,8 +1,5 @@
 """SafeLLaVA: LLaVA models that know which images are risky. Importing the package registers the Auto classes."""
 
-import importlib
-import os
-
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -13,6 +10,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .foreign_modules import import_foreign_modules
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
 from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
@@ -38,12 +36,7 @@ PIPELINE_REGISTRY.register_pipeline(
 )
 # Images beside a prompt never reach the processor as they are: transformers' pipeline loads them itself.
 PIPELINE_REGISTRY.supported_tasks["image-text-to-text"]["impl"] = SafeLlavaImageTextToTextPipeline
-# A vision tower that transformers does not have, for commands and whatever processes they start.
-for _module in filter(None, os.environ.get("SAFE_LLAVA_IMPORT", "").split(",")):
-    try:
-        importlib.import_module(_module.strip())
-    except ImportError as error:
-        raise ValueError(f"`SAFE_LLAVA_IMPORT` names {_module!r}, which cannot be imported: {error}") from error
+import_foreign_modules()
 
 __all__ = [
     "SAFETY_LEVELS",

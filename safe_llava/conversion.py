@@ -46,8 +46,9 @@ def convert_llava_checkpoint(
 ) -> Path:
     """
     Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP, SigLIP or another tower whose
-    hidden states are sequences) of any of its three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
-    modules are untrained, and the model treats every image as risky until stage 1 has trained them.
+    hidden states are sequences) of any of its three key layouts. The stock weights are copied as they are, file by
+    file, never all in memory. The new safety modules are untrained, and the model treats every image as risky until
+    stage 1 has trained them.
 
     Args:
         source (`str` or `os.PathLike`):

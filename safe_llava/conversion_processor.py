@@ -4,7 +4,14 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, LlavaProcessor
+from transformers import (
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    GenerationConfig,
+    LlavaProcessor,
+    PreTrainedTokenizerBase,
+)
 
 from .chat_templates import fit_chat_template
 from .conversion_source import blaming
@@ -48,6 +55,7 @@ def convert_processor(
         num_additional_image_tokens=num_additional_tokens,
     )
     _check_image_token(folder, processor, config.image_token_id)
+    _end_answers(model.generation_config, tokenizer)
     num_embeddings = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > num_embeddings:
         raise ValueError(
@@ -117,16 +125,28 @@ def _measure_images(folder: Path, model: SafeLlavaForConditionalGeneration) -> t
     return patch_size, features.num_placeholders - (size // patch_size) ** 2 + drops_first_token
 
 
+def _end_answers(generation_config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Ends answers at the tokenizer's end token too, which training teaches, where the source has only others."""
+    ends = generation_config.eos_token_id
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if tokenizer.eos_token_id not in ends:
+        generation_config.eos_token_id = [tokenizer.eos_token_id, *ends]
+    if generation_config.pad_token_id is None:
+        generation_config.pad_token_id = tokenizer.pad_token_id
+
+
 def _check_image_token(folder: Path, processor: SafeLlavaProcessor, image_token_id: int) -> None:
-    token = processor.image_token
-    if processor.image_token_id != image_token_id:
+    tokenizer, token = processor.tokenizer, processor.image_token
+    ids = tokenizer(f"a{token}{token}\nb", add_special_tokens=False)["input_ids"]
+    own = tokenizer.convert_tokens_to_ids(token)
+    if ids.count(own) != 2:
         raise ValueError(
-            f"{folder}: the tokenizer's image token {token!r} has id {processor.image_token_id}, but "
-            f"`image_token_id` in config.json is {image_token_id}. Make them agree."
+            f"{folder}: the tokenizer takes the image token {token!r} apart. Add it as a special token, "
+            f'tokenizer.add_tokens(AddedToken("{token}", special=True, normalized=False)), resize the model\'s '
+            "embeddings, and save both."
         )
-    ids = processor.tokenizer(f"a{token}{token}\nb", add_special_tokens=False)["input_ids"]
-    if ids.count(image_token_id) != 2:
+    if image_token_id != own:
         raise ValueError(
-            f"{folder}: the tokenizer takes the image token {token!r} apart. Add it as a special token: "
-            f'tokenizer.add_tokens(AddedToken("{token}", special=True, normalized=False)), and save it.'
+            f"{folder}: the tokenizer's image token {token!r} has id {own}, but `image_token_id` in config.json is "
+            f"{image_token_id}. Make them agree."
         )

@@ -158,7 +158,7 @@ def check_dtypes(weights: dict[str, torch.Tensor], model: nn.Module, folder: Pat
         if weight.dtype not in _FLOAT_DTYPES and weight.dtype != own.get(key.rpartition(".")[2]):
             raise ValueError(
                 f"{folder}: the weight {key} has the dtype {weight.dtype}, and one of "
-                f"{', '.join(map(str, _FLOAT_DTYPES))} was expected. Convert the checkpoint that it was quantized from."
+                f"{', '.join(map(str, _FLOAT_DTYPES))} was expected. Convert what it was quantized from."
             )
 
 

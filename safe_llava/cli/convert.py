@@ -13,6 +13,13 @@ _RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "miniature": 0.0}
 """From how many billions of parameters in the language model's layers a recipe fits."""
 
 
+def nearest_recipe(num_layers: int, width: int) -> tuple[str, float]:
+    """The recipe for a language model of so many layers of this width, and its billions of parameters, roughly."""
+    # Four attention matrices and the feed-forward of a layer take about twelve times its width squared.
+    billions = 12 * num_layers * width**2 / 1e9
+    return next(name for name, least in _RECIPES.items() if billions >= least), billions
+
+
 class Projector(str, Enum):
     c_abstractor = "c_abstractor"
     mlp = "mlp"
@@ -60,9 +67,7 @@ def convert(
         )
         text = read_config(output).text_config
     typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
-    # A layer's four attention matrices and its feed-forward take about twelve times its width squared.
-    billions = 12 * text.num_hidden_layers * text.hidden_size**2 / 1e9
-    recipe = next(name for name, least in _RECIPES.items() if billions >= least)
+    recipe, billions = nearest_recipe(text.num_hidden_layers, text.hidden_size)
     typer.echo(
         f"Next, train stage 1, here with the recipe nearest to {billions:.2g} billion parameters, on your rows:\n"
         f"accelerate launch recipes/train.py --config recipes/{recipe}/stage1.yaml "

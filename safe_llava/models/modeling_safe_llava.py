@@ -66,12 +66,11 @@ class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
                 return_dict=True,
                 **kwargs,
             )
-        rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
-
         layers = find_vision_layers(self.config) if vision_feature_layer is None else vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
         features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
         grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
+        rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
         return SafeLlavaImageFeatures(
             # A tower's output may have fields of its own, and lack the usual ones.
             **{name: outputs.get(name) for name in ("last_hidden_state", "hidden_states", "attentions")},

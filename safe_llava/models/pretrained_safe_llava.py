@@ -36,7 +36,7 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
         init_safety_weights(module)
 
     def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":
-        """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn and dropout drop."""
+        """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn there."""
         super().train(mode)
         tower = getattr(self, "vision_tower", None)
         if tower is not None and not any(parameter.requires_grad for parameter in tower.parameters()):

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedConfig
 
 
-# Towers whose hidden states are those of their layers, whatever comes behind: of others nothing is known, and all runs.
+# Towers whose hidden states are those of their layers, whatever comes behind. Of others nothing is known: all runs.
 _CUTTABLE = ("clip_vision_model", "siglip_vision_model")
 
 
