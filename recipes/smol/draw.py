@@ -7,13 +7,12 @@ Renders every maker's drawings, each with the name that Unicode gives to what it
 import json
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from datasets import Dataset, Features, Image, Value
-from tqdm import tqdm
+from joblib import Parallel, delayed
 
 from .fetch_packages import Package, read_packages
 
@@ -61,7 +60,7 @@ class EmojiNames:
         return next(((rank, entry) for rank, entry in enumerate(tries) if entry is not None), (len(tries), None))
 
 
-def draw_set(package: Package, archive: Path, names: EmojiNames) -> Iterator[dict[str, Any]]:
+def draw_set(package: Package, archive: Path, names: EmojiNames) -> list[dict[str, Any]]:
     """The drawings of one maker, at most one of each concept."""
     import resvg_py
 
@@ -72,6 +71,7 @@ def draw_set(package: Package, archive: Path, names: EmojiNames) -> Iterator[dic
     found = [(*names.find(name, codes.get(name)), name) for name in icons["icons"]]
     # Where two icons claim a concept, the surer one has it.
     found.sort(key=lambda each: (each[0], each[2]))
+    rows: list[dict[str, Any]] = []
     drawn: set[str] = set()
     for _, entry, name in found:
         if entry is None or entry["hexcode"] in drawn:
@@ -87,15 +87,18 @@ def draw_set(package: Package, archive: Path, names: EmojiNames) -> Iterator[dic
             f'viewBox="{left} {top} {width} {height}" width="{SIZE}" height="{SIZE}">{icon["body"]}</svg>'
         )
         png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, skip_system_fonts=True))
-        yield {
-            "maker": maker,
-            "name": name,
-            "concept": entry["hexcode"],
-            "label": entry["label"],
-            "group": names.groups[entry["group"]],
-            "subgroup": names.subgroups[entry["subgroup"]],
-            "image": {"bytes": png, "path": None},
-        }
+        rows.append(
+            {
+                "maker": maker,
+                "name": name,
+                "concept": entry["hexcode"],
+                "label": entry["label"],
+                "group": names.groups[entry["group"]],
+                "subgroup": names.subgroups[entry["subgroup"]],
+                "image": {"bytes": png, "path": None},
+            }
+        )
+    return rows
 
 
 def _read(archive: Path, name: str, missing: Any = None) -> Any:
@@ -123,12 +126,9 @@ def main(
     """Render all sets."""
     found = {package.name: package for package in read_packages()}
     names = EmojiNames(packages / found["emojibase-data"].file)
-    rows = [
-        row
-        for name, package in found.items()
-        if name.startswith("@iconify-json/")
-        for row in tqdm(draw_set(package, packages / package.file, names), desc=name, unit="drawing")
-    ]
+    sets = [package for package in found.values() if package.name.startswith("@iconify-json/")]
+    drawn = Parallel(n_jobs=-1)(delayed(draw_set)(package, packages / package.file, names) for package in sets)
+    rows = [row for rows in drawn for row in rows]
     partial = output.with_name(f".{output.name}.partial")
     Dataset.from_list(rows, features=FEATURES).to_parquet(partial)
     partial.rename(output)

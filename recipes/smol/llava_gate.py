@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from safe_llava.smol.world_scoring import score_answers
 from transformers import PreTrainedModel, ProcessorMixin
 
 from safe_llava.inference import answer_dataset
 from safe_llava.smol.drawings import Drawings
 from safe_llava.smol.world_dataset import build_dataset
+from safe_llava.smol.world_scoring import score_answers
 
 
 MIN_RIGHT, MIN_FREE = 0.6, 0.8

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.steps import step_records
 from recipes.reproduce.reproduction_config import read_reproduction
 from recipes.reproduce.reproduction_steps import build_steps
+from recipes.steps import step_records
 from recipes.steps.step_records import StepRecords
 
 
