@@ -30,9 +30,6 @@ from .text_requests import held_out_pairs, single_requests, training_pairs
 MIN_REFUSED, MAX_OVER_REFUSED = 0.9, 0.05
 NEW_TOKENS = 32
 REFUSING = (Manner.REFUSAL, Manner.DECLINE)
-ALIGNED_LAYERS = 10
-"""The last layers, so that a step costs little more than a forward pass."""
-
 _WHOLE_SENTENCES = re.compile(r".+[.?!](?=\s|$)", re.DOTALL)
 """What is cut off in the middle of a sentence would teach it to stop there."""
 
@@ -71,7 +68,7 @@ def training_rows(
 def main(
     source: Annotated[Path, typer.Argument(help="The language model.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets the aligned model and gate.json.")],
-    steps: Annotated[int, typer.Option(help="Steps of 8 rows.")] = 300,
+    steps: Annotated[int, typer.Option(help="Steps of 8 rows.")] = 400,
     pairs: Annotated[int | None, typer.Option(help="Train and measure on so many pairs of requests.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the adapters and of the rows' order.")] = 0,
 ) -> None:
@@ -83,7 +80,6 @@ def main(
     if not rows.exists():
         training_rows(model, tokenizer, training_pairs()[:pairs]).save_to_disk(rows.with_name("rows"))
         rows.with_name("rows").rename(rows)
-    depth = model.config.num_hidden_layers
     trainer = SFTTrainer(
         model,
         args=SFTConfig(
@@ -91,7 +87,7 @@ def main(
             seed=seed,
             max_steps=steps,
             per_device_train_batch_size=8,
-            learning_rate=3e-4,
+            learning_rate=2e-4,
             lr_scheduler_type="cosine",
             warmup_steps=5,
             logging_steps=5,
@@ -107,7 +103,6 @@ def main(
             r=16,
             lora_alpha=32,
             target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-            layers_to_transform=list(range(depth - ALIGNED_LAYERS, depth)),
             task_type="CAUSAL_LM",
         ),
     )

@@ -125,7 +125,7 @@ def main(
     packages: Annotated[Path, typer.Argument(help="The fetched packages, with the ImageNet weights.")],
     language: Annotated[Path, typer.Argument(help="The language model.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets the tower, word_projection.safetensors and gate.json.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 scenes and 48 single drawings.")] = 400,
+    steps: Annotated[int, typer.Option(help="Steps of 16 scenes and 48 single drawings.")] = 600,
     gate_rows: Annotated[int | None, typer.Option(help="Measure on so many drawings of each maker.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of views and new weights.")] = 0,
 ) -> None:
