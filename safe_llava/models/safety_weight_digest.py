@@ -66,8 +66,8 @@ def _list_weights(model: PreTrainedModel, vocab_size: int) -> Iterator[torch.Ten
     num_layers = count_vision_layers(model.config)
     for name, weight in model.model.vision_tower.state_dict().items():
         # A guard has no layers behind the last one that is read.
-        layer = None if num_layers is None else re.search(r"\.layers\.(\d+)\.", name)
-        if layer is None or int(layer[1]) < num_layers:
+        layer = re.search(r"\.layers\.(\d+)\.", name)
+        if num_layers is None or layer is None or int(layer[1]) < num_layers:
             yield weight
     for name, weight in model.model.safety_modules.state_dict().items():
         if name != "tokens.prompt_tokens":
