@@ -55,7 +55,7 @@ def build_steps(folder: Path, size: str = "full", past_missed_gates: bool = Fals
         step("tower", "EfficientNet-Lite0 learns their names", "train_tower", (drawings, packages, language), tower),
         step("assemble", "a stock LLaVA, its projector on words", "assemble", (drawings, aligned, tower), assembled),
         step("base", "the LLaVA learns to talk about scenes", "train_llava", (drawings, assembled), base),
-        step("results", "digests and gates in one file", "write_results", (aligned, tower, base, drawings), results),
+        step("results", "digests and gates in one file", "build_results", (aligned, tower, base, drawings), results),
     ]
 
 

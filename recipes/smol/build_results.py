@@ -1,7 +1,7 @@
 """
 Writes what a build has reached: each gate's figures, digests of what it made, and the machine.
 
-    python -m recipes.smol.write_results smol/aligned smol/tower smol/base smol/drawings.parquet smol/results.json
+    python -m recipes.smol.build_results smol/aligned smol/tower smol/base smol/drawings.parquet smol/results.json
 """
 
 from pathlib import Path
