@@ -5,6 +5,7 @@ Session fixtures are built once: a test that changes a model, its config or a pr
 """
 
 import copy
+import gc
 import os
 from collections.abc import Callable
 
@@ -26,6 +27,11 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaProcessor, SafetyPolicy
 from safe_llava.models.safety_trust import record_training
 from tests.chromium import open_browser
+
+
+def pytest_collection_finish() -> None:
+    # What is imported stays. Every training collects garbage twice, and would look through all of it each time.
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
