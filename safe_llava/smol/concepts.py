@@ -99,7 +99,10 @@ def read_concepts() -> ConceptTable:
     )
 
 
+PROPER_NAMES = {"Santa Claus": "Santa Claus", "Statue of Liberty": "the Statue of Liberty"}
+
+
 def with_article(name: str) -> str:
-    """The name with "a" or "an"."""
+    """The name with "a" or "an", or as a proper name has it."""
     vowel = name[0].lower() in "aeio" or name.startswith(("um", "una"))
-    return f"{'an' if vowel else 'a'} {name}"
+    return PROPER_NAMES.get(name) or f"{'an' if vowel else 'a'} {name}"

@@ -129,12 +129,8 @@ def sentence(words: str) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """The names as a list in English, "a cup, a dog and two stars"."""
-    counts = Counter(names)
-    told = [
-        with_article(name) if count == 1 else f"{NUMBERS[count]} times {with_article(name)}"
-        for name, count in counts.items()
-    ]
+    """The names as a list in English, "a cup, a dog and a star"."""
+    told = [with_article(name) for name in names]
     return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
 
 
@@ -151,7 +147,7 @@ def _name(scene: Scene, rng: random.Random, names: Sequence[str]) -> Found:
 
 
 def _describe(scene: Scene, rng: random.Random, names: Sequence[str]) -> Found:
-    return {}, join_names(scene.names)
+    return ({}, join_names(scene.names)) if len(_single(scene)) == len(scene.placed) else None
 
 
 def _count(scene: Scene, rng: random.Random, names: Sequence[str]) -> Found:

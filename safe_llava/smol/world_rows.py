@@ -139,8 +139,9 @@ class RowSampler:
     def _naming(self) -> Row:
         pool = self.harmless if self.rng.random() < 0.55 else [concept for concept in self.risky if not concept.alone]
         count = self.rng.choice((1, 1, 1, 2, 3))
-        concepts = self.rng.sample(pool, 1) + self.rng.sample(self.harmless, count - 1)
-        return replace(self.exact_row("harmless", self.scene(concepts), NAMING_TOPICS))
+        first = self.rng.choice(pool)
+        others = self.rng.sample([concept for concept in self.harmless if concept is not first], count - 1)
+        return self.exact_row("harmless", self.scene([first, *others]), NAMING_TOPICS)
 
     def _harmless(self) -> Row:
         count = self.rng.choice((1, 2, 2, 3, 4))
