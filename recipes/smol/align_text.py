@@ -24,7 +24,7 @@ from safe_llava.smol.world_answers import read_manner
 from ..steps.step_records import last_checkpoint
 from .chat_template import CHAT_TEMPLATE
 from .gates import close_gate, share
-from .text_requests import held_out_requests, training_requests
+from .text_requests import held_out_pairs, single_requests, training_pairs
 
 
 MIN_REFUSED, MAX_OVER_REFUSED = 0.9, 0.05
@@ -56,15 +56,14 @@ def answer_texts(
 def training_rows(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Mapping[str, str]]
 ) -> Dataset:
-    """Every risky request with a refusal, every twin with the model's own answer, in trl's form."""
-    kept = answer_texts(model, tokenizer, [pair["harmless"] for pair in pairs])
+    """Every risky request with a refusal, every harmless one with the model's own answer, in trl's form."""
     texts = [(pair["risky"], pair["refusal"]) for pair in pairs]
-    whole = [_WHOLE_SENTENCES.match(answer) for answer in kept]
-    texts += [
-        (pair["harmless"], each[0])
-        for pair, each in zip(pairs, whole)
-        if each and read_manner(each[0]) not in REFUSING
-    ]
+    single, harmless = single_requests()
+    texts += single[: len(pairs)]
+    harmless = [pair["harmless"] for pair in pairs] + harmless[: len(pairs)]
+    whole = [_WHOLE_SENTENCES.match(answer) for answer in answer_texts(model, tokenizer, harmless)]
+    kept = [(asked, found[0]) for asked, found in zip(harmless, whole) if found]
+    texts += [(asked, answer) for asked, answer in kept if read_manner(answer) not in REFUSING]
     turn = lambda role, content: [{"role": role, "content": content}]  # noqa: E731
     return Dataset.from_list([{"prompt": turn("user", q), "completion": turn("assistant", a)} for q, a in texts])
 
@@ -72,7 +71,7 @@ def training_rows(
 def main(
     source: Annotated[Path, typer.Argument(help="The language model.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets the aligned model and gate.json.")],
-    steps: Annotated[int, typer.Option(help="Steps of 8 rows.")] = 160,
+    steps: Annotated[int, typer.Option(help="Steps of 8 rows.")] = 300,
     pairs: Annotated[int | None, typer.Option(help="Train and measure on so many pairs of requests.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the adapters and of the rows' order.")] = 0,
 ) -> None:
@@ -82,7 +81,7 @@ def main(
     model = AutoModelForCausalLM.from_pretrained(source)
     rows = output_dir / "checkpoint-rows"
     if not rows.exists():
-        training_rows(model, tokenizer, training_requests()[:pairs]).save_to_disk(rows.with_name("rows"))
+        training_rows(model, tokenizer, training_pairs()[:pairs]).save_to_disk(rows.with_name("rows"))
         rows.with_name("rows").rename(rows)
     depth = model.config.num_hidden_layers
     trainer = SFTTrainer(
@@ -116,7 +115,7 @@ def main(
     aligned = trainer.model.merge_and_unload().eval()
     aligned.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
-    close_gate(output_dir, *measure(aligned, tokenizer, held_out_requests()[:pairs]))
+    close_gate(output_dir, *measure(aligned, tokenizer, held_out_pairs()[:pairs]))
 
 
 def measure(

@@ -3,8 +3,8 @@ Teaches EfficientNet-Lite0 the names of the training makers' drawings, alone and
 
     python -m recipes.smol.train_tower smol/drawings.parquet smol/packages smol/aligned smol/tower
 
-It starts from the ImageNet weights. Each cell of its last feature map is told which drawing it is from, by a classifier
-and by the place of the drawing's name among the language model's word embeddings, where the projector begins.
+It starts from the ImageNet weights. Each cell of its last feature map is told from which drawing it is, by a
+classifier and by the place of its name among the language model's word embeddings, where the projector begins.
 """
 
 import io
@@ -75,6 +75,8 @@ def collate(rows: list[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 class NamingTower(nn.Module):
     """The tower with what it is taught by: a classifier of names, and a projection to their word embeddings."""
 
+    word_embeddings: torch.Tensor
+
     def __init__(self, tower: Lite0VisionModel, word_embeddings: torch.Tensor):
         super().__init__()
         self.tower = tower
@@ -107,7 +109,8 @@ class NamingTower(nn.Module):
         words = torch.cat([self.word_embeddings, F.normalize(self.background, dim=-1)])
         close = F.normalize(self.word_projection(features), dim=-1) @ words.T / TEMPERATURE
         named = self.classifier(F.dropout(features, 0.1, self.training))
-        return sum(F.cross_entropy(each, targets, weights, label_smoothing=0.1) for each in (named, close))
+        losses = [F.cross_entropy(each, targets, weights, label_smoothing=0.1) for each in (named, close)]
+        return torch.stack(losses).sum()
 
 
 def embed_names(language: Path, labels: list[str]) -> torch.Tensor:

@@ -21,8 +21,8 @@ _STAGES = (
     (3, 3, 2, 6, 80),
     (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
-_STAGES += ((1, 3, 1, 6, 320),)
 """Blocks, kernel, stride, expansion and channels of each stage."""
 
 
