@@ -7,6 +7,7 @@ Session fixtures are built once: a test that changes a model, its config or a pr
 import copy
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +186,16 @@ def make_image() -> Callable[..., Image.Image]:
         return Image.fromarray(pixels)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smol_folder(tmp_path_factory) -> Path:
+    """What `python -m recipes.smol` leaves, in little: squares for drawings and a LLaVA of random weights."""
+    from smol_stand_in import fill_folder  # Few tests need it, and its imports take a second.
+
+    folder = tmp_path_factory.mktemp("smol")
+    fill_folder(folder, build_tokenizer())
+    return folder
 
 
 @pytest.fixture
