@@ -10,6 +10,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .foreign_modules import import_foreign_modules
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
 from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
@@ -38,6 +39,7 @@ PIPELINE_REGISTRY.register_pipeline(
 )
 # Images beside a prompt never reach the processor as they are: transformers' pipeline loads them itself.
 PIPELINE_REGISTRY.supported_tasks["image-text-to-text"]["impl"] = SafeLlavaImageTextToTextPipeline
+import_foreign_modules()
 
 __all__ = [
     "SAFETY_LEVELS",

@@ -16,7 +16,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from .conversion_processor import convert_processor
-from .conversion_source import blaming, check_layers, fetch_source, map_weights, read_llava_config
+from .conversion_source import blaming, check_dtypes, check_layers, fetch_source, map_weights, read_llava_config
 from .model_card import read_model_card, write_model_card
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
@@ -45,9 +45,10 @@ def convert_llava_checkpoint(
     revision: str | None = None,
 ) -> Path:
     """
-    Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP or SigLIP tower) of any of its
-    three key layouts. The stock weights are copied as they are, file by file, never all in memory. The new safety
-    modules are untrained, and the model treats every image as risky until stage 1 has trained them.
+    Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP, SigLIP or another tower whose
+    hidden states are sequences) of any of its three key layouts. The stock weights are copied as they are, file by
+    file, never all in memory. The new safety modules are untrained, and the model treats every image as risky until
+    stage 1 has trained them.
 
     Args:
         source (`str` or `os.PathLike`):
@@ -68,8 +69,8 @@ def convert_llava_checkpoint(
         max_shard_size (`int` or `str`, *optional*, defaults to `"2GB"`):
             Largest weight file.
         chat_template (`str`, *optional*):
-            A Jinja chat template in place of the source's. Needed where the source has none, or one that takes no
-            list of parts.
+            A Jinja chat template in place of the source's. Needed where the source has none, or one that takes
+            neither lists of parts nor texts. One that takes texts gets each message's parts joined to one.
         seed (`int`, *optional*, defaults to 0):
             Seed of the new modules' random weights.
         revision (`str`, *optional*):
@@ -103,7 +104,7 @@ def convert_llava_checkpoint(
         use_safety_head=use_safety_head,
         safety_loss_coef=safety_loss_coef,
     )
-    model = _load_on_meta(folder, config, dtype)
+    model = _load_on_meta(folder, config, weights, dtype)
     processor = convert_processor(folder, model, chat_template)
     weights |= _initialize_safety_modules(model, seed)
     if use_safety_head:
@@ -142,7 +143,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _load_on_meta(
-    folder: Path, config: SafeLlavaConfig, dtype: torch.dtype | None
+    folder: Path, config: SafeLlavaConfig, weights: dict[str, torch.Tensor], dtype: torch.dtype | None
 ) -> SafeLlavaForConditionalGeneration:
     """The model without its data, once every name and shape is known to fit."""
     with _quiet(), blaming(f"{folder} does not hold the LLaVA that its config.json describes"):
@@ -154,6 +155,7 @@ def _load_on_meta(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+    check_dtypes(weights, model, folder)
     safety_keys = {f"{_SAFETY_MODULES}.{key}" for key in model.model.safety_modules.state_dict()}
     problems = {
         "missing": info["missing_keys"] - safety_keys,

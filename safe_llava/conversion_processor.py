@@ -1,21 +1,22 @@
 """The processor of a converted checkpoint: the source's, with everything that generation needs."""
 
-import re
 from pathlib import Path
 
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, LlavaProcessor
+from transformers import (
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    GenerationConfig,
+    LlavaProcessor,
+    PreTrainedTokenizerBase,
+)
 
+from .chat_templates import fit_chat_template
 from .conversion_source import blaming
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from .models.processing_safe_llava import SafeLlavaProcessor
-
-
-_TEMPLATE_ADVICE = (
-    "Pass one that takes a list of parts as `chat_template` (`--chat-template FILE`), such as that of "
-    "llava-hf/llava-1.5-7b-hf."
-)
 
 
 def convert_processor(
@@ -35,37 +36,33 @@ def convert_processor(
     """
     stock = _load(folder)
     config = model.config
-    chat_template = chat_template or stock.chat_template
-    if chat_template is None:
-        raise ValueError(f"The processor of {folder} has no chat template. {_TEMPLATE_ADVICE}")
     tokenizer = stock.tokenizer
-    tokenizer.padding_side = "left"
+    # What a tokenizer was not made with, it does not save.
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
     if tokenizer.eos_token is None:
         raise ValueError(f"{folder}: the tokenizer has no `eos_token`, without which no answer ends.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     _check_image_size(folder, stock, config.vision_config.image_size)
+    patch_size, num_additional_tokens = _measure_images(folder, model)
     processor = SafeLlavaProcessor(
         image_processor=stock.image_processor,
         tokenizer=tokenizer,
-        patch_size=config.vision_config.patch_size,
+        patch_size=patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        chat_template=chat_template,
+        chat_template=chat_template or stock.chat_template,
         image_token=stock.image_token,
-        num_additional_image_tokens=_count_additional_tokens(model),
+        num_additional_image_tokens=num_additional_tokens,
     )
+    _check_image_token(folder, processor, config.image_token_id)
+    _end_answers(model.generation_config, tokenizer)
     num_embeddings = model.get_input_embeddings().weight.shape[0]
-    if processor.image_token_id != config.image_token_id:
-        raise ValueError(
-            f"{folder}: the tokenizer's image token {processor.image_token!r} has id {processor.image_token_id}, but "
-            f"`image_token_id` in config.json is {config.image_token_id}. Make them agree."
-        )
     if len(tokenizer) > num_embeddings:
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, but the model embeds {num_embeddings} "
             "(`text_config.vocab_size` in config.json). Resize the model's embeddings first."
         )
-    _check_chat_template(folder, processor)
+    fit_chat_template(processor, folder)
     return processor
 
 
@@ -107,28 +104,49 @@ def _check_image_size(folder: Path, stock: LlavaProcessor, image_size: int) -> N
         )
 
 
-def _count_additional_tokens(model: SafeLlavaForConditionalGeneration) -> int:
-    """What an image takes beyond its patches: the tower's CLS token, where it has one, and the safety tokens."""
-    vision = model.config.vision_config
-    shape = (1, vision.num_channels, vision.image_size, vision.image_size)
-    made = model.model.get_image_features(torch.empty(shape, dtype=model.dtype, device="meta")).pooler_output[0]
-    drops_first_token = model.config.vision_feature_select_strategy == "default"
-    return len(made) - (vision.image_size // vision.patch_size) ** 2 + drops_first_token
+def _measure_images(folder: Path, model: SafeLlavaForConditionalGeneration) -> tuple[int, int]:
+    """
+    Pixels from one patch to the next, and what an image takes beyond its patches: the tower's CLS token, where it has
+    one, and the safety tokens. From what the model makes of an image; `image_seq_length` gets the whole.
+    """
+    config = model.config
+    size = config.vision_config.image_size
+    pixel_values = torch.empty(
+        (1, getattr(config.vision_config, "num_channels", 3), size, size), dtype=model.dtype, device="meta"
+    )
+    with blaming(
+        f"{folder}: the vision tower ({config.vision_config.model_type}) does not give what `vision_feature_layer` "
+        f"{config.vision_feature_layer} of config.json reads"
+    ):
+        features = model.model.get_image_features(pixel_values)
+    config.image_seq_length = features.num_placeholders
+    patch_size = size // features.patch_grid[1]
+    drops_first_token = config.vision_feature_select_strategy == "default"
+    return patch_size, features.num_placeholders - (size // patch_size) ** 2 + drops_first_token
 
 
-def _check_chat_template(folder: Path, processor: SafeLlavaProcessor) -> None:
-    """Renders a chat of parts: every text and the image must come out once, in their order."""
-    texts = ["first-question", "first-answer", "second-question"]
-    chat = [
-        {"role": role, "content": [{"type": "text", "text": text}]}
-        for role, text in zip(("user", "assistant", "user"), texts)
-    ]
-    chat[0]["content"].insert(0, {"type": "image"})  # type: ignore[attr-defined]
-    with blaming(f"The chat template of {folder} fails on a list of parts. {_TEMPLATE_ADVICE} It says"):
-        text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    found = re.findall("|".join(map(re.escape, [processor.image_token, *texts])), text)
-    if sorted(found) != sorted([processor.image_token, *texts]) or [name for name in found if name in texts] != texts:
+def _end_answers(generation_config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Ends answers at the tokenizer's end token too, which training teaches, where the source has only others."""
+    ends = generation_config.eos_token_id
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if tokenizer.eos_token_id not in ends:
+        generation_config.eos_token_id = [tokenizer.eos_token_id, *ends]
+    if generation_config.pad_token_id is None:
+        generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def _check_image_token(folder: Path, processor: SafeLlavaProcessor, image_token_id: int) -> None:
+    tokenizer, token = processor.tokenizer, processor.image_token
+    ids = tokenizer(f"a{token}{token}\nb", add_special_tokens=False)["input_ids"]
+    own = tokenizer.convert_tokens_to_ids(token)
+    if ids.count(own) != 2:
         raise ValueError(
-            f"The chat template of {folder} takes no list of parts: of an image and the texts {', '.join(texts)} it "
-            f"made {text!r:.300}. {_TEMPLATE_ADVICE}"
+            f"{folder}: the tokenizer takes the image token {token!r} apart. Add it as a special token, "
+            f'tokenizer.add_tokens(AddedToken("{token}", special=True, normalized=False)), resize the model\'s '
+            "embeddings, and save both."
+        )
+    if image_token_id != own:
+        raise ValueError(
+            f"{folder}: the tokenizer's image token {token!r} has id {own}, but `image_token_id` in config.json is "
+            f"{image_token_id}. Make them agree."
         )

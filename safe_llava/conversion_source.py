@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import nn
 from transformers import GenerationConfig, LlavaConfig
 from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.configuration_safe_llava import SafeLlavaConfig, check_model_type
 
 
 # What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
 _CHECKPOINT_FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md"]
-_FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+_FLOAT_DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 # Their keys are the texts of tokens, which a tokenizer may repeat.
 _VOCABULARIES = ("tokenizer.json", "vocab.json")
 
@@ -93,14 +93,16 @@ def read_llava_config(folder: Path) -> dict[str, Any]:
     if foreign := sorted((SafeLlavaConfig.__annotations__.keys() & stored.keys()) - {"model_type"}):
         raise ValueError(f"{path}: `{foreign[0]}` is a field of a SafeLLaVA, which a stock LLaVA does not have.")
     with blaming(path):
+        for name, part in parts.items():
+            check_model_type(name, part)
         config = LlavaConfig.from_dict(stored)
         vision = config.vision_config
-        if vision.patch_size < 1 or vision.image_size < vision.patch_size:
-            raise ValueError(f"`image_size` {vision.image_size} and `patch_size` {vision.patch_size} give no patch")
-        layers, num_states = config.vision_feature_layer, vision.num_hidden_layers + 1
-        for layer in [layers] if isinstance(layers, int) else layers:
-            if not -num_states <= layer < num_states:
-                raise ValueError(f"`vision_feature_layer` {layer} is not among the tower's {num_states} hidden states")
+        for name in ("hidden_size", "image_size"):
+            if not isinstance(value := getattr(vision, name, None), int) or value < 1:
+                raise ValueError(f"`vision_config.{name}` is {value!r}, and a number above 0 was expected")
+        patch_size = getattr(vision, "patch_size", None)
+        if isinstance(patch_size, int) and not 1 <= patch_size <= vision.image_size:
+            raise ValueError(f"`image_size` {vision.image_size} and `patch_size` {patch_size} give no patch")
         base = config.to_dict()
     # Without a dtype the weights are read in the one they are stored in, whatever the config says.
     return {key: value for key, value in base.items() if key not in ("model_type", "architectures", "dtype")}
@@ -115,8 +117,7 @@ def map_weights(folder: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: if a weight file is not there.
-        ValueError: if one is damaged or holds no floating-point numbers, or if the index names anything but the files
-            beside it and what they hold.
+        ValueError: if one is damaged, or if the index names anything but the files beside it and what they hold.
     """
     placed = _read_index(folder)
     weights: dict[str, torch.Tensor] = {}
@@ -127,7 +128,6 @@ def map_weights(folder: Path) -> dict[str, torch.Tensor]:
                 f"{folder} lacks the weight file {name}. Fetch the whole checkpoint as safetensors."
             )
         with blaming(f"{path} is cut off or damaged, or cannot be read; fetch it again"):
-            _check_dtypes(path)
             mapped = load_file(path)
         indexed = mapped.keys() if placed is None else {key for key, place in placed.items() if place == name}
         if mapped.keys() != indexed:
@@ -139,6 +139,27 @@ def map_weights(folder: Path) -> dict[str, torch.Tensor]:
     if not weights:
         raise ValueError(f"{folder / SAFE_WEIGHTS_NAME} holds no weights. Fetch it again.")
     return weights
+
+
+def check_dtypes(weights: dict[str, torch.Tensor], model: nn.Module, folder: Path) -> None:
+    """
+    Refuses weights that are no plain floating-point numbers, such as quantised ones.
+
+    Args:
+        weights (`dict[str, torch.Tensor]`): those of the checkpoint.
+        model (`nn.Module`): what takes them. Its own integers, such as the counters of a batch norm, are none.
+        folder (`Path`): the checkpoint.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    own = {name.rpartition(".")[2]: buffer.dtype for name, buffer in model.named_buffers()}
+    for key, weight in weights.items():
+        if weight.dtype not in _FLOAT_DTYPES and weight.dtype != own.get(key.rpartition(".")[2]):
+            raise ValueError(
+                f"{folder}: the weight {key} has the dtype {weight.dtype}, and one of "
+                f"{', '.join(map(str, _FLOAT_DTYPES))} was expected. Convert what it was quantized from."
+            )
 
 
 def check_layers(config: dict[str, Any], num_weights: int, folder: Path) -> None:
@@ -209,11 +230,3 @@ def _read_index(folder: Path) -> dict[str, str] | None:
                 "beside it."
             )
     return placed
-
-
-def _check_dtypes(path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 (no mapping)
-            dtype = file.get_slice(key).get_dtype()
-            if dtype not in _FLOAT_DTYPES and not key.endswith("position_ids"):
-                raise ValueError(f"{key} has the dtype {dtype}, and one of {', '.join(_FLOAT_DTYPES)} was expected")

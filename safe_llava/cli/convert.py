@@ -9,6 +9,17 @@ import typer
 from .options import DType, reported
 
 
+_RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "miniature": 0.0}
+"""From how many billions of parameters in the language model's layers a recipe fits."""
+
+
+def nearest_recipe(num_layers: int, width: int) -> tuple[str, float]:
+    """The recipe for a language model of so many layers of this width, and its billions of parameters, roughly."""
+    # Four attention matrices and the feed-forward of a layer take about twelve times its width squared.
+    billions = 12 * num_layers * width**2 / 1e9
+    return next(name for name, least in _RECIPES.items() if billions >= least), billions
+
+
 class Projector(str, Enum):
     c_abstractor = "c_abstractor"
     mlp = "mlp"
@@ -38,6 +49,7 @@ def convert(
     with reported():
         import torch
 
+        from safe_llava.checkpoints import read_config
         from safe_llava.conversion import convert_llava_checkpoint
 
         convert_llava_checkpoint(
@@ -53,5 +65,11 @@ def convert(
             seed=seed,
             revision=revision,
         )
+        text = read_config(output).text_config
     typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
-    typer.echo("Next, train stage 1: accelerate launch recipes/train.py --config recipes/llava-1.5-7b/stage1.yaml")
+    recipe, billions = nearest_recipe(text.num_hidden_layers, text.hidden_size)
+    typer.echo(
+        f"Next, train stage 1, here with the recipe nearest to {billions:.2g} billion parameters, on your rows:\n"
+        f"accelerate launch recipes/train.py --config recipes/{recipe}/stage1.yaml "
+        f"--model_name_or_path {output} --output_dir {output}-stage1 --dataset_name ROWS --image_folder IMAGES"
+    )

@@ -5,7 +5,7 @@ import math
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import LlavaConfig
+from transformers import CONFIG_MAPPING, LlavaConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
@@ -119,6 +119,8 @@ class SafeLlavaConfig(LlavaConfig):
             self.architectures = ["SafeLlavaForConditionalGeneration"]
         self.id2label, self.label2id = dict(enumerate(SAFETY_TYPES)), dict(_LABEL_IDS)
         _check_labels("num_labels", kwargs.get("num_labels"))
+        for name in ("vision_config", "text_config"):
+            check_model_type(name, getattr(self, name))
         super().__post_init__(**{name: value for name, value in kwargs.items() if name != "custom_pipelines"})
         self.auto_map = dict(AUTO_MAP)
         # Where the package is installed its import registers the task; transformers would refuse this entry there
@@ -141,14 +143,33 @@ class SafeLlavaConfig(LlavaConfig):
                 f"model's `hidden_size` ({self.text_config.hidden_size})."
             )
 
-        num_patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
-        has_cls_token = self.vision_config.model_type.startswith("clip")
-        drops_first_token = self.vision_feature_select_strategy == "default"
-        self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
+        tower = self.vision_config.model_type
+        if tower.startswith(("clip", "siglip")):  # Of other towers conversion counts what they make.
+            num_patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
+            drops_first_token = self.vision_feature_select_strategy == "default"
+            has_cls_token = tower.startswith("clip")
+            self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
 
     def __setattr__(self, name: str, value: Any) -> None:
         _check_labels(name, value)
         super().__setattr__(name, value)
+
+
+def check_model_type(name: str, part: Any) -> None:
+    """
+    Raises a `ValueError` where the vision tower or the language model is of a kind that is not known yet.
+
+    Args:
+        name (`str`): `"vision_config"` or `"text_config"`.
+        part (`Any`): what the config has under this name.
+    """
+    model_type = part.get("model_type") if isinstance(part, dict) else None
+    if model_type is not None and str(model_type) not in CONFIG_MAPPING:
+        raise ValueError(
+            f"`{name}.model_type` is {model_type!r:.100}, which transformers does not know. Import the module that "
+            "registers it with `AutoConfig` and `AutoModel` first; where the package is installed, "
+            "`SAFE_LLAVA_IMPORT=that.module` in the environment does so for every command."
+        )
 
 
 def _check_labels(name: str, value: Any) -> None:

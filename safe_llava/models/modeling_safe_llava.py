@@ -22,7 +22,8 @@ from .outputs_safe_llava import (
     name_image_outputs,
 )
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images, find_patch_grid
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images
+from .vision_features import find_patch_grid, find_vision_layers
 
 
 class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
@@ -65,17 +66,18 @@ class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
                 return_dict=True,
                 **kwargs,
             )
-        outputs.pooler_output = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
-
-        layers = self.config.vision_feature_layer if vision_feature_layer is None else vision_feature_layer
+        layers = find_vision_layers(self.config) if vision_feature_layer is None else vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
-        grid = find_patch_grid(self.config, pixel_values)
         features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
+        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
+        rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
         return SafeLlavaImageFeatures(
-            **outputs,
-            patch_features=features[:, -grid[0] * grid[1] :],
+            # A tower's output may have fields of its own, and lack the usual ones.
+            **{name: outputs.get(name) for name in ("last_hidden_state", "hidden_states", "attentions")},
+            pooler_output=rows,
+            patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
             patch_grid=grid,
-            num_placeholders=len(outputs.pooler_output[0]),
+            num_placeholders=len(rows[0]),
         )
 
     def embed_prompt(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, LlavaPreTrainedModel, PreTrainedConfig
+from transformers import AutoModel, LlavaPreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_safe_llava import GUARD_AUTO_MAP, SafeLlavaConfig
@@ -18,9 +18,8 @@ from .safety_modules import (
     SafetyModules,
     check_placeholders,
     encode_images,
-    find_patch_grid,
-    find_vision_layers,
 )
+from .vision_features import find_patch_grid, shorten_vision_tower
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -50,8 +49,8 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
 
     def __init__(self, config: SafeLlavaConfig):
         super().__init__(config)
-        self.vision_layers = find_vision_layers(config)
-        self.vision_tower = AutoModel.from_config(_shorten_vision_tower(config, max(self.vision_layers)))
+        vision_config, self.vision_layers = shorten_vision_tower(config)
+        self.vision_tower = AutoModel.from_config(vision_config)
         text_config = copy.deepcopy(config.text_config)
         text_config.num_hidden_layers = 0
         self.language_model = AutoModel.from_config(text_config)
@@ -88,14 +87,14 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
         features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
-        grid = find_patch_grid(self.config, pixel_values)
+        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
         num_dropped = int(self.config.vision_feature_select_strategy == "default")
         return SafeLlavaImageFeatures(
-            patch_features=features[:, -grid[0] * grid[1] :],
+            patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
             patch_grid=grid,
             num_placeholders=features.shape[1] - num_dropped + self.config.num_safety_tokens,
             hidden_states=outputs.hidden_states if all_hidden_states else None,
-            attentions=outputs.attentions,
+            attentions=outputs.get("attentions"),
         )
 
 
@@ -238,18 +237,6 @@ def _as_types(labels: torch.Tensor, safety_type: torch.Tensor | None) -> torch.T
             f"types, of shape (batch_size, 7), not {labels.dtype} of shape {tuple(labels.shape)}."
         )
     return labels
-
-
-def _shorten_vision_tower(config: SafeLlavaConfig, num_layers: int) -> PreTrainedConfig:
-    """
-    The configuration of the vision tower up to the last layer that is read: LLaVA-1.5 reads the last but one, and the
-    last would run for nothing.
-    """
-    vision_config = copy.deepcopy(config.vision_config)
-    # Towers whose hidden states are those of their layers, whatever comes behind.
-    if vision_config.model_type in ("clip_vision_model", "siglip_vision_model"):
-        vision_config.num_hidden_layers = num_layers
-    return vision_config
 
 
 # The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.

@@ -35,6 +35,14 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         init_safety_weights(module)
 
+    def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":
+        """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn there."""
+        super().train(mode)
+        tower = getattr(self, "vision_tower", None)
+        if tower is not None and not any(parameter.requires_grad for parameter in tower.parameters()):
+            tower.eval()
+        return self
+
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As its parent, with the code of the pipeline, and the Auto classes that can load this class."""
         ship_code(self.config, self.shipped_auto_map, save_directory)

@@ -233,19 +233,6 @@ def encode_images(
     return model.get_image_features(pixel_values, return_dict=True, **kwargs)
 
 
-def find_patch_grid(config: PreTrainedConfig, pixel_values: torch.Tensor) -> tuple[int, int]:
-    """Patches per column and per row of images of shape `(num_images, num_channels, height, width)`."""
-    patch_size = config.vision_config.patch_size
-    return pixel_values.shape[-2] // patch_size, pixel_values.shape[-1] // patch_size
-
-
-def find_vision_layers(config: PreTrainedConfig) -> list[int]:
-    """The hidden states of the vision tower that are read, counted from 0 (the embeddings)."""
-    layers = config.vision_feature_layer
-    num_states = config.vision_config.num_hidden_layers + 1
-    return [layer % num_states for layer in ([layers] if isinstance(layers, int) else layers)]
-
-
 def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
     """
     Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of

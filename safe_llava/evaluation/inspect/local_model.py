@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForImageTextToText
 
+from ...chat_templates import fit_chat_template
 from ...checkpoints import default_device, read_any_config
 from ...models.processing_safe_llava import SafeLlavaProcessor
 from ...models.safety_policy import SafetyPolicy, read_policy_changes
@@ -118,6 +119,8 @@ class LocalModel:
         self.has_head = self.is_safe_llava and self.model.config.use_safety_head
         if self.is_safe_llava:
             self.model.check_ready(self.processor)
+        else:
+            fit_chat_template(self.processor, checkpoint)
         self.policy = self._settle_policy(safety_policy)
 
     def _settle_policy(self, safety_policy: str | dict[str, Any] | Literal[False] | None) -> SafetyPolicy | None:

@@ -24,6 +24,7 @@ from loguru import logger
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
+from ...chat_templates import fit_chat_template
 from ...checkpoints import default_device
 from ...models.image_reading import read_image
 from ...models.safety_policy import SafetyDecision, SafetyPolicy, read_policy_changes
@@ -83,6 +84,8 @@ class SafeLlavaForLmmsEval(lmms):
         ).eval()
         if self.model.config.model_type == "safe_llava":
             self.model.check_ready(self.processor)
+        else:
+            fit_chat_template(self.processor, pretrained)
         self.policy_arguments: dict[str, Any] = {}
         if safety_policy is not None:
             self._set_policy(pretrained, safety_policy)
