@@ -21,6 +21,13 @@ def is_built(folder: Path) -> bool:
     return (folder / RESULTS).is_file()
 
 
+def check_modules() -> None:
+    """Raises a `ModuleNotFoundError` if one is missing that reads what would be fetched."""
+    for module in ("gguf", "resvg_py"):
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
 def describe_build(folder: Path) -> str:
     """What the build takes: every package that it fetches with licence and size, time and place."""
     packages = yaml.safe_load(PACKAGES_FILE.read_text(encoding="utf-8"))
@@ -50,12 +57,8 @@ def build_smol(folder: Path) -> list[str]:
         `list[str]`: in words, each gate that the result is below.
 
     Raises:
-        ModuleNotFoundError: if a module is missing that reads the packages.
         ChildProcessError: if a step fails.
     """
-    for module in ("gguf", "resvg_py"):
-        if importlib.util.find_spec(module) is None:
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     # In a wheel the recipes are a package of this one.
     parent = "safe_llava.recipes" if RECIPES.parent == Path(__file__).parents[1] else "recipes"
     path = os.pathsep.join(filter(None, [str(RECIPES.parent), os.environ.get("PYTHONPATH")]))
