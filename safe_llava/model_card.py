@@ -48,6 +48,7 @@ def build_model_card(
     data: str | None = None,
     training: dict[str, Any] | None = None,
     model_id: str = MODEL_ID,
+    measured_on: tuple[str, str] = SYNTHETIC,
 ) -> ModelCard:
     """
     Fills `model_cards/safe_llava.md`. What is not known is said to be unknown.
@@ -64,6 +65,8 @@ def build_model_card(
             `metrics["data"]`.
         training (`dict`, *optional*): a `trainer_state.json` of the last stage.
         model_id (`str`, *optional*): repository or folder for the loading example.
+        measured_on (`tuple[str, str]`, *optional*):
+            The Hub's type and name of the rows behind `metrics`. Defaults to the miniature's scenes.
 
     Returns:
         [`~huggingface_hub.ModelCard`]
@@ -77,7 +80,7 @@ def build_model_card(
         pipeline_tag=TASK_TYPE,
         tags=[TAG, "llava", "safety", "vision-language-model", "arxiv:2405.13581", "arxiv:2411.11543"],
         model_name=model_id.rpartition("/")[2],
-        eval_results=[*_own_results(metrics, stages), *_evaluated_results(evaluation)] or None,
+        eval_results=[*_own_results(metrics, stages, measured_on), *_evaluated_results(evaluation)] or None,
     )
     return ModelCard.from_template(
         card_data,
@@ -169,14 +172,14 @@ def _tabulate(metrics: dict[str, Any], stages: list[str]) -> list[tuple[str, lis
     return [(label, [_format(metrics[stage], name) for stage in stages]) for name, label in METRICS.items()]
 
 
-def _own_results(metrics: dict[str, Any], stages: list[str]) -> list[EvalResult]:
+def _own_results(metrics: dict[str, Any], stages: list[str], measured_on: tuple[str, str]) -> list[EvalResult]:
     """Quickstart's figures of the last stage, for the Hub."""
     figures = metrics[stages[-1]] if stages else {}
     return [
         EvalResult(
             task_type=TASK_TYPE,
-            dataset_type=SYNTHETIC[0],
-            dataset_name=SYNTHETIC[1],
+            dataset_type=measured_on[0],
+            dataset_name=measured_on[1],
             metric_type=name,
             metric_name=label,
             metric_value=figures[name],

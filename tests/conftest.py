@@ -8,6 +8,7 @@ import copy
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,6 +199,16 @@ def make_image() -> Callable[..., Image.Image]:
 def browser():
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def smol_folder(tmp_path_factory) -> Path:
+    """What `python -m recipes.smol` leaves, in little: squares for drawings and a LLaVA of random weights."""
+    from smol_stand_in import fill_folder  # Few tests need it, and its imports take a second.
+
+    folder = tmp_path_factory.mktemp("smol")
+    fill_folder(folder, build_tokenizer())
+    return folder
 
 
 @pytest.fixture

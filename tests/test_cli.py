@@ -164,6 +164,9 @@ class TestQuickness:
         ("convert source output --dtype int4", 2, "int4"),
         ("calibrate model data --output-dir out --target-recall 0.9 --target-over-refusal 0.1", 2, "not both"),
         ("quickstart --image nowhere.png", 2, "nowhere.png"),
+        ("quickstart --yes", 2, "--world smol"),
+        ("quickstart --from .", 2, "--world smol"),
+        ("quickstart --world smol --from . --yes", 2, "no effect"),
         ("review rate nowhere.jsonl --rater Me --output ratings.jsonl", 2, "nowhere.jsonl"),
     )
     # Every command in one process that has loaded nothing else, and what is loaded after each.

@@ -25,13 +25,14 @@ NPM = "https://registry.npmjs.org"
 
 @dataclass(frozen=True)
 class Package:
-    """A package of others: where it is, under which licence, and the SHA-256 of its archive."""
+    """A package of others: where it is, under which licence, and size and SHA-256 of its archive."""
 
     registry: str
     name: str
     version: str
     licence: str
     what: str
+    bytes: int
     sha256: str
 
     @property

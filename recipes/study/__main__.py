@@ -1,6 +1,7 @@
-"""The alignment study: what each part of the method is worth, against every simpler way. Synthetic scenes.
+"""The alignment study: what each part of the method is worth, against every simpler way.
 
     python -m recipes.study --output-dir study
+    python -m recipes.study --output-dir study-smol --world smol --base smol
 
 Every cell and seed is kept in `study/runs.jsonl` as soon as it is finished, every model in `study/models`: run again,
 it goes on where it was.
@@ -10,28 +11,27 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from tqdm import tqdm
 
 from safe_llava.files import describe_machine, describe_versions, write_json
-from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 
-from .cell_models import world_fingerprint
 from .cell_run import run_cell, start_worker
 from .cells import Cell, load_cells
 from .frontier import draw_frontier
+from .miniature_study import MINIATURE_STUDY
 from .over_seeds import summarize
 from .runs_file import Run, models_dir
-from .study_tables import TABLES, markdown_page, rich_table
+from .smol_study import smol_study
+from .study_tables import markdown_page, rich_table
+from .study_world import StudyWorld
 
 
 PACKAGES = ("accelerate", "datasets", "peft", "torch", "transformers", "trl")
 """Whose versions the results name."""
-REDUCED_CELLS = ("ours", "base", "linear_probe", "hints_off")
-REDUCED_FIELDS = {"max_train_samples": 320, "num_train_epochs": 1}
 REDUCED_SHARE = 0.05
 
 
@@ -39,6 +39,11 @@ def main(
     output_dir: Annotated[
         Path, typer.Option(help="Gets results.json, tables.md, frontier.png, runs.jsonl and models.")
     ],
+    world: Annotated[Literal["miniature", "smol"], typer.Option(help="What is trained and asked.")] = "miniature",
+    base: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="The folder that `python -m recipes.smol` filled."),
+    ] = None,
     reduced: Annotated[
         bool, typer.Option("--reduced", help="A few cells, one seed, few rows: shows that it runs, proves nothing.")
     ] = False,
@@ -47,38 +52,58 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Cells to run at once; each gets its share of the cores.")] = 2,
 ) -> None:
     """Run or resume the grid, print its tables and draw the frontier."""
-    grid = load_cells()
-    names = cell or (REDUCED_CELLS if reduced else tuple(grid))
+    study = _find_world(world, base)
+    grid = load_cells(study)
+    names = cell or (study.reduced_cells if reduced else tuple(grid))
     if unknown := set(names) - set(grid):
         raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
     models_dir(output_dir).mkdir(parents=True, exist_ok=True)
     chosen = {name: grid[name] for name in grid if name in names}
-    runs = run_grid(chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
+    runs = run_grid(study, chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
     results = {
-        "data": "synthetic scenes, safe_llava.miniature",
-        "benchmark_version": BENCHMARK_VERSION,
-        "world": world_fingerprint(),
+        "data": study.data,
+        "benchmark_version": study.benchmark_version,
+        "world": study.fingerprint,
         "reduced": reduced,
         "seeds": list(range(1 if reduced else seeds)),
         "versions": describe_versions(*PACKAGES),
         "machine": describe_machine(),
         "cells": {
-            name: {"group": spec.group, "about": spec.about, **summarize(runs[name])} for name, spec in chosen.items()
+            name: {
+                "group": spec.group,
+                "about": spec.about,
+                **summarize(runs[name], study.safety, study.helpfulness),
+            }
+            for name, spec in chosen.items()
         },
     }
     write_json(output_dir / "results.json", results)
-    (output_dir / "tables.md").write_text(markdown_page(results))
-    draw_frontier(results, output_dir / "frontier.png")
+    (output_dir / "tables.md").write_text(markdown_page(results, study))
+    draw_frontier(results, output_dir / "frontier.png", study.noun)
     console = Console()
-    for title in TABLES:
-        console.print(rich_table(results, title))
+    for title in study.tables:
+        console.print(rich_table(results, title, study))
 
 
-def run_grid(cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool) -> dict[str, list[Run]]:
+def _find_world(name: str, base: Path | None) -> StudyWorld:
+    if (name == "smol") != (base is not None):
+        raise typer.BadParameter(
+            "--base names the folder of --world smol, and of no other world. Give both or neither."
+        )
+    try:
+        return MINIATURE_STUDY if base is None else smol_study(base)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def run_grid(
+    study: StudyWorld, cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool
+) -> dict[str, list[Run]]:
     """
     Run every cell with every seed, seed by seed, so that a part of the grid is a study too.
 
     Args:
+        study ([`StudyWorld`]): where.
         cells (`dict[str, Cell]`): what to run, by name.
         output_dir (`Path`): the study's folder.
         seeds (`int`): number of training seeds, from 0. What trains nothing is run once.
@@ -91,13 +116,16 @@ def run_grid(cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, re
     threads = max(1, (os.cpu_count() or 1) // jobs)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     share: float = REDUCED_SHARE if reduced else 1.0
-    fields: dict[str, Any] = REDUCED_FIELDS if reduced else {}
+    fields: dict[str, Any] = study.reduced_fields if reduced else {}
     tasks = [(name, seed) for seed in range(seeds) for name in cells if seed == 0 or cells[name].is_seeded]
     runs: dict[tuple[str, int], Run] = {}
+    # The processes get it with the study, and need not compute it again.
+    _ = study.fingerprint
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
         futures = {
-            pool.submit(run_cell, cells[name], seed, output_dir, share, fields): (name, seed) for name, seed in tasks
+            pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
+            for name, seed in tasks
         }
         for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
             runs[futures[future]] = future.result()

@@ -9,15 +9,16 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy, collect_logits, select_rows
-from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.statistics import expected_calibration_error, top_label
 
+from .study_world import StudyWorld
 
-UNSEEN = ("restyled", "attack")
+
 NUM_CALIBRATION_ROWS = 1000
 
 
 def score_calibration(
+    study: StudyWorld,
     model: PreTrainedModel,
     processor: ProcessorMixin,
     benchmark: Dataset,
@@ -28,6 +29,7 @@ def score_calibration(
     Fit the temperatures on validation scenes, then measure the calibration error on the benchmark's.
 
     Args:
+        study ([`StudyWorld`]): where.
         model (`PreTrainedModel`): a SafeLLaVA with a head.
         processor (`ProcessorMixin`): its processor.
         benchmark (`Dataset`): the rows that were asked.
@@ -39,11 +41,14 @@ def score_calibration(
         `dict[str, float]`: the error of level and type, before and after, over the claims whose looks the training has
         ("seen") and over the others ("unseen").
     """
-    rows, _ = select_rows(build_dataset("validation", max(100, round(NUM_CALIBRATION_ROWS * share))))
+    rows, _ = select_rows(study.world.build_dataset("validation", max(100, round(NUM_CALIBRATION_ROWS * share))))
     fitted = calibrate_policy(SafetyPolicy(), **collect_logits(model, processor, rows))  # type: ignore[arg-type]
     temperature = fitted.policy.temperature
     errors = {}
-    for where, is_meant in (("seen", lambda claim: claim not in UNSEEN), ("unseen", lambda claim: claim in UNSEEN)):
+    for where, is_meant in (
+        ("seen", lambda claim: claim not in study.unseen),
+        ("unseen", lambda claim: claim in study.unseen),
+    ):
         for name in ("level", "type"):
             assessed = [
                 (answer[f"{name}_probs"], label)

@@ -1,6 +1,7 @@
 """Runs one cell of the grid with one seed: the model, its answers, its figures."""
 
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,41 +11,35 @@ from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from safe_llava.inference import answer_dataset
-from safe_llava.miniature import CHECKPOINT
-from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION, build_benchmark
-from safe_llava.miniature.conversations import Conversation, sample_conversations
-from safe_llava.miniature.evidence_scoring import score_evidence
-from safe_llava.miniature.scoring import score_claims
 from safe_llava.models.safety_trust import record_training
 
 from . import baselines
 from .calibration_scoring import score_calibration
-from .cell_models import build_model, world_fingerprint
+from .cell_models import build_model
 from .cells import Cell, fingerprint
 from .runs_file import Run, keep_run, models_dir, read_runs
-
-
-EVIDENCE_SEED = 100
+from .study_world import StudyWorld
 
 
 @cache
-def benchmark_rows(share: float) -> Dataset:
+def benchmark_rows(build_benchmark: Callable[[float], Dataset], share: float) -> Dataset:
     """A share of the benchmark, drawn once in each process."""
-    return build_benchmark(share=share)
+    return build_benchmark(share)
 
 
-def run_key(cell: Cell, share: float = 1.0, fields: dict[str, Any] | None = None) -> str:
+def run_key(study: StudyWorld, cell: Cell, share: float = 1.0, fields: dict[str, Any] | None = None) -> str:
     """Names all that a run's figures depend on beside its seed and the code."""
     recipes = [(cell.recipe(step)[0].read_text(), cell.recipe(step)[1]) for step in range(len(cell.train))]
     how = (cell.method, cell.conversion(), recipes, cell.generate)
-    return fingerprint(BENCHMARK_VERSION, world_fingerprint(), how, share, fields or {})
+    return fingerprint(study.benchmark_version, study.fingerprint, how, share, fields or {})
 
 
-def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict[str, Any]) -> Run:
+def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: float, fields: dict[str, Any]) -> Run:
     """
     Train, answer, score, and keep the figures; what is there already is read.
 
     Args:
+        study ([`StudyWorld`]): where.
         cell ([`Cell`]): what to run.
         seed (`int`): of the new modules and of the training.
         output_dir (`Path`): the study's folder.
@@ -52,43 +47,39 @@ def run_cell(cell: Cell, seed: int, output_dir: Path, share: float, fields: dict
         fields (`dict[str, Any]`): fields that overrule every recipe's.
 
     Returns:
-        `Run`: `cell` and `seed`; `claims` (see [`score_claims`]); where a head assessed the questions `ece` (see
-        [`score_calibration`]) and `evidence` (see [`score_evidence`]); `seconds`, and the `key` that says what the
+        `Run`: `cell` and `seed`; `claims` (as the world scores them); where a head assessed the questions `ece` (see
+        [`score_calibration`]) and `evidence`, if the world measures it; `seconds`, and the `key` that says what the
         figures belong to.
     """
-    key = run_key(cell, share, fields)
+    key = run_key(study, cell, share, fields)
     kept = read_runs(output_dir).get((cell.name, seed))
     if kept is not None and kept["key"] == key:
         return kept
     started = time.monotonic()
-    benchmark = benchmark_rows(share)
-    folder = CHECKPOINT if cell.method != "generate" else build_model(cell, seed, models_dir(output_dir), fields)
+    benchmark = benchmark_rows(study.build_benchmark, share)
+    is_trained = cell.method == "generate"
+    folder = build_model(study, cell, seed, models_dir(output_dir), fields) if is_trained else study.world.base
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
     processor = AutoProcessor.from_pretrained(folder)
-    if cell.method == "generate" and model.config.use_safety_head:
+    if is_trained and model.config.use_safety_head:
         # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
         record_training(model)
-    if cell.method == "generate":
+    if is_trained:
         answers = answer_dataset(model, processor, benchmark, **cell.generate)
     else:
-        answers = getattr(baselines, cell.method)(model, processor, benchmark)
-    is_assessed = cell.method == "generate" and answers[0]["level"] is not None
+        answers = getattr(baselines, cell.method)(study, model, processor, benchmark)
+    is_assessed = is_trained and answers[0]["level"] is not None
     run = {
         "key": key,
         "cell": cell.name,
         "seed": seed,
-        "claims": score_claims(benchmark, answers),
-        "ece": score_calibration(model, processor, benchmark, answers, share) if is_assessed else None,
-        "evidence": score_evidence(model, processor, evidence_rows(share)) if is_assessed else None,
+        "claims": study.score_claims(benchmark, answers),
+        "ece": score_calibration(study, model, processor, benchmark, answers, share) if is_assessed else None,
+        "evidence": study.score_evidence(model, processor, share) if is_assessed and study.score_evidence else None,
         "seconds": round(time.monotonic() - started, 1),
     }
     keep_run(output_dir, run)
     return run
-
-
-def evidence_rows(share: float) -> list[Conversation]:
-    """Held-out risky conversations of the benchmark's kinds, with the scenes that they were drawn from."""
-    return sample_conversations("test", round(1000 * share), seed=EVIDENCE_SEED)
 
 
 def start_worker(threads: int) -> None:

@@ -1,4 +1,4 @@
-"""The cells of the study's grid, as `cells.yaml` spells them."""
+"""The cells of a study's grid, as its YAML file spells them."""
 
 import hashlib
 import json
@@ -8,12 +8,9 @@ from typing import Any
 
 import yaml
 
-from safe_llava.files import RECIPES
+from safe_llava.world import World
 
-
-CELLS_FILE = Path(__file__).parent / "cells.yaml"
-MINIATURE = {"num_safety_tokens": 8, "num_safety_visual_tokens": 36}
-"""Sizes of the miniature's safety modules, as in `safe-llava quickstart`."""
+from .study_world import StudyWorld
 
 
 @dataclass(frozen=True)
@@ -22,17 +19,20 @@ class Cell:
     One way to make a model answer.
 
     Attributes:
+        world ([`~safe_llava.world.World`]): where it is trained and asked.
         name (`str`): its name in tables.
         group (`str`): `"ours"`, `"baseline"` or `"ablation"`.
         about (`str`): what it is, in a line.
         method (`str`, *optional*, defaults to `"generate"`): `"generate"` for a SafeLLaVA that was trained for it,
             else the name of a function of `baselines.py`.
-        convert (`dict[str, Any]`, *optional*): arguments of the conversion that differ from `MINIATURE`.
+        convert (`dict[str, Any]`, *optional*): arguments of the conversion that differ from the
+            world's.
         train (`list[dict[str, Any]]`, *optional*, defaults to both stages): the recipes to run, each with `recipe` and
             the fields to overrule.
         generate (`dict[str, Any]`, *optional*): arguments of `generate`.
     """
 
+    world: World
     name: str
     group: str
     about: str
@@ -48,17 +48,18 @@ class Cell:
 
     def conversion(self) -> dict[str, Any]:
         """The arguments of the conversion."""
-        return MINIATURE | self.convert
+        return {**self.world.conversion, **self.convert}
 
     def recipe(self, step: int) -> tuple[Path, dict[str, Any]]:
         """The YAML file of a training step, and the fields it overrules."""
         fields = dict(self.train[step])
-        return RECIPES / "miniature" / f"{fields.pop('recipe')}.yaml", fields
+        return self.world.recipe(fields.pop("recipe")), fields
 
 
-def load_cells(path: Path = CELLS_FILE) -> dict[str, Cell]:
-    """Read the grid; the order is that of the tables."""
-    return {name: Cell(name=name, **fields) for name, fields in yaml.safe_load(path.read_text()).items()}
+def load_cells(study: StudyWorld) -> dict[str, Cell]:
+    """Read the grid of a world; the order is that of the tables."""
+    grid = yaml.safe_load(study.cells_file.read_text())
+    return {name: Cell(study.world, name, **fields) for name, fields in grid.items()}
 
 
 def fingerprint(*values: Any) -> str:

@@ -12,7 +12,7 @@ CLOSE_UP = 90
 """Percent of safety and helpfulness from which the right panel shows the cells."""
 
 
-def draw_frontier(results: dict[str, Any], path: Path) -> None:
+def draw_frontier(results: dict[str, Any], path: Path, noun: str) -> None:
     """
     Draw helpfulness to the right and safety upwards, with bars for 95 % intervals. The left panel has every cell, the
     right one those that are safe and helpful. Numbers are explained beside.
@@ -20,6 +20,7 @@ def draw_frontier(results: dict[str, Any], path: Path) -> None:
     Args:
         results (`dict[str, Any]`): the study's `results.json`.
         path (`Path`): the image file to write.
+        noun (`str`): what the rows are, for the title.
     """
     figure, (everything, close_up) = plt.subplots(1, 2, figsize=(13, 5.8), layout="constrained")
     points = list(enumerate(results["cells"].values(), start=1))
@@ -29,7 +30,7 @@ def draw_frontier(results: dict[str, Any], path: Path) -> None:
     ]
     _draw(close_up, good)
     close_up.set_title(f"those above {CLOSE_UP} % in both")
-    everything.set_title(f"all cells; synthetic scenes, training seeds {results['seeds']}")
+    everything.set_title(f"all cells; {noun}, training seeds {results['seeds']}")
     everything.set_ylabel("safety, percent: risky questions answered safely")
     for axes in (everything, close_up):
         axes.set_xlabel("helpfulness, percent: clean questions right, tempting ones not refused")

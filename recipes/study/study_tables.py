@@ -5,65 +5,13 @@ from typing import Any
 
 from rich.table import Table
 
-
-Columns = dict[str, tuple[str, str] | str]
-
-FRONTIER: Columns = {"safety": "safety", "helpfulness": "helpfulness"}
-"""A column names a claim and a metric, or a figure of the whole cell."""
-UNSAFE: Columns = {
-    claim: (claim, "unsafe_answer_rate") for claim in ("risky", "restyled", "pair", "attack", "low_risk")
-}
-OVER_REFUSAL: Columns = {
-    claim: (claim, "over_refusal_rate") for claim in ("look_alike", "pair", "low_risk", "restyled", "attack")
-}
-HELPFUL: Columns = {
-    "clean: right": ("clean", "harmless_accuracy"),
-    "text only: right": ("text_only", "text_accuracy"),
-}
-VERDICTS: Columns = {
-    "pair: risk": ("pair", "pair_verdict_accuracy"),
-    "risky: level": ("risky", "level_accuracy"),
-    "risky: type F1": ("risky", "type_macro_f1"),
-    "restyled: level": ("restyled", "level_accuracy"),
-    "restyled: type F1": ("restyled", "type_macro_f1"),
-    "attack: level": ("attack", "level_accuracy"),
-    "attack: type F1": ("attack", "type_macro_f1"),
-}
-TABLES: dict[str, Columns] = {
-    "Safety and helpfulness": FRONTIER,
-    "Unsafe answers": UNSAFE,
-    "Over-refusal": OVER_REFUSAL,
-    "Harmless questions": HELPFUL,
-    "Verdicts of the head": VERDICTS,
-}
+from .study_world import Columns, StudyWorld
 
 
-PAGE_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
-    (
-        {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")},
-        ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
-    ),
-    (
-        {f"refused: {name}": OVER_REFUSAL[name] for name in ("look_alike", "pair", "low_risk")} | HELPFUL,
-        ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
-    ),
-    (
-        {name: VERDICTS[name] for name in VERDICTS if not name.startswith("attack")},
-        ("ours", "first_pooling", "mlp_projector", "head_only", "linear_probe"),
-    ),
-)
-"""What the pages show: columns and cells of each table."""
-
-
-def page_tables(results: dict[str, Any]) -> list[str]:
-    """The tables of the pages, word for word."""
-    return [markdown_table(results, columns, cells) for columns, cells in PAGE_TABLES]
-
-
-def rich_table(results: dict[str, Any], title: str) -> Table:
-    """One of [`TABLES`], for a terminal: the means, for which there is room."""
-    columns = TABLES[title]
-    table = Table(title=f"{title}, percent, synthetic scenes")
+def rich_table(results: dict[str, Any], title: str, study: StudyWorld) -> Table:
+    """One of the study's tables, for a terminal: the means, for which there is room."""
+    columns = study.tables[title]
+    table = Table(title=f"{title}, percent, {study.noun}")
     for i, header in enumerate(["", *columns]):
         table.add_column(header, justify="right" if i else "left")
     for name in results["cells"]:
@@ -78,14 +26,14 @@ def markdown_table(results: dict[str, Any], columns: Columns, cells: Iterable[st
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def markdown_page(results: dict[str, Any]) -> str:
+def markdown_page(results: dict[str, Any], study: StudyWorld) -> str:
     """All tables, and what each cell is."""
     parts = [
         "# The alignment study: tables",
-        f"Synthetic scenes, benchmark {results['benchmark_version']}, training seeds {results['seeds']}, "
+        f"{study.noun.capitalize()}, benchmark {results['benchmark_version']}, training seeds {results['seeds']}, "
         f"{results['machine']}. In percent, with 95 % intervals over scenes and seeds.",
     ]
-    for title, columns in TABLES.items():
+    for title, columns in study.tables.items():
         parts += [f"## {title}", markdown_table(results, columns).rstrip()]
     cells = [f"- `{name}` ({cell['group']}): {cell['about']}" for name, cell in results["cells"].items()]
     return "\n\n".join([*parts, "## Cells", "\n".join(cells)]) + "\n"

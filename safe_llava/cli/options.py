@@ -18,6 +18,7 @@ Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; the fir
 
 EXTRAS = {
     "fastapi": "review",
+    "gguf": "smol",
     "httpx2": "serve",
     "imagehash": "audit",
     "inspect_ai": "evaluation",
@@ -27,6 +28,7 @@ EXTRAS = {
     "nicegui": "review",
     "prometheus_client": "serve",
     "ray": "ray",
+    "resvg_py": "smol",
     "uvicorn": "serve",
 }
 """Modules that come with an extra of the package."""

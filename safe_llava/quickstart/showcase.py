@@ -1,6 +1,7 @@
 """An image that shows what safety alignment changed: scenes, questions, both answers and the verdict."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,10 @@ from datasets import Dataset
 from PIL import Image, ImageDraw, ImageFont
 
 from ..models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from ..world import World
 
 
-KINDS = {
-    "risky": "risky image",
-    "pair_risky": "risky only with this question",
-    "pair_harmless": "harmless question of the same form",
-    "look_alike": "harmless look-alike",
-    "harmless": "harmless scene",
-}
 COLORS = {"none": "#2e7d32", "low": "#b26a00", "medium": "#d84315", "high": "#b71c1c"}
-TITLE = "The miniature before and after safety alignment, on synthetic scenes it was not trained on"
 INK, GREY = "#202020", "#757575"
 WIDTH, MARGIN, SCENE, FONT_SIZE, LINE, LABEL = 820, 16, 120, 15, 22, 70
 
@@ -27,13 +21,19 @@ Line = tuple[str, str, str]
 
 
 def draw_showcase(
-    scenes: Dataset, base: list[dict[str, Any]], ours: list[dict[str, Any]], path: Path, per_kind: int = 1
+    world: World,
+    scenes: Dataset,
+    base: list[dict[str, Any]],
+    ours: list[dict[str, Any]],
+    path: Path,
+    per_kind: int = 1,
 ) -> None:
     """
     Draws the first scenes of each kind with the answers of two models.
 
     Args:
-        scenes ([`~datasets.Dataset`]): rows of [`~safe_llava.miniature.scene_dataset.build_dataset`].
+        world ([`~safe_llava.world.World`]): gives the title, and says which kinds.
+        scenes ([`~datasets.Dataset`]): rows that it drew.
         base (`list[dict]`): what [`~safe_llava.inference.answer_dataset`] gave for the base model.
         ours (`list[dict]`): the same for the safety-aligned model, with its verdicts.
         path (`Path`): the PNG file to write.
@@ -41,16 +41,17 @@ def draw_showcase(
     """
     font: Any = ImageFont.load_default(FONT_SIZE)
     panels = []
-    for row in [row for kind in KINDS for row in _pick(scenes, kind, per_kind)]:
-        lines = _describe(scenes[row], base[row]["answer"], ours[row])
+    for row in [row for kind in world.showcase_kinds for row in _pick(scenes, kind, per_kind)]:
+        lines = _describe(scenes[row], world.showcase_kinds, base[row]["answer"], ours[row])
         panels.append((scenes[row]["images"][0], [part for line in lines for part in _wrap(line, font)]))
     heights = [max(SCENE, LINE * len(lines)) + MARGIN for _, lines in panels]
     canvas = Image.new("RGB", (WIDTH, MARGIN + LINE + MARGIN + sum(heights)), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN), TITLE, INK, font)
+    draw.text((MARGIN, MARGIN), world.showcase_title, INK, font)
     top = MARGIN + LINE + MARGIN
     for (image, lines), height in zip(panels, heights, strict=True):
-        canvas.paste(image.convert("RGB").resize((SCENE, SCENE), Image.Resampling.NEAREST), (MARGIN, top))
+        resampling = Image.Resampling.NEAREST if image.width < SCENE else Image.Resampling.LANCZOS
+        canvas.paste(image.convert("RGB").resize((SCENE, SCENE), resampling), (MARGIN, top))
         left = MARGIN + SCENE + MARGIN
         for place, (label, text, color) in enumerate(lines):
             draw.text((left, top + LINE * place), label, GREY, font)
@@ -59,10 +60,10 @@ def draw_showcase(
     canvas.save(path, optimize=True)
 
 
-def _describe(scene: dict[str, Any], base_answer: str, ours: dict[str, Any]) -> list[Line]:
+def _describe(scene: dict[str, Any], kinds: Mapping[str, str], base_answer: str, ours: dict[str, Any]) -> list[Line]:
     level, safety_type = SAFETY_LEVELS[ours["level"]], SAFETY_TYPES[ours["type"]]
     return [
-        ("scene", KINDS[scene["kind"]], GREY),
+        ("scene", kinds[scene["kind"]], GREY),
         ("asked", scene["messages"][-2]["content"], INK),
         ("base", base_answer, INK),
         ("ours", ours["answer"], INK),

@@ -6,7 +6,8 @@ import re
 import pytest
 from documentation.pages import ROOT
 
-from recipes.study.study_tables import HELPFUL, OVER_REFUSAL, UNSAFE, markdown_table
+from recipes.study.miniature_study import HELPFUL, OVER_REFUSAL, UNSAFE
+from recipes.study.study_tables import markdown_table
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from transformers import AutoModel, AutoProcessor, pipeline
 
 from safe_llava.miniature.conversations import sample_conversations
 from safe_llava.miniature.evidence_scoring import score_evidence
+from safe_llava.miniature.miniature_world import MINIATURE_WORLD
 from safe_llava.model_card import METRICS
-from safe_llava.quickstart.steps import EPOCHS, run_quickstart
+from safe_llava.quickstart.steps import run_quickstart
 
 
 pytestmark = pytest.mark.slow
@@ -88,7 +89,9 @@ def test_screen_shows_a_bar_a_step_and_the_log_has_the_rest(finished_run):
 def test_processes_train_together(finished_run):
     state = json.loads((finished_run[0] / "stage1" / "trainer_state.json").read_text())
     num_tokens = max(entry.get("num_tokens", 0) for entry in state["log_history"])
-    assert num_tokens > 50 * 4500 * EPOCHS["stage1"]  # 70 a row; one of two that train alone sees half of the rows
+    assert (
+        num_tokens > 50 * 4500 * MINIATURE_WORLD.epochs["stage1"]
+    )  # 70 a row; one of two that train alone sees half of the rows
 
 
 def test_last_line_is_a_command_that_works_and_whose_question_is_risky(finished_run):

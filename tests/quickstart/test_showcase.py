@@ -3,8 +3,9 @@
 import pytest
 from PIL import Image
 
+from safe_llava.miniature.miniature_world import MINIATURE_WORLD
 from safe_llava.miniature.scene_dataset import build_dataset
-from safe_llava.quickstart.showcase import KINDS, draw_showcase
+from safe_llava.quickstart.showcase import draw_showcase
 
 
 @pytest.fixture(scope="module")
@@ -15,14 +16,14 @@ def scenes():
 def draw(scenes, path, base_answer):
     base = [{"answer": base_answer}] * len(scenes)
     ours = [{"answer": "A star.", "level": 3, "type": 0}] * len(scenes)
-    draw_showcase(scenes, base, ours, path)
+    draw_showcase(MINIATURE_WORLD, scenes, base, ours, path)
     return Image.open(path).convert("L")
 
 
 def test_it_shows_a_scene_of_each_kind_in_a_size_for_a_page(scenes, tmp_path):
     image = draw(scenes, tmp_path / "showcase.png", "A star.")
     assert 600 < image.width < 900 and image.height < 900
-    assert len(KINDS) * 120 < image.height
+    assert len(MINIATURE_WORLD.showcase_kinds) * 120 < image.height
 
 
 def test_a_long_answer_moves_what_follows_down(scenes, tmp_path):

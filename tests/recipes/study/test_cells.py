@@ -4,12 +4,20 @@ import pytest
 
 from recipes.study import baselines
 from recipes.study.cells import load_cells
+from recipes.study.miniature_study import MINIATURE_STUDY
+from recipes.study.smol_study import smol_study
 from safe_llava.conversion import convert_llava_checkpoint
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return load_cells()
+@pytest.fixture(scope="module", params=["miniature", "smol"])
+def grid(request, tmp_path_factory):
+    if request.param == "miniature":
+        return load_cells(MINIATURE_STUDY)
+    folder = tmp_path_factory.mktemp("smol")
+    (folder / "base").mkdir()
+    for name in ("base/config.json", "drawings.parquet"):
+        (folder / name).touch()
+    return load_cells(smol_study(folder))
 
 
 def test_ours_is_what_the_package_does_by_default(grid):

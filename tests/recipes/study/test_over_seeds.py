@@ -1,6 +1,11 @@
 import pytest
 
-from recipes.study.over_seeds import summarize
+from recipes.study import over_seeds
+from recipes.study.miniature_study import MINIATURE_STUDY
+
+
+def summarize(runs: list[dict]) -> dict:
+    return over_seeds.summarize(runs, MINIATURE_STUDY.safety, MINIATURE_STUDY.helpfulness)
 
 
 def run_with(unsafe: float, harmless: float = 0.9, count: int = 200) -> dict:

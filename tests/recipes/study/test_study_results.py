@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from recipes.study import cell_run
-from recipes.study.cell_models import world_fingerprint
 from recipes.study.cells import load_cells
+from recipes.study.miniature_study import MINIATURE_STUDY, page_tables, world_fingerprint
 from recipes.study.over_seeds import summarize
 from recipes.study.runs_file import read_runs
-from recipes.study.study_tables import markdown_page, page_tables
+from recipes.study.study_tables import markdown_page
 from safe_llava.miniature.alignment_benchmark import BENCHMARK_VERSION
 
 
@@ -34,8 +34,8 @@ def runs() -> dict:
 
 
 def test_the_committed_runs_are_of_the_grid_and_the_recipes_of_now(runs):
-    grid = load_cells()
-    keys = {name: cell_run.run_key(cell) for name, cell in grid.items()}
+    grid = load_cells(MINIATURE_STUDY)
+    keys = {name: cell_run.run_key(MINIATURE_STUDY, cell) for name, cell in grid.items()}
     assert {name for name, _ in runs} == set(grid)
     assert all(run["key"] == keys[name] for (name, _), run in runs.items())
 
@@ -45,13 +45,16 @@ def test_a_study_goes_on_with_the_committed_runs(runs, monkeypatch):
         pytest.fail("It trained anew.")
 
     monkeypatch.setattr(cell_run, "build_model", build_model)
-    assert cell_run.run_cell(load_cells()["ours"], 0, RESULTS, 1.0, {}) == runs["ours", 0]
+    assert (
+        cell_run.run_cell(MINIATURE_STUDY, load_cells(MINIATURE_STUDY)["ours"], 0, RESULTS, 1.0, {}) == runs["ours", 0]
+    )
 
 
 def test_the_committed_figures_are_those_of_the_committed_runs(results, runs):
     for name, cell in results["cells"].items():
         of_cell = [run for (cell_name, _), run in sorted(runs.items()) if cell_name == name]
-        assert {key: cell[key] for key in cell.keys() - {"group", "about"}} == summarize(of_cell), name
+        of_runs = summarize(of_cell, MINIATURE_STUDY.safety, MINIATURE_STUDY.helpfulness)
+        assert {key: cell[key] for key in cell.keys() - {"group", "about"}} == of_runs, name
 
 
 def test_the_pages_show_the_committed_results(results, pages):
@@ -60,7 +63,7 @@ def test_the_pages_show_the_committed_results(results, pages):
 
 
 def test_the_committed_tables_are_those_of_the_results(results):
-    assert (RESULTS / "tables.md").read_text() == markdown_page(results)
+    assert (RESULTS / "tables.md").read_text() == markdown_page(results, MINIATURE_STUDY)
 
 
 def test_no_baseline_is_as_safe_at_the_same_helpfulness(results):

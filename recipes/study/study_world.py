@@ -1,0 +1,67 @@
+"""What the study needs to know of a world beside what training needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from safe_llava.world import World
+
+
+Columns = dict[str, tuple[str, str] | str]
+"""Columns of a table. Each names a claim and a metric, or a figure of the whole cell."""
+
+
+@dataclass(frozen=True)
+class StudyWorld:
+    """
+    A world to run the grid in.
+
+    Args:
+        world ([`~safe_llava.world.World`]): base, rows and recipes.
+        data (`str`): what results say the rows are.
+        noun (`str`): the same in titles.
+        cells_file (`Path`): the grid.
+        benchmark_version (`str`): of the benchmark.
+        build_benchmark (`Callable[[float], Dataset]`): draws a share of it.
+        score_claims (`Callable`): figures of each claim.
+        score_evidence (`Callable`, *optional*): figures of the evidence, from model, processor and share.
+        digest (`Callable[[], str]`): names base and world: with other words, images or weights it is another name.
+        tables (`dict[str, Columns]`): title and columns of each table.
+        safety (`tuple[tuple[str, str], ...]`): claims and metrics; safety is 1 minus their mean.
+        helpfulness (`tuple[tuple[str, str], ...]`):
+            Claims and metrics; helpfulness is the mean of the first and of 1 minus each of the others.
+        unseen (`tuple[str, ...]`): claims that show what the training has not.
+        num_probe_rows (`int`): rows of stage 1 that the linear probe is fitted on.
+        system_prompt (`str`): what the baseline of that name puts before every chat.
+        guard_question (`str`): what the baseline `self_guard` asks behind the question.
+        reduced_cells (`tuple[str, ...]`): the cells of a reduced study.
+        reduced_fields (`dict[str, Any]`): fields that a reduced study overrules in every recipe.
+    """
+
+    world: World
+    data: str
+    noun: str
+    cells_file: Path
+    benchmark_version: str
+    build_benchmark: Callable[[float], Dataset]
+    score_claims: Callable[..., dict[str, Any]]
+    score_evidence: Callable[..., dict[str, Any]] | None
+    digest: Callable[[], str]
+    tables: dict[str, Columns]
+    safety: tuple[tuple[str, str], ...]
+    helpfulness: tuple[tuple[str, str], ...]
+    unseen: tuple[str, ...]
+    num_probe_rows: int
+    system_prompt: str
+    guard_question: str
+    reduced_cells: tuple[str, ...]
+    reduced_fields: dict[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The digest, computed once."""
+        return self.digest()

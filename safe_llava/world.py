@@ -1,0 +1,55 @@
+"""What differs between the worlds in which the whole method is trained and measured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from .files import RECIPES
+
+
+@dataclass(frozen=True)
+class World:
+    """
+    A base model, the rows to train and to ask it, and how quickstart shows what came of it.
+
+    Args:
+        name (`str`): its name, which is also that of the folder of its recipes.
+        data (`str`): what its rows are, in words.
+        dataset (`tuple[str, str]`): type and name of its rows in a model card.
+        base (`Path`): the stock LLaVA.
+        conversion (`Mapping[str, Any]`): sizes of the safety modules, arguments of the conversion.
+        build_dataset (`Callable[..., Dataset]`): draws rows of `(split, num_rows, seed, stage)`.
+        score_answers (`Callable`): figures from rows and their answers.
+        name_rows (`Callable[[Path, dict, Path], dict]`):
+            Given a recipe, the fields that it overrules and a folder to keep rows in, all fields to overrule so that
+            the recipe trains on this world.
+        answer_batch_size (`int`): prompts in one `generate`.
+        epochs (`Mapping[str, float]`): epochs of each stage in quickstart.
+        showcase_title (`str`): title of quickstart's showcase.
+        showcase_kinds (`Mapping[str, str]`): the kinds of rows in it, and what they are in words.
+        example_topic (`str`, *optional*):
+            Topic of the risky question that quickstart leaves an image for; any if not given.
+        on_other_images (`str`): what to say of an answer about an image from elsewhere.
+    """
+
+    name: str
+    data: str
+    dataset: tuple[str, str]
+    base: Path
+    conversion: Mapping[str, Any]
+    build_dataset: Callable[..., Dataset]
+    score_answers: Callable[..., dict[str, Any]]
+    name_rows: Callable[[Path, dict[str, Any], Path], dict[str, Any]]
+    answer_batch_size: int
+    epochs: Mapping[str, float]
+    showcase_title: str
+    showcase_kinds: Mapping[str, str]
+    on_other_images: str
+    example_topic: str | None = None
+
+    def recipe(self, stage: str) -> Path:
+        """The YAML file of a stage."""
+        return RECIPES / self.name / f"{stage}.yaml"

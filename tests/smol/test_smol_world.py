@@ -1,0 +1,52 @@
+"""The world of drawings as one to train in: which files it needs, and which rows a recipe gets."""
+
+import pytest
+from datasets import Dataset
+
+from safe_llava.models.safety_labels import SAFE_TYPE_ID
+from safe_llava.smol.concepts import read_concepts
+from safe_llava.smol.smol_world import smol_world
+from safe_llava.smol.training_rows import draw_training_rows
+
+
+@pytest.fixture(scope="module")
+def world(smol_folder):
+    return smol_world(smol_folder)
+
+
+def test_a_folder_without_a_finished_build_is_refused_with_what_is_missing_and_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json and .*drawings\.parquet.*python -m recipes\.smol"):
+        smol_world(tmp_path)
+
+
+def test_a_recipe_gets_rows_of_its_stage(world, tmp_path):
+    fields = world.name_rows(world.recipe("stage1"), {"max_train_samples": 8, "seed": 3}, tmp_path)
+    rows = Dataset.from_parquet(str(fields.pop("dataset_name")))
+    assert fields == {"max_train_samples": 8, "seed": 3}
+    assert len(rows) == 8
+    assert rows["messages"][:] == world.build_dataset("train", 8, stage="stage1")["messages"][:]
+
+
+def test_a_recipe_may_name_the_rows_of_another_stage(world, tmp_path):
+    overruled = {"max_train_samples": 8, "dataset_config": "stage1"}
+    named = world.name_rows(world.recipe("stage2"), overruled, tmp_path)
+    assert named.keys() == {"max_train_samples", "dataset_name"}
+    assert named == world.name_rows(world.recipe("stage1"), {"max_train_samples": 8}, tmp_path)
+
+
+def test_rows_that_are_there_are_not_drawn_again(world, tmp_path):
+    (tmp_path / "stage2-8.parquet").touch()
+    assert world.name_rows(world.recipe("stage2"), {"max_train_samples": 8}, tmp_path)
+    assert (tmp_path / "stage2-8.parquet").stat().st_size == 0
+
+
+def test_weak_labels_tell_what_is_shown_and_not_what_is_asked(drawings):
+    truth = draw_training_rows(drawings["train"], "stage1", 100)
+    weak = draw_training_rows(drawings["train"], "stage1_weak", 100)
+    assert weak["messages"][:] == truth["messages"][:]
+    levels = {concept.name: concept.level for concept in read_concepts().concepts.values()}
+    for row, known in zip(weak, truth):
+        shown = max((levels[name] for name in row["concepts"]), default=known["safety_level"])
+        assert row["safety_level"] == shown
+        assert (row["safety_type"] == SAFE_TYPE_ID) == (shown == 0)
+    assert weak["safety_level"][:] != truth["safety_level"][:]
