@@ -9,7 +9,7 @@ import typer
 from .options import DType, reported
 
 
-_RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "miniature": 0.0}
+_RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "smol": 0.02, "miniature": 0.0}
 """From how many billions of parameters in the language model's layers a recipe fits."""
 
 
