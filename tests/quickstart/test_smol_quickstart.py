@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -49,7 +50,8 @@ def test_every_package_is_named_with_licence_and_size(has_modules, fetches_nothi
 
 
 def test_a_no_fetches_nothing(has_modules, fetches_nothing, monkeypatch, tmp_path):
-    monkeypatch.setattr("safe_llava.cli.quickstart._has_terminal", lambda: True)
+    # By name, for the package has the command under the module's.
+    monkeypatch.setattr(sys.modules["safe_llava.cli.quickstart"], "_has_terminal", lambda: True)
     done = quickstart(tmp_path, answer="n\n")
     assert done.exit_code == 1
     assert not (tmp_path / "run").exists()
