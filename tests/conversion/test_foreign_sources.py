@@ -171,7 +171,7 @@ def test_a_tower_that_does_not_say_its_sizes(source, refuse, field):
 
 @pytest.mark.parametrize(
     ("num_layers", "width", "recipe"),
-    [(40, 5120, "llava-1.5-13b"), (32, 4096, "llava-1.5-7b"), (28, 3584, "llava-1.5-7b"), (30, 576, "miniature")],
+    [(40, 5120, "llava-1.5-13b"), (32, 4096, "llava-1.5-7b"), (28, 3584, "llava-1.5-7b"), (30, 576, "smol")],
 )
 def test_the_recipe_that_is_advised_goes_by_the_size(num_layers, width, recipe):
     assert nearest_recipe(num_layers, width)[0] == recipe

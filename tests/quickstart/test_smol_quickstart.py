@@ -98,9 +98,9 @@ def test_missed_gates_are_told(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def finished(smol_folder, tmp_path_factory):
     """A run on the stand-ins, whose trainings hand the model on as it is."""
-    world = smol_world(smol_folder)
+    whole = smol_world(smol_folder)
     world = dataclasses.replace(
-        world, name_rows=lambda recipe, fields, folder: world.name_rows(recipe, {"max_train_samples": 8}, folder)
+        whole, name_rows=lambda recipe, fields, folder: whole.name_rows(recipe, {"max_train_samples": 8}, folder)
     )
 
     def run_recipe(config, model, output_dir, seed, **options):
