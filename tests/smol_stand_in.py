@@ -1,4 +1,4 @@
-"""What the build of the small LLaVA leaves, in little: squares for drawings, and a LLaVA of random weights."""
+"""Stand-ins for what the build of the small LLaVA leaves: squares for drawings, and a LLaVA of random weights."""
 
 from io import BytesIO
 from pathlib import Path
