@@ -92,6 +92,8 @@ _SUFFIXES_OF = {
     "Zstandard archive": ".zst",
 }
 _SUFFIXES = {suffix: name for name, suffixes in _SUFFIXES_OF.items() for suffix in suffixes.split()}
+# As it is now: whatever is saved as SPIDER later makes Pillow take the file's suffix for one of SPIDER.
+_PILLOW_SUFFIXES = dict(Image.registered_extensions())
 # Pillow has names for these, and they are videos and tables.
 _NO_IMAGES = ("MPEG", "HDF5", "GRIB", "BUFR")
 
@@ -102,9 +104,14 @@ def formats_for(path: Path | None) -> tuple[str, ...]:
     return READ_FORMATS if named is None else (*READ_FORMATS, named)
 
 
+def pillow_format_of_name(path: str | os.PathLike) -> str | None:
+    """The format that Pillow saves under a file's name; `None` where it knows none."""
+    return _PILLOW_SUFFIXES.get(Path(path).suffix.lower())
+
+
 def is_image_name(path: str | os.PathLike) -> bool:
     """Whether a file is named like an image that is read."""
-    return Image.registered_extensions().get(Path(path).suffix.lower()) in formats_for(Path(path))
+    return pillow_format_of_name(path) in formats_for(Path(path))
 
 
 def is_image_file(source: str | os.PathLike | bytes) -> bool:
@@ -165,8 +172,7 @@ def format_of_head(head: bytes) -> str | None:
 
 def format_of_name(path: str | os.PathLike) -> str | None:
     """The format that a file is named for, as in [`format_of_head`]."""
-    suffix = Path(path).suffix.lower()
-    named = _SUFFIXES.get(suffix) or Image.registered_extensions().get(suffix)
+    named = _SUFFIXES.get(Path(path).suffix.lower()) or pillow_format_of_name(path)
     return None if named in _NO_IMAGES else named
 
 
@@ -225,6 +231,7 @@ __all__ = [
     "is_image_name",
     "is_regular",
     "may_hold_image",
+    "pillow_format_of_name",
     "read_head",
     "why_not_read",
 ]

@@ -22,6 +22,7 @@ from .image_formats import (
     is_camera_raw,
     is_image_file,
     is_regular,
+    pillow_format_of_name,
     read_head,
     why_not_read,
 )
@@ -234,8 +235,8 @@ def _notes(image: Image.Image, path: Path | None) -> list[str]:
     if (frames := _count_frames(image) - stand_ins) > 1:
         place = max(image.tell() - stand_ins, 0)
         notes.append(f"frame {place + 1} of {frames}" if place else f"first of {frames} frames")
-    if path is not None and path.suffix:
-        named = Image.registered_extensions().get(path.suffix.lower())
+    if path is not None:
+        named = pillow_format_of_name(path)
         if named is not None and named != image.format and {named, image.format} != {"JPEG", "MPO"}:
             notes.append(f"named {path.suffix} but {image.format}")
     return notes

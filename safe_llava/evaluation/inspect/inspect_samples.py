@@ -11,6 +11,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser, Content, ContentImage, ContentText
 from PIL import Image, UnidentifiedImageError
 
+from ...models.image_formats import pillow_format_of_name
 from ...models.image_reading import UnreadableImageError, read_image
 from ..benchmarks.benchmark_row import BenchmarkRow
 
@@ -101,7 +102,7 @@ def _to_reference(source: bytes | Path) -> str:
         return _to_data_uri(buffer.getvalue(), "PNG")
     if isinstance(source, bytes):
         return _to_data_uri(source, file_format)
-    if Image.registered_extensions().get(source.suffix.lower()) == file_format:
+    if pillow_format_of_name(source) == file_format:
         return str(source.absolute())
     return _to_data_uri(source.read_bytes(), file_format)
 
