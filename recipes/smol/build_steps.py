@@ -11,6 +11,7 @@ from .gates import GATE_MISSED
 SIZES: dict[str, dict[str, dict[str, int]]] = {
     "full": {},
     "tiny": {
+        "language": {"layers": 2},
         "align": {"steps": 1, "pairs": 4},
         "tower": {"steps": 1, "gate-rows": 8},
         "assemble": {"steps": 1},

