@@ -23,6 +23,9 @@ class ChatText:
 
     def __init__(self, special_tokens: set[str]):
         self.special_tokens = sorted(filter(None, special_tokens), key=len, reverse=True)
+        self._beginnings = tuple(token[:length] for token in self.special_tokens for length in range(1, len(token)))
+        # One character alone is no part of a token yet, and quotes in a text begin with ">".
+        self._ends = tuple(token[start:] for token in self.special_tokens for start in range(1, len(token) - 1))
 
     def neutralize(self, value: Any) -> Any:
         """
@@ -67,11 +70,12 @@ class ChatText:
         """A text without special tokens, also where a template joins it to another text."""
         for token in self.special_tokens:
             text = text.replace(token, f"{token[0]} {token[1:]}" if len(token) > 1 else " ")
+        if not (text.endswith(self._beginnings) or text.startswith(self._ends)):
+            return text
         for token in self.special_tokens:
             for length in range(len(token) - 1, 0, -1):
                 if text.endswith(token[:length]):
                     text = f"{text[:-length]}{token[0]} {token[1:length]}"
-                # One character alone is no part of a token yet, and quotes in a text begin with ">".
                 if length > 1 and text.startswith(token[-length:]):
                     text = f"{token[-length]} {text[1:]}"
         return text

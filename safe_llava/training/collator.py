@@ -114,10 +114,12 @@ class SafeDataCollator:
         images = [part["image"] for message in messages for part in message["content"] if part["type"] == "image"]
         text = self._chat(messages, add_generation_prompt=is_head_only(example))
         self._check_images(text, images)
+        last = None if is_head_only(example) else len(messages) - 1
         spans = []
         for index in range(len(prompt or []), len(messages)):
             if messages[index]["role"] == "assistant":
-                before, after = self._chat(messages[:index], True), self._chat(messages[: index + 1])
+                before = self._chat(messages[:index], add_generation_prompt=True)
+                after = text if index == last else self._chat(messages[: index + 1])
                 if not (after.startswith(before) and text.startswith(after)):
                     raise ValueError(
                         "The chat template writes a turn differently once another follows, so answers cannot be told "
