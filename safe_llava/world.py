@@ -1,5 +1,6 @@
 """What differs between the worlds in which the whole method is trained and measured."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +54,14 @@ class World:
     def recipe(self, stage: str) -> Path:
         """The YAML file of a stage."""
         return RECIPES / self.name / f"{stage}.yaml"
+
+
+def spread_kinds(shares: Mapping[str, float], num_rows: int, rng: random.Random) -> list[str]:
+    """The kind of each of so many rows, shuffled: of every kind its share, rounded so that all come out."""
+    kinds: list[str] = []
+    total = 0.0
+    for kind, share in shares.items():
+        total += share
+        kinds += [kind] * (round(total * num_rows) - len(kinds))
+    rng.shuffle(kinds)
+    return kinds

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..models.safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_texts import DEFAULT_HINTS
+from ..world import spread_kinds
 from .answers import aligned_answer, paraphrased_hints
 from .looks import CORRUPTIONS
 from .mixes import MIXES
@@ -258,10 +259,4 @@ def sample_conversations(split: str, size: int, seed: int = 0, stage: str = "eva
         )
     rng = random.Random(f"{split}/{stage}/{seed}")
     sampler = ConversationSampler(split, stage, rng)
-    kinds: list[str] = []
-    share = 0.0
-    for kind, weight in MIXES[stage].items():
-        share += weight
-        kinds += [kind] * (round(share * size) - len(kinds))
-    rng.shuffle(kinds)
-    return [sampler.draw(kind) for kind in kinds]
+    return [sampler.draw(kind) for kind in spread_kinds(MIXES[stage], size, rng)]

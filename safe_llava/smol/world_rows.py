@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..models.safety_labels import RISK_LEVELS, RISK_TYPES, SAFE_TYPE_ID, SAFETY_TYPES
+from ..world import spread_kinds
 from .composition import CORRUPTIONS, Scene, compose
 from .concepts import Concept, read_concepts
 from .drawings import SPLIT_MAKERS, Drawings
@@ -276,10 +277,4 @@ def sample_rows(drawings: Drawings, num_rows: int, seed: int = 0, stage: str = "
         raise ValueError(f"Stage {stage!r} would train on the makers {SPLIT_MAKERS['test']}, which are for tests.")
     rng = random.Random(f"{drawings.split}/{stage}/{seed}")
     sampler = RowSampler(drawings, stage, rng)
-    kinds: list[str] = []
-    share = 0.0
-    for kind, weight in MIXES[stage].items():
-        share += weight
-        kinds += [kind] * (round(share * num_rows) - len(kinds))
-    rng.shuffle(kinds)
-    return [sampler.draw(kind) for kind in kinds]
+    return [sampler.draw(kind) for kind in spread_kinds(MIXES[stage], num_rows, rng)]
