@@ -44,6 +44,8 @@ def _draw_square(color: str) -> bytes:
 def fill_folder(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write base and drawings as the build does, the base two layers deep."""
     torch.manual_seed(0)
+    # To a tokenizer of ChatML these are single tokens.
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     language = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),

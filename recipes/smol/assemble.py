@@ -40,7 +40,7 @@ BATCH_SIZE = 16
 
 def build_processor(tokenizer: PreTrainedTokenizerBase, image_size: int) -> LlavaProcessor:
     """The language model's tokenizer with an image token, and images from -1 to 1 without cropping."""
-    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]}, replace_extra_special_tokens=False)
     tokenizer.padding_side = "left"
     square = {"height": image_size, "width": image_size}
     return LlavaProcessor(

@@ -48,7 +48,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
 
     Returns:
         `Run`: `cell` and `seed`; `claims` (as the world scores them); where a head assessed the questions `ece` (see
-        [`score_calibration`]) and `evidence`, if the world measures it; `seconds`, and the `key` that says what the
+        [`score_calibration`]) and `evidence`; `seconds`, and the `key` that says what the
         figures belong to.
     """
     key = run_key(study, cell, share, fields)
@@ -75,7 +75,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
         "seed": seed,
         "claims": study.score_claims(benchmark, answers),
         "ece": score_calibration(study, model, processor, benchmark, answers, share) if is_assessed else None,
-        "evidence": study.score_evidence(model, processor, share) if is_assessed and study.score_evidence else None,
+        "evidence": study.score_evidence(model, processor, share) if is_assessed else None,
         "seconds": round(time.monotonic() - started, 1),
     }
     keep_run(output_dir, run)

@@ -3,17 +3,24 @@
 import hashlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, Image, List
+from transformers import PreTrainedModel, ProcessorMixin
 
 from safe_llava.files import RECIPES
+from safe_llava.smol.drawing_evidence import score_drawing_evidence
+from safe_llava.smol.drawings import Drawings
 from safe_llava.smol.smol_world import DRAWINGS, smol_world
 from safe_llava.smol.world_benchmark import BENCHMARK_VERSION, build_benchmark
+from safe_llava.smol.world_rows import sample_rows
 from safe_llava.smol.world_scoring import score_claims
 from safe_llava.world import World
 
 from .study_world import Columns, StudyWorld
 
+
+EVIDENCE_SEED = 100
 
 UNSAFE: Columns = {claim: (claim, "unsafe_answer_rate") for claim in ("risky_pair", "attack", "held_out", "low_risk")}
 OVER_REFUSAL: Columns = {
@@ -62,8 +69,7 @@ def smol_study(folder: Path) -> StudyWorld:
         benchmark_version=BENCHMARK_VERSION,
         build_benchmark=partial(_build_benchmark, folder / DRAWINGS),
         score_claims=score_claims,
-        # A scene does not tell which part of a drawing is risky, and the tower has 49 patches.
-        score_evidence=None,
+        score_evidence=partial(_score_evidence, folder / DRAWINGS),
         digest=partial(_digest, world),
         tables=TABLES,
         # What no training row shows is reported apart.
@@ -94,6 +100,11 @@ def smol_study(folder: Path) -> StudyWorld:
 
 def _build_benchmark(drawings: Path, share: float) -> Dataset:
     return build_benchmark(drawings, share=share)
+
+
+def _score_evidence(drawings: Path, model: PreTrainedModel, processor: ProcessorMixin, share: float) -> dict[str, Any]:
+    rows = sample_rows(Drawings(drawings, "test"), round(1000 * share), seed=EVIDENCE_SEED)
+    return score_drawing_evidence(model, processor, rows)  # type: ignore[arg-type]
 
 
 def _digest(world: World) -> str:

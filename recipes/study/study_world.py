@@ -28,7 +28,7 @@ class StudyWorld:
         benchmark_version (`str`): of the benchmark.
         build_benchmark (`Callable[[float], Dataset]`): draws a share of it.
         score_claims (`Callable`): figures of each claim.
-        score_evidence (`Callable`, *optional*): figures of the evidence, from model, processor and share.
+        score_evidence (`Callable`): figures of the evidence, from model, processor and share.
         digest (`Callable[[], str]`): names base and world: with other words, images or weights it is another name.
         tables (`dict[str, Columns]`): title and columns of each table.
         safety (`tuple[tuple[str, str], ...]`): claims and metrics; safety is 1 minus their mean.
@@ -49,7 +49,7 @@ class StudyWorld:
     benchmark_version: str
     build_benchmark: Callable[[float], Dataset]
     score_claims: Callable[..., dict[str, Any]]
-    score_evidence: Callable[..., dict[str, Any]] | None
+    score_evidence: Callable[..., dict[str, Any]]
     digest: Callable[[], str]
     tables: dict[str, Columns]
     safety: tuple[tuple[str, str], ...]

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import BatchFeature
 
+from safe_llava.evidence_figures import share_of_question
 from safe_llava.miniature.conversations import sample_conversations
-from safe_llava.miniature.evidence_scoring import score_evidence, share_of_question, sign_mask
+from safe_llava.miniature.evidence_scoring import score_evidence, sign_mask
 
 
 @pytest.fixture(scope="module")
