@@ -12,10 +12,27 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .foreign_modules import import_foreign_modules
 from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
-from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from .models.configuration_safe_llava_next import SafeLlavaNextConfig
+from .models.configuration_safe_llava_onevision import SafeLlavaOnevisionConfig
+from .models.modeling_safe_llava import (
+    SafeLlavaForConditionalGeneration,
+    SafeLlavaForSafetyClassification,
+    SafeLlavaModel,
+)
+from .models.modeling_safe_llava_next import (
+    SafeLlavaNextForConditionalGeneration,
+    SafeLlavaNextForSafetyClassification,
+    SafeLlavaNextModel,
+)
+from .models.modeling_safe_llava_onevision import (
+    SafeLlavaOnevisionForConditionalGeneration,
+    SafeLlavaOnevisionForSafetyClassification,
+    SafeLlavaOnevisionModel,
+)
 from .models.pipeline_safe_llava import SafeLlavaImageTextToTextPipeline, SafetyClassificationPipeline
 from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.processing_safe_llava_next import SafeLlavaNextProcessor
+from .models.processing_safe_llava_onevision import SafeLlavaOnevisionProcessor
 from .models.safety_evidence import SafetyEvidence
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .models.safety_policy import SafetyDecision, SafetyPolicy
@@ -24,14 +41,35 @@ from .smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 from .version import __version__
 
 
-AutoConfig.register("safe_llava", SafeLlavaConfig)
-AutoModel.register(
-    SafeLlavaConfig, (SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification, SafeLlavaModel)
-)
-AutoModelForImageClassification.register(SafeLlavaConfig, SafeLlavaForSafetyClassification)
-AutoModelForImageTextToText.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
-AutoModelForMultimodalLM.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
-AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
+for _config, _processor, *_models in (
+    (
+        SafeLlavaConfig,
+        SafeLlavaProcessor,
+        SafeLlavaForConditionalGeneration,
+        SafeLlavaForSafetyClassification,
+        SafeLlavaModel,
+    ),
+    (
+        SafeLlavaNextConfig,
+        SafeLlavaNextProcessor,
+        SafeLlavaNextForConditionalGeneration,
+        SafeLlavaNextForSafetyClassification,
+        SafeLlavaNextModel,
+    ),
+    (
+        SafeLlavaOnevisionConfig,
+        SafeLlavaOnevisionProcessor,
+        SafeLlavaOnevisionForConditionalGeneration,
+        SafeLlavaOnevisionForSafetyClassification,
+        SafeLlavaOnevisionModel,
+    ),
+):
+    AutoConfig.register(_config.model_type, _config)
+    AutoModel.register(_config, tuple(_models))
+    AutoModelForImageClassification.register(_config, _models[1])
+    AutoModelForImageTextToText.register(_config, _models[0])
+    AutoModelForMultimodalLM.register(_config, _models[0])
+    AutoProcessor.register(_config, _processor)
 AutoConfig.register("lite0_vision", Lite0VisionConfig)
 AutoModel.register(Lite0VisionConfig, Lite0VisionModel)
 PIPELINE_REGISTRY.register_pipeline(
@@ -48,6 +86,16 @@ __all__ = [
     "SafeLlavaForConditionalGeneration",
     "SafeLlavaForSafetyClassification",
     "SafeLlavaModel",
+    "SafeLlavaNextConfig",
+    "SafeLlavaNextForConditionalGeneration",
+    "SafeLlavaNextForSafetyClassification",
+    "SafeLlavaNextModel",
+    "SafeLlavaNextProcessor",
+    "SafeLlavaOnevisionConfig",
+    "SafeLlavaOnevisionForConditionalGeneration",
+    "SafeLlavaOnevisionForSafetyClassification",
+    "SafeLlavaOnevisionModel",
+    "SafeLlavaOnevisionProcessor",
     "SafeLlavaProcessor",
     "SafetyClassificationPipeline",
     "SafetyDecision",

@@ -12,7 +12,7 @@ from transformers import AutoProcessor
 
 from ..checkpoints import read_config
 from ..models.image_reading import UnreadableImageError, read_image
-from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict

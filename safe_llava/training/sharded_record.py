@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from ..models.configuration_safe_llava import SafeLlavaConfig
-from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.safety_trust import record_training
 
 

@@ -99,7 +99,7 @@ def test_a_pushed_guard_is_small_and_whole(pushed, converted, hub):
     assert {
         "processor_config.json",
         "tokenizer.json",
-        "modeling_safe_llava_guard.py",
+        "modeling_safety_guard.py",
         "pipeline_safe_llava.py",
     } <= files.keys()
     card = card_of(files)
