@@ -10,6 +10,7 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .family import FAMILY
 from .foreign_modules import import_foreign_modules
 from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.configuration_safe_llava_next import SafeLlavaNextConfig
@@ -41,35 +42,13 @@ from .smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 from .version import __version__
 
 
-for _config, _processor, *_models in (
-    (
-        SafeLlavaConfig,
-        SafeLlavaProcessor,
-        SafeLlavaForConditionalGeneration,
-        SafeLlavaForSafetyClassification,
-        SafeLlavaModel,
-    ),
-    (
-        SafeLlavaNextConfig,
-        SafeLlavaNextProcessor,
-        SafeLlavaNextForConditionalGeneration,
-        SafeLlavaNextForSafetyClassification,
-        SafeLlavaNextModel,
-    ),
-    (
-        SafeLlavaOnevisionConfig,
-        SafeLlavaOnevisionProcessor,
-        SafeLlavaOnevisionForConditionalGeneration,
-        SafeLlavaOnevisionForSafetyClassification,
-        SafeLlavaOnevisionModel,
-    ),
-):
-    AutoConfig.register(_config.model_type, _config)
-    AutoModel.register(_config, tuple(_models))
-    AutoModelForImageClassification.register(_config, _models[1])
-    AutoModelForImageTextToText.register(_config, _models[0])
-    AutoModelForMultimodalLM.register(_config, _models[0])
-    AutoProcessor.register(_config, _processor)
+for _model_type, _member in FAMILY.items():
+    AutoConfig.register(_model_type, _member.config)
+    AutoModel.register(_member.config, (_member.generator, _member.guard, _member.inner))
+    AutoModelForImageClassification.register(_member.config, _member.guard)
+    AutoModelForImageTextToText.register(_member.config, _member.generator)
+    AutoModelForMultimodalLM.register(_member.config, _member.generator)
+    AutoProcessor.register(_member.config, _member.processor)
 AutoConfig.register("lite0_vision", Lite0VisionConfig)
 AutoModel.register(Lite0VisionConfig, Lite0VisionModel)
 PIPELINE_REGISTRY.register_pipeline(

@@ -17,21 +17,14 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from .conversion_processor import convert_processor
 from .conversion_source import blaming, check_dtypes, check_layers, fetch_source, map_weights, read_llava_config
+from .family import FAMILY
 from .model_card import read_model_card, write_model_card
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from .models.modeling_safe_llava_next import SafeLlavaNextForConditionalGeneration
-from .models.modeling_safe_llava_onevision import SafeLlavaOnevisionForConditionalGeneration
 from .models.modeling_safety_base import SafetyCausalLMMixin
 from .models.safety_configuration import SafetyConfigMixin
 from .models.safety_policy import SafetyPolicy
 
 
 _SAFETY_MODULES = "model.safety_modules"
-_MODELS: dict[str, type[SafetyCausalLMMixin]] = {
-    "llava": SafeLlavaForConditionalGeneration,
-    "llava_next": SafeLlavaNextForConditionalGeneration,
-    "llava_onevision": SafeLlavaOnevisionForConditionalGeneration,
-}
 
 
 def convert_llava_checkpoint(
@@ -101,8 +94,8 @@ def convert_llava_checkpoint(
     base = read_llava_config(folder)
     weights = map_weights(folder)
     check_layers(base, len(weights), folder)
-    model_class = _MODELS[base.pop("model_type")]
-    config = model_class.config_class(
+    member = FAMILY[f"safe_{base.pop('model_type')}"]
+    config = member.config(
         **base,
         num_safety_tokens=num_safety_tokens,
         safety_projector_type=safety_projector_type,
@@ -113,7 +106,7 @@ def convert_llava_checkpoint(
         use_safety_head=use_safety_head,
         safety_loss_coef=safety_loss_coef,
     )
-    model = _load_on_meta(folder, model_class, config, weights, dtype)
+    model = _load_on_meta(folder, member.generator, config, weights, dtype)
     processor = convert_processor(folder, model, chat_template)
     weights |= _initialize_safety_modules(model, seed)
     if use_safety_head:

@@ -18,18 +18,11 @@ from transformers import (
 
 from .chat_templates import fit_chat_template
 from .conversion_source import blaming
-from .models.image_features import SafeLlavaImageFeatures
+from .family import FAMILY
 from .models.modeling_safety_base import SafetyCausalLMMixin
-from .models.processing_safe_llava import SafeLlavaProcessor
-from .models.processing_safe_llava_next import SafeLlavaNextProcessor
 from .models.processing_safe_llava_onevision import SafeLlavaOnevisionProcessor
 from .models.processing_safety import SafetyProcessorMixin
-
-
-_PROCESSORS: dict[str, type[SafetyProcessorMixin]] = {
-    processor.model_type: processor
-    for processor in (SafeLlavaProcessor, SafeLlavaNextProcessor, SafeLlavaOnevisionProcessor)
-}
+from .models.safety_modules import SafeLlavaImageFeatures
 
 
 def convert_processor(folder: Path, model: SafetyCausalLMMixin, chat_template: str | None) -> SafetyProcessorMixin:
@@ -46,7 +39,7 @@ def convert_processor(folder: Path, model: SafetyCausalLMMixin, chat_template: s
         ValueError: if a file of the processor is broken, or tokenizer, chat template or image size do not fit.
     """
     config = model.config
-    processor_class = _PROCESSORS[config.model_type]
+    processor_class = FAMILY[config.model_type].processor
     stock = _load(folder, processor_class)
     tokenizer = stock.tokenizer
     # What a tokenizer was not made with, it does not save.

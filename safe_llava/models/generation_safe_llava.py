@@ -26,9 +26,10 @@ from .generation_arguments import (
     refuse_arguments_of_forward,
     refuse_what_cannot_be_assessed,
 )
-from .image_features import SafeLlavaImageFeatures, encode_images, refuse_videos, share_images
+from .image_batches import refuse_videos, share_images
 from .outputs_safe_llava import CACHE_NAME
 from .safety_assessment import SafeLlavaAssessmentMixin
+from .safety_modules import SafeLlavaImageFeatures, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens
 from .steered_prompts import (

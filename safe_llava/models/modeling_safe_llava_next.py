@@ -12,7 +12,7 @@ from transformers.generation import GenerationMixin
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from .configuration_safe_llava_next import SafeLlavaNextConfig
-from .image_features import require_sizes
+from .image_batches import require_sizes
 from .modeling_safety_base import SafetyCausalLMMixin, SafetyModelMixin
 from .modeling_safety_guard import SafetyClassificationMixin, SafetyGuardModelMixin
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel

@@ -17,7 +17,7 @@ from transformers.generation import GenerationMixin
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 
 from .configuration_safe_llava_onevision import SafeLlavaOnevisionConfig
-from .image_features import require_sizes
+from .image_batches import require_sizes
 from .modeling_safety_base import SafetyCausalLMMixin, SafetyModelMixin
 from .modeling_safety_guard import SafetyClassificationMixin, SafetyGuardModelMixin
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel

@@ -9,7 +9,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 
 from .generation_safe_llava import SafeLlavaGenerationMixin
-from .image_features import SafeLlavaImageFeatures, encode_images, refuse_videos
+from .image_batches import refuse_videos
 from .outputs_safe_llava import (
     CACHE_NAME,
     SafeLlavaCausalLMOutputWithPast,
@@ -17,8 +17,8 @@ from .outputs_safe_llava import (
     name_image_outputs,
 )
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafetyModules
-from .vision_features import find_base_tiles, find_vision_layers, read_patches
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images
+from .vision_features import find_base_tiles, find_patch_grid, find_vision_layers
 
 
 class SafetyModelMixin(SafeLlavaPreTrainedModel):
@@ -40,6 +40,8 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
         *,  # The second one of some LLaVAs is another.
         vision_feature_layer: int | list[int] | None = None,
         vision_feature_select_strategy: str | None = None,
+        image_sizes: torch.Tensor | None = None,
+        batch_num_images: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple | SafeLlavaImageFeatures:
         """
@@ -51,12 +53,14 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
                 The images; where the model cuts them, of shape `(num_images, num_tiles, num_channels, height, width)`.
             vision_feature_layer (`int` or `list[int]`, *optional*): defaults to the config's.
             vision_feature_select_strategy (`str`, *optional*): `"default"` drops the CLS token, `"full"` keeps it.
-            kwargs (`Any`): what else the processor says of the images, such as `image_sizes`.
+            image_sizes, batch_num_images (`torch.Tensor`, *optional*): what else the processor says of the images.
 
         Returns:
             [`SafeLlavaImageFeatures`]
         """
-        tiles = self.count_tiles(**{name: kwargs[name] for name in self.image_arguments if name in kwargs})
+        given = {"image_sizes": image_sizes, "batch_num_images": batch_num_images}
+        given = {name: value for name, value in given.items() if value is not None}
+        tiles = self.count_tiles(**given)
         stock = [*self.vision_tower.parameters(), *self.multi_modal_projector.parameters()]
         stock += self.parameters(recurse=False)  # What ends each line of tiles.
         has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
@@ -66,11 +70,14 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
                 vision_feature_layer=vision_feature_layer,
                 vision_feature_select_strategy=vision_feature_select_strategy,
                 return_dict=True,
+                **given,
                 **kwargs,
             )
         layers = self.vision_layers if vision_feature_layer is None else vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
-        patches, grid = read_patches(self.config, outputs.hidden_states, layers, pixel_values.shape)
+        features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
+        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
+        patches = features[:, features.shape[1] - grid[0] * grid[1] :]
         rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
         return SafeLlavaImageFeatures(
             # A tower's output may have fields of its own, and lack the usual ones.

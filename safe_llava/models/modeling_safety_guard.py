@@ -9,12 +9,12 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig
 from transformers.utils.generic import can_return_tuple
 
-from .image_features import SafeLlavaImageFeatures, check_placeholders, encode_images, refuse_videos
+from .image_batches import refuse_videos
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafetyModules
-from .vision_features import find_base_tiles, read_patches, shorten_vision_tower
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
+from .vision_features import find_base_tiles, find_patch_grid, shorten_vision_tower
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -101,12 +101,12 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         outputs = self.vision_tower(
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
-        patches, grid = read_patches(self.config, outputs.hidden_states, self.vision_layers, pixel_values.shape)
-        num_states = outputs.hidden_states[self.vision_layers[0]].shape[1]
-        num_patches = num_states - int(self.config.vision_feature_select_strategy == "default")
-        rows = self.count_rows(num_patches, len(patches), **image_arguments)
+        features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
+        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
+        num_patches = features.shape[1] - int(self.config.vision_feature_select_strategy == "default")
+        rows = self.count_rows(num_patches, len(features), **image_arguments)
         return SafeLlavaImageFeatures(
-            patch_features=patches,
+            patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
             patch_grid=grid,
             num_placeholders=[self.config.num_safety_tokens + number for number in rows],
             hidden_states=outputs.hidden_states if all_hidden_states else None,

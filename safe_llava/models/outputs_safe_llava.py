@@ -7,7 +7,7 @@ import torch
 from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaModelOutputWithPast
 from transformers.utils import ModelOutput
 
-from .image_features import SafeLlavaImageFeatures
+from .safety_modules import SafeLlavaImageFeatures
 
 
 # transformers 5.24 renamed two fields of LLaVA's outputs, and with the first the argument of every `forward`.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
-from .image_features import join_images
+from .image_batches import join_images
 from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
 from .safety_configuration import SAFE_MODEL_TYPES
 from .safety_policy import SafetyPolicy
@@ -95,7 +95,8 @@ class SafetyClassificationPipeline(Pipeline):
         rows = [row[0] if isinstance(row, list) else row for row in rows]
         prompts = [{name: row[name][0] for name in ("input_ids", "attention_mask")} for row in rows]
         inputs = dict(self.processor.tokenizer.pad(prompts, return_tensors="pt"))
-        images = join_images([row for row in rows if "pixel_values" in row], self.model.image_arguments)
+        names = ("pixel_values", *self.model.image_arguments)
+        images = join_images([{name: row[name] for name in names if name in row} for row in rows if names[0] in row])
         if images:
             inputs |= {**images, "pixel_values": images["pixel_values"].to(self.dtype)}
         verdict = self.model.assess(**inputs, safety_policy=safety_policy)

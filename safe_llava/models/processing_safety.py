@@ -44,7 +44,13 @@ class SafetyProcessorMixin(ProcessorMixin):
                 dictionary, nor turns into one as dataclasses and pydantic's models do.
         """
         added = self.tokenizer.added_tokens_decoder.values()
-        chat_text = ChatText({self.image_token, *(token.content for token in added if token.special)})
+        chat_text = ChatText(
+            {
+                self.image_token,
+                getattr(self, "video_token", ""),
+                *(token.content for token in added if token.special),
+            }
+        )
         # What these variables hold are special tokens, and are to stay some.
         own = {name: kwargs.pop(name) for name in self.tokenizer.special_tokens_map if name in kwargs}
         kwargs = {name: chat_text.neutralize_variable(value) for name, value in kwargs.items()}

@@ -4,18 +4,72 @@ Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 
 L = L_LM + 10 * (CE(level) + CE(type)), with the weight in `config.safety_loss_coef`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from .image_features import SafeLlavaImageFeatures
+from .image_batches import IMAGE_ARGUMENTS
 from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
 from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
+
+
+@dataclass
+class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
+    """
+    What `get_image_features` returns. `pooler_output` is a list with, for each image, the
+    `(num_safety_tokens + num_rows_of_the_image, hidden_size)` rows [s2; h_i] that the language model reads; `None`
+    from a guard.
+
+    Args:
+        patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
+            The vision tower's selected features h_o without the CLS token, from which the safety projector works. Of
+            an image that is cut into tiles those of the base tile, which shows all of it.
+        patch_grid (`tuple[int, int]`):
+            Patches per column and per row.
+        num_placeholders (`list[int]`):
+            Positions that each image takes in the prompt.
+    """
+
+    patch_features: torch.Tensor | None = None
+    patch_grid: tuple[int, int] | None = None
+    num_placeholders: list[int] | None = None
+
+    def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
+        """
+        The row of the batch that each image belongs to, of shape `(num_images,)`.
+
+        Args:
+            placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the images stand.
+        """
+        # Images fill the placeholders of the whole batch one after the other.
+        last_placeholder = torch.tensor(self.num_placeholders, device=placeholders.device).cumsum(dim=0)
+        return torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+
+    def select(self, images: Sequence[int]) -> "SafeLlavaImageFeatures":
+        """The features of some images, by their indices, which do not hold on to those of the others."""
+        sizes: Any = self.num_placeholders
+        rows: Any = self.pooler_output
+        patches: Any = self.patch_features
+        return SafeLlavaImageFeatures(
+            pooler_output=None if rows is None else [rows[image] for image in images],  # type: ignore[arg-type]
+            patch_features=None if patches is None else patches[list(images)],
+            patch_grid=self.patch_grid,
+            num_placeholders=[sizes[image] for image in images],
+        )
+
+    @property
+    def num_images(self) -> int:
+        """How many images there are, in all rows of the batch."""
+        return 0 if self.patch_features is None else len(self.patch_features)
 
 
 class HeadInputs(NamedTuple):
@@ -179,3 +233,44 @@ def init_safety_weights(module: nn.Module) -> None:
     elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
         # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
         init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
+
+
+def encode_images(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor | None,
+    mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+    **kwargs: Any,
+) -> SafeLlavaImageFeatures | None:
+    """
+    The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`. Of `kwargs`,
+    which `get_image_features` gets, those that are `None` count as left out.
+    """
+    if pixel_values is None:
+        return (mm_encoder_outputs or {}).get("image")
+    if mm_encoder_outputs is not None:
+        raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
+    kwargs = {name: value for name, value in kwargs.items() if value is not None}
+    if unknown := sorted((kwargs.keys() & IMAGE_ARGUMENTS).difference(model.image_arguments)):
+        raise TypeError(f"`{unknown[0]}` means nothing to a {model.config.model_type}. Leave it out.")
+    return model.get_image_features(pixel_values, return_dict=True, **kwargs)
+
+
+def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
+    """
+    Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
+    placeholders in each row, and the images' features are those that the head reads.
+    """
+    known = ("patch_features", "patch_grid", "num_placeholders")
+    if image_outputs is not None and any(getattr(image_outputs, name, None) is None for name in known):
+        raise ValueError(
+            '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
+            "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
+        )
+    sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
+    ends = {0, *accumulate(sizes)}
+    if sum(counts) != sum(sizes) or not ends.issuperset(accumulate(counts)):
+        tokens = f" of {', '.join(map(str, sorted(set(sizes))))} tokens each" if sizes else ""
+        raise ValueError(
+            f"Images and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
+            f"{len(sizes)} images{tokens}. Build both with one call of the processor."
+        )

@@ -5,7 +5,6 @@ A tower is any model whose hidden states are sequences. Of its config, `hidden_s
 
 import copy
 import math
-from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
@@ -80,24 +79,6 @@ def find_patch_grid(config: PreTrainedConfig, states: torch.Size, images: torch.
         f"The vision tower makes {positions} features of an image of {width} x {height} pixels, which are no grid of "
         "patches. Set `vision_config.patch_size` to the pixels from one feature to the next."
     )
-
-
-def read_patches(
-    config: PreTrainedConfig, hidden_states: Sequence[torch.Tensor], layers: list[int], images: torch.Size
-) -> tuple[torch.Tensor, tuple[int, int]]:
-    """
-    The features of the patches of each image or tile, of shape `(num_images, num_patches, vision_hidden_size)`, and
-    their grid.
-
-    Args:
-        config ([`SafetyConfigMixin`]): its vision tower made the states.
-        hidden_states (`Sequence[torch.Tensor]`): all of the tower's.
-        layers (`list[int]`): those that are read.
-        images (`torch.Size`): `(..., height, width)` of the pixels.
-    """
-    features = torch.cat([hidden_states[layer] for layer in layers], dim=-1)
-    grid = find_patch_grid(config, features.shape, images)
-    return features[:, features.shape[1] - grid[0] * grid[1] :], grid
 
 
 def find_base_tiles(tiles: list[int]) -> list[int]:

@@ -7,8 +7,8 @@ from steering import GREEDY, REFUSE, count_calls, hint_of
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from safe_llava import SafetyPolicy
-from safe_llava.models.image_features import SafeLlavaImageFeatures
 from safe_llava.models.outputs_safe_llava import CACHE_NAME
+from safe_llava.models.safety_modules import SafeLlavaImageFeatures
 
 
 @pytest.mark.parametrize("name", ["cache", "past_key_values", "cache_params"])

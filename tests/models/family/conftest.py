@@ -1,0 +1,41 @@
+"""
+Tiny LLaVA-NeXTs and LLaVA-OneVisions in place of the tiny LLaVA, under its names: what a test of this folder asks for
+as `tiny_safe_llava` or `tiny_processor` is one member of the family after the other.
+"""
+
+import copy
+
+import pytest
+import torch
+from family_members import MEMBERS, Member, build_member
+
+from safe_llava.models.safety_trust import record_training
+
+
+@pytest.fixture(scope="session", params=MEMBERS)
+def member(request) -> Member:
+    return build_member(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_llava(member):
+    return member.stock
+
+
+@pytest.fixture(scope="session")
+def tiny_processor(member):
+    return member.processor
+
+
+@pytest.fixture(scope="session")
+def tiny_safe_llava(member):
+    return member.model
+
+
+@pytest.fixture(scope="session")
+def alarmed_safe_llava(tiny_safe_llava):
+    model = copy.deepcopy(tiny_safe_llava)
+    with torch.no_grad():
+        model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+    record_training(model)
+    return model
