@@ -195,6 +195,10 @@ class SafetyCausalLMMixin(SafeLlavaGenerationMixin):
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
 
+    def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
+        """As [`SafetyModelMixin.get_image_features`]."""
+        return self.model.get_image_features(pixel_values, **kwargs)
+
     @can_return_tuple
     def forward(
         self,

@@ -71,8 +71,11 @@ class SafetyProcessorMixin(ProcessorMixin):
 
         Raises:
             UnreadableImageError: if an image cannot be read.
-            ValueError: if the number of placeholders in `text` is not the number of images in `images`.
+            ValueError: if the number of placeholders in `text` is not the number of images in `images`, or if there
+                is a video.
         """
+        if kwargs.get("videos") is not None:
+            raise ValueError("A SafeLLaVA takes no videos. Give some of a video's frames as images of one row.")
         # Chats come through here too: their template hands on images, paths, URLs and base64 as it finds them.
         images = read_images(images)
         if text is not None:
