@@ -7,9 +7,9 @@ import copy
 
 import pytest
 import torch
-from family_members import MEMBERS, Member, build_member
 
 from safe_llava.models.safety_trust import record_training
+from tests.family_members import MEMBERS, Member, build_member
 
 
 @pytest.fixture(scope="session", params=MEMBERS)

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from family_members import add_safety, build_processor
 from steering import images_of
 from transformers import (
     AutoModel,
@@ -16,6 +15,7 @@ from transformers import (
 
 from safe_llava.evidence_overlay import find_seen_box
 from safe_llava.family import FAMILY
+from tests.family_members import add_safety, build_processor
 
 
 SIZES = [(40, 30), (30, 30), (31, 97), (120, 20), (9, 10)]

@@ -45,7 +45,7 @@ class Member(NamedTuple):
     processor: Any
 
 
-def build_stock(model_type: str, tokenizer: Any) -> Any:
+def build_stock(model_type: str, tokenizer: Any, text_class: type | None = None) -> Any:
     """A stock model with random weights, wide enough spread that its answers depend on the image."""
     text = {
         "vocab_size": len(tokenizer),
@@ -75,7 +75,7 @@ def build_stock(model_type: str, tokenizer: Any) -> Any:
         if is_next
         else SiglipVisionConfig(**vision, vision_use_head=False),
         # As LLaVA-OneVision-0.5B: a Qwen2 whose embeddings are tied.
-        text_config=LlamaConfig(**text) if is_next else Qwen2Config(**text, tie_word_embeddings=True),
+        text_config=(text_class or LlamaConfig)(**text) if is_next else Qwen2Config(**text, tie_word_embeddings=True),
         image_token_index=tokenizer.image_token_id,
         image_grid_pinpoints=GRIDS,
         **({} if is_next else {"vision_aspect_ratio": "anyres_max_2", "video_token_index": len(tokenizer) - 1}),
