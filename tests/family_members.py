@@ -133,3 +133,12 @@ def build_member(model_type: str) -> Member:
     model.set_safety_policy(SafetyPolicy(), processor)
     record_training(model)
     return Member(stock, model, processor)
+
+
+def alarm(model: Any) -> Any:
+    """A copy whose head takes every image for high risk, so that its policy always acts."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
+    record_training(model)
+    return model

@@ -3,13 +3,9 @@ Tiny LLaVA-NeXTs and LLaVA-OneVisions in place of the tiny LLaVA, under its name
 as `tiny_safe_llava` or `tiny_processor` is one member of the family after the other.
 """
 
-import copy
-
 import pytest
-import torch
 
-from safe_llava.models.safety_trust import record_training
-from tests.family_members import MEMBERS, Member, build_member
+from tests.family_members import MEMBERS, Member, alarm, build_member
 
 
 @pytest.fixture(scope="session", params=MEMBERS)
@@ -34,8 +30,4 @@ def tiny_safe_llava(member):
 
 @pytest.fixture(scope="session")
 def alarmed_safe_llava(tiny_safe_llava):
-    model = copy.deepcopy(tiny_safe_llava)
-    with torch.no_grad():
-        model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
-    record_training(model)
-    return model
+    return alarm(tiny_safe_llava)
