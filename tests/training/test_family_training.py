@@ -73,9 +73,8 @@ def test_both_stages_train_what_they_should_and_the_result_answers(model, proces
     train(tmp_path, "base", "one", stage=1, vision_feature_cache=str(tmp_path / "cache"))
     lora = {"use_peft": True, "lora_target_modules": r"model\.language_model\.layers\..*_proj", "merge_adapter": True}
     train(tmp_path, "one", "two", stage=2, lora_task_type=None, **lora)
-    states = [
-        AutoModelForImageTextToText.from_pretrained(tmp_path / name).state_dict() for name in ("base", "one", "two")
-    ]
+    models = [AutoModelForImageTextToText.from_pretrained(tmp_path / name) for name in ("base", "one", "two")]
+    states = [each.state_dict() for each in models]
     parts = ("model.safety_modules.", "model.language_model.layers.")
     for before, after, part in zip(states, states[1:], parts):
         moved = {name for name in after if not torch.equal(before[name], after[name])}
