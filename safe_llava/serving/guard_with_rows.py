@@ -37,7 +37,7 @@ def load_guard_with_rows(
         ValueError: if the checkpoint is a guard's, which has no multi-modal projector.
     """
     member = FAMILY[read_config(checkpoint).model_type]
-    guard_class: Any = type("GuardWithRows", (GuardWithRows, member.guard), {})
+    guard_class: Any = type("GuardWithRows", (GuardWithRows, member.guard), {"config_class": member.config})
     guard, info = guard_class.from_pretrained(
         checkpoint, dtype=dtype, device_map=device or default_device(), output_loading_info=True
     )

@@ -1,10 +1,12 @@
 """The server with a LLaVA-NeXT and a LLaVA-OneVision: images of any size share a pass, and answers are the model's."""
 
 import pytest
+import torch
 from serving.request_bodies import acting, chat_body, image_part, text_part, to_data_url
 
 from safe_llava.inference import ask
 from safe_llava.serving.guard_pass import GuardPass, GuardRequest
+from safe_llava.serving.guard_with_rows import load_guard_with_rows
 from safe_llava.serving.prompt_encoding import EncodedPrompt
 from tests.family_members import MEMBERS, alarm, build_member
 
@@ -65,3 +67,13 @@ def test_chats_that_wait_together_get_the_verdicts_that_they_get_alone(serve, im
         assert one.verdict["level_probs"] == pytest.approx(other.verdict["level_probs"], abs=1e-5)
         assert one.features.num_images == len(group)
         assert one.features.num_placeholders == other.features.num_placeholders
+
+
+def test_another_engine_gets_the_rows_of_each_image(member, alarmed_safe_llava, images, tmp_path):
+    alarmed_safe_llava.save_pretrained(tmp_path)
+    member.processor.save_pretrained(tmp_path)
+    guard, processor = load_guard_with_rows(tmp_path, "cpu")
+    encoded = processor.image_processor([images], return_tensors="pt")
+    rows, expected = (model.get_image_features(**encoded).pooler_output for model in (guard, alarmed_safe_llava))
+    assert [len(row) for row in rows] == [len(row) for row in expected]
+    assert all(torch.equal(row, other) for row, other in zip(rows, expected))
