@@ -19,6 +19,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from safe_llava.cli.convert import nearest_recipe
 from safe_llava.conversion import convert_llava_checkpoint
 from safe_llava.family import FAMILY
 from tests.conftest import build_tokenizer
@@ -144,3 +145,15 @@ def test_at_real_sizes_stock_names_and_shapes_match(config_class, model_class, t
     assert {name: safe[name].shape for name in stock} == {name: value.shape for name, value in stock.items()}
     added = sum(value.numel() for name, value in safe.items() if name not in stock) / 1e6
     assert added == pytest.approx(added_million, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "num_layers", "width", "recipe"),
+    [
+        ("safe_llava_next", 32, 4096, "llava-next-7b"),
+        ("safe_llava_onevision", 28, 3584, "llava-onevision-7b"),
+        ("safe_llava_onevision", 24, 896, "llava-onevision-0.5b"),
+    ],
+)
+def test_the_recipe_that_is_advised_is_one_of_its_kind(model_type, num_layers, width, recipe):
+    assert nearest_recipe(num_layers, width, model_type)[0] == recipe
