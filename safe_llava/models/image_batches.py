@@ -17,7 +17,7 @@ def require_sizes(image_sizes: Any) -> list[list[int]]:
     """Height and width of each image; raises a `ValueError` where they are missing, without which none can be cut."""
     if image_sizes is None:
         raise ValueError("`image_sizes` is missing. Pass everything that the processor gave.")
-    return torch.as_tensor(image_sizes).tolist()
+    return [list(map(int, size)) for size in getattr(image_sizes, "tolist", lambda: image_sizes)()]
 
 
 def refuse_videos(arguments: Mapping[str, Any], mm_encoder_outputs: Mapping[str, Any] | None) -> None:

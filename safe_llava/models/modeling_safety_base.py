@@ -29,9 +29,13 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
-        self.vision_layers = find_vision_layers(config)
         self.safety_modules = SafetyModules(config)
         self.post_init()
+
+    @property
+    def vision_layers(self) -> list[int]:
+        """The hidden states of the vision tower that are read."""
+        return find_vision_layers(self.config)
 
     @can_return_tuple
     def get_image_features(
