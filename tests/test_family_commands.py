@@ -16,6 +16,7 @@ from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
 from tests.family_members import MEMBERS, alarm, build_member
 
 
+pytestmark = pytest.mark.own_logic
 SIZES = [(40, 30), (31, 97), (90, 20), (30, 30)]
 
 

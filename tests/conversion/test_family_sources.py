@@ -52,11 +52,14 @@ def save_stock(model_type: str, folder: Path, layout: str, text_class: type | No
     return model
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
-    ("model_type", "text_class"),
-    [("llava_next", LlamaConfig), ("llava_next", MistralConfig), ("llava_onevision", Qwen2Config)],
-    ids=["next-vicuna", "next-mistral", "onevision-qwen2-tied"],
+    ("model_type", "text_class", "layout"),
+    [
+        *(("llava_next", LlamaConfig, layout) for layout in LAYOUTS),
+        ("llava_next", MistralConfig, "hub"),
+        *(("llava_onevision", Qwen2Config, layout) for layout in LAYOUTS),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_every_stock_weight_of_each_key_layout_is_kept_bit_for_bit(
     model_type, text_class, layout, tmp_path, make_image

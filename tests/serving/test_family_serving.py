@@ -11,6 +11,7 @@ from safe_llava.serving.prompt_encoding import EncodedPrompt
 from tests.family_members import MEMBERS, alarm, build_member
 
 
+pytestmark = pytest.mark.own_logic
 SIZES = [(40, 30), (31, 97), (90, 20)]
 
 
