@@ -136,6 +136,12 @@ def test_evidence_is_drawn_over_all_that_the_base_tile_shows(tiny_processor):
     assert find_seen_box((40, 30), tiny_processor.image_processor) == (0, 0, 40, 30)
 
 
+def test_evidence_of_one_of_several_images_covers_the_square_that_onevision_makes_of_it(tiny_processor):
+    is_onevision = tiny_processor.model_type == "safe_llava_onevision"
+    box = (0, -5, 40, 35) if is_onevision else (0, 0, 40, 30)
+    assert find_seen_box((40, 30), tiny_processor.image_processor, is_alone=False) == box
+
+
 @pytest.fixture
 def guard(tiny_safe_llava, tmp_path):
     tiny_safe_llava.save_pretrained(tmp_path)
