@@ -19,6 +19,7 @@ from safe_llava.data import add_hints, keep_answered, load_safety_dataset
 from safe_llava.files import write_json
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
+from safe_llava.models.safety_configuration import SAFE_MODEL_TYPES
 from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
 from safe_llava.training.data_arguments import DataArguments
 from safe_llava.training.recipe_data import describe_sets, load_train_rows
@@ -188,7 +189,7 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
         "trust_remote_code": training_args.trust_remote_code,
     }
     model_type = AutoConfig.from_pretrained(**source).model_type
-    if model_type != "safe_llava":
+    if model_type not in SAFE_MODEL_TYPES:
         raise ValueError(
             f"`model_name_or_path`: {model_args.model_name_or_path} is a {model_type!r}, not a 'safe_llava'. "
             f"Convert it first: `safe-llava convert {model_args.model_name_or_path} OUTPUT`."

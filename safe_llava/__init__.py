@@ -10,12 +10,30 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .family import FAMILY
 from .foreign_modules import import_foreign_modules
 from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
-from .models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
+from .models.configuration_safe_llava_next import SafeLlavaNextConfig
+from .models.configuration_safe_llava_onevision import SafeLlavaOnevisionConfig
+from .models.modeling_safe_llava import (
+    SafeLlavaForConditionalGeneration,
+    SafeLlavaForSafetyClassification,
+    SafeLlavaModel,
+)
+from .models.modeling_safe_llava_next import (
+    SafeLlavaNextForConditionalGeneration,
+    SafeLlavaNextForSafetyClassification,
+    SafeLlavaNextModel,
+)
+from .models.modeling_safe_llava_onevision import (
+    SafeLlavaOnevisionForConditionalGeneration,
+    SafeLlavaOnevisionForSafetyClassification,
+    SafeLlavaOnevisionModel,
+)
 from .models.pipeline_safe_llava import SafeLlavaImageTextToTextPipeline, SafetyClassificationPipeline
 from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.processing_safe_llava_next import SafeLlavaNextProcessor
+from .models.processing_safe_llava_onevision import SafeLlavaOnevisionProcessor
 from .models.safety_evidence import SafetyEvidence
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 from .models.safety_policy import SafetyDecision, SafetyPolicy
@@ -24,14 +42,13 @@ from .smol.lite0_tower import Lite0VisionConfig, Lite0VisionModel
 from .version import __version__
 
 
-AutoConfig.register("safe_llava", SafeLlavaConfig)
-AutoModel.register(
-    SafeLlavaConfig, (SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification, SafeLlavaModel)
-)
-AutoModelForImageClassification.register(SafeLlavaConfig, SafeLlavaForSafetyClassification)
-AutoModelForImageTextToText.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
-AutoModelForMultimodalLM.register(SafeLlavaConfig, SafeLlavaForConditionalGeneration)
-AutoProcessor.register(SafeLlavaConfig, SafeLlavaProcessor)
+for _model_type, _member in FAMILY.items():
+    AutoConfig.register(_model_type, _member.config)
+    AutoModel.register(_member.config, (_member.generator, _member.guard, _member.inner))
+    AutoModelForImageClassification.register(_member.config, _member.guard)
+    AutoModelForImageTextToText.register(_member.config, _member.generator)
+    AutoModelForMultimodalLM.register(_member.config, _member.generator)
+    AutoProcessor.register(_member.config, _member.processor)
 AutoConfig.register("lite0_vision", Lite0VisionConfig)
 AutoModel.register(Lite0VisionConfig, Lite0VisionModel)
 PIPELINE_REGISTRY.register_pipeline(
@@ -48,6 +65,16 @@ __all__ = [
     "SafeLlavaForConditionalGeneration",
     "SafeLlavaForSafetyClassification",
     "SafeLlavaModel",
+    "SafeLlavaNextConfig",
+    "SafeLlavaNextForConditionalGeneration",
+    "SafeLlavaNextForSafetyClassification",
+    "SafeLlavaNextModel",
+    "SafeLlavaNextProcessor",
+    "SafeLlavaOnevisionConfig",
+    "SafeLlavaOnevisionForConditionalGeneration",
+    "SafeLlavaOnevisionForSafetyClassification",
+    "SafeLlavaOnevisionModel",
+    "SafeLlavaOnevisionProcessor",
     "SafeLlavaProcessor",
     "SafetyClassificationPipeline",
     "SafetyDecision",

@@ -5,12 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    PreTrainedConfig,
+)
 
 from .files import fingerprint
-from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
-from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.modeling_safety_base import SafetyCausalLMMixin
+from .models.modeling_safety_guard import SafetyClassificationMixin
+from .models.processing_safety import SafetyProcessorMixin
+from .models.safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin
 
 
 UNREAD_FILES = frozenset({"README.md", "evaluation.json"})
@@ -70,7 +77,7 @@ def read_any_config(checkpoint: str | os.PathLike) -> PreTrainedConfig:
         ) from error
 
 
-def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
+def read_config(checkpoint: str | os.PathLike) -> SafetyConfigMixin:
     """
     The configuration of a SafeLLaVA.
 
@@ -78,13 +85,13 @@ def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
         checkpoint (`str` or `os.PathLike`): a folder or a Hub id.
 
     Returns:
-        [`SafeLlavaConfig`]
+        [`SafetyConfigMixin`]
 
     Raises:
         ValueError: if there is no model, or one that is no SafeLLaVA.
     """
     config = read_any_config(checkpoint)
-    if config.model_type != "safe_llava":
+    if config.model_type not in SAFE_MODEL_TYPES:
         raise ValueError(
             f"{checkpoint} is a {config.model_type!r}, not a 'safe_llava'. Make one of it with "
             f"`safe-llava convert {checkpoint} OUTPUT`, then train it."
@@ -94,12 +101,12 @@ def read_config(checkpoint: str | os.PathLike) -> SafeLlavaConfig:
 
 def load_guard(
     checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
-) -> tuple[SafeLlavaForSafetyClassification, SafeLlavaProcessor]:
+) -> tuple[SafetyClassificationMixin, SafetyProcessorMixin]:
     """
     What assesses and cannot answer, of the checkpoint of a guard or of a whole model; as [`load_safe_llava`].
     """
     read_config(checkpoint)
-    guard = SafeLlavaForSafetyClassification.from_pretrained(
+    guard = AutoModelForImageClassification.from_pretrained(
         checkpoint, dtype=dtype, device_map=device or default_device()
     )
     processor = AutoProcessor.from_pretrained(checkpoint)
@@ -109,7 +116,7 @@ def load_guard(
 
 def load_safe_llava(
     checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
-) -> tuple[SafeLlavaForConditionalGeneration, SafeLlavaProcessor]:
+) -> tuple[SafetyCausalLMMixin, SafetyProcessorMixin]:
     """
     A model in evaluation mode, and its processor.
 

@@ -17,9 +17,10 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from .conversion_processor import convert_processor
 from .conversion_source import blaming, check_dtypes, check_layers, fetch_source, map_weights, read_llava_config
+from .family import FAMILY
 from .model_card import read_model_card, write_model_card
-from .models.configuration_safe_llava import SafeLlavaConfig
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .models.modeling_safety_base import SafetyCausalLMMixin
+from .models.safety_configuration import SafetyConfigMixin
 from .models.safety_policy import SafetyPolicy
 
 
@@ -45,17 +46,17 @@ def convert_llava_checkpoint(
     revision: str | None = None,
 ) -> Path:
     """
-    Converts any LLaVA-1.5-style checkpoint (Llama, Mistral or Qwen2 text model; CLIP, SigLIP or another tower whose
-    hidden states are sequences) of any of its three key layouts. The stock weights are copied as they are, file by
-    file, never all in memory. The new safety modules are untrained, and the model treats every image as risky until
-    stage 1 has trained them.
+    Converts a LLaVA-1.5, LLaVA-NeXT or LLaVA-OneVision checkpoint (Llama, Mistral or Qwen2 text model; CLIP, SigLIP
+    or another tower whose hidden states are sequences) of any of its key layouts. The stock weights are copied as they
+    are, file by file, never all in memory. The new safety modules are untrained, and the model treats every image as
+    risky until stage 1 has trained them.
 
     Args:
         source (`str` or `os.PathLike`):
             A Hub id (`llava-hf/llava-1.5-7b-hf`) or a folder, with safetensors weights and a processor.
         output (`str` or `os.PathLike`):
             The folder to write. It must not exist, or be empty; it appears only when it is complete.
-        num_safety_tokens (`int`, *optional*, defaults to 64): as the next seven, a field of [`SafeLlavaConfig`]. The
+        num_safety_tokens (`int`, *optional*, defaults to 64): as the next seven, a field of [`SafetyConfigMixin`]. The
             defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
         safety_projector_type (`str`, *optional*, defaults to `"c_abstractor"`): or `"mlp"`.
         num_safety_visual_tokens (`int`, *optional*, defaults to 576): features that the head reads of each image.
@@ -93,7 +94,8 @@ def convert_llava_checkpoint(
     base = read_llava_config(folder)
     weights = map_weights(folder)
     check_layers(base, len(weights), folder)
-    config = SafeLlavaConfig(
+    member = FAMILY[f"safe_{base.pop('model_type')}"]
+    config = member.config(
         **base,
         num_safety_tokens=num_safety_tokens,
         safety_projector_type=safety_projector_type,
@@ -104,7 +106,7 @@ def convert_llava_checkpoint(
         use_safety_head=use_safety_head,
         safety_loss_coef=safety_loss_coef,
     )
-    model = _load_on_meta(folder, config, weights, dtype)
+    model = _load_on_meta(folder, member.generator, config, weights, dtype)
     processor = convert_processor(folder, model, chat_template)
     weights |= _initialize_safety_modules(model, seed)
     if use_safety_head:
@@ -143,11 +145,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _load_on_meta(
-    folder: Path, config: SafeLlavaConfig, weights: dict[str, torch.Tensor], dtype: torch.dtype | None
-) -> SafeLlavaForConditionalGeneration:
+    folder: Path,
+    model_class: type[SafetyCausalLMMixin],
+    config: SafetyConfigMixin,
+    weights: dict[str, torch.Tensor],
+    dtype: torch.dtype | None,
+) -> SafetyCausalLMMixin:
     """The model without its data, once every name and shape is known to fit."""
     with _quiet(), blaming(f"{folder} does not hold the LLaVA that its config.json describes"):
-        model, info = SafeLlavaForConditionalGeneration.from_pretrained(
+        model, info = model_class.from_pretrained(
             folder,
             config=config,
             dtype=dtype or "auto",
@@ -173,7 +179,7 @@ def _load_on_meta(
     return model
 
 
-def _initialize_safety_modules(model: SafeLlavaForConditionalGeneration, seed: int) -> dict[str, torch.Tensor]:
+def _initialize_safety_modules(model: SafetyCausalLMMixin, seed: int) -> dict[str, torch.Tensor]:
     """Random weights of the safety modules, by their names in the checkpoint. The same seed gives the same weights."""
     dtype, modules = model.dtype, model.model.safety_modules
     with torch.random.fork_rng(devices=[]):

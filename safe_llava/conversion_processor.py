@@ -1,6 +1,7 @@
 """The processor of a converted checkpoint: the source's, with everything that generation needs."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -8,34 +9,38 @@ from transformers import (
     AutoImageProcessor,
     AutoProcessor,
     AutoTokenizer,
+    BatchFeature,
     GenerationConfig,
-    LlavaProcessor,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
 
 from .chat_templates import fit_chat_template
 from .conversion_source import blaming
-from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from .models.processing_safe_llava import SafeLlavaProcessor
+from .family import FAMILY
+from .models.modeling_safety_base import SafetyCausalLMMixin
+from .models.processing_safe_llava_onevision import SafeLlavaOnevisionProcessor
+from .models.processing_safety import SafetyProcessorMixin
+from .models.safety_modules import SafeLlavaImageFeatures
 
 
-def convert_processor(
-    folder: Path, model: SafeLlavaForConditionalGeneration, chat_template: str | None
-) -> SafeLlavaProcessor:
+def convert_processor(folder: Path, model: SafetyCausalLMMixin, chat_template: str | None) -> SafetyProcessorMixin:
     """
     The source's tokenizer and image processor. How many tokens an image takes comes from the model, whatever the
     source's processor says; padding is on the left, as generation needs it.
 
     Args:
         folder (`Path`): the source.
-        model ([`SafeLlavaForConditionalGeneration`]): the converted model, on the meta device.
+        model ([`SafetyCausalLMMixin`]): the converted model, on the meta device.
         chat_template (`str`, *optional*): in place of the source's.
 
     Raises:
         ValueError: if a file of the processor is broken, or tokenizer, chat template or image size do not fit.
     """
-    stock = _load(folder)
     config = model.config
+    processor_class = FAMILY[config.model_type].processor
+    stock = _load(folder, processor_class)
     tokenizer = stock.tokenizer
     # What a tokenizer was not made with, it does not save.
     tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
@@ -43,17 +48,29 @@ def convert_processor(
         raise ValueError(f"{folder}: the tokenizer has no `eos_token`, without which no answer ends.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    _check_image_size(folder, stock, config.vision_config.image_size)
-    patch_size, num_additional_tokens = _measure_images(folder, model)
-    processor = SafeLlavaProcessor(
+    encoded = _encode_image(folder, stock, config)
+    features: Any = _look_at_image(folder, model, encoded)
+    if processor_class is SafeLlavaOnevisionProcessor:
+        sizes = {
+            "num_image_tokens": features.patch_grid[0] * features.patch_grid[1],
+            "vision_aspect_ratio": config.vision_aspect_ratio,
+        }
+    else:
+        sizes = {"patch_size": config.vision_config.image_size // features.patch_grid[1]}
+    processor = processor_class(
         image_processor=stock.image_processor,
         tokenizer=tokenizer,
-        patch_size=patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         chat_template=chat_template or stock.chat_template,
         image_token=stock.image_token,
-        num_additional_image_tokens=num_additional_tokens,
+        num_additional_image_tokens=0,
+        **sizes,
     )
+    # The tower's CLS token, where it has one, and the safety tokens: from what the model makes of an image.
+    (placeholders,) = features.num_placeholders
+    processor.num_additional_image_tokens = placeholders - _count_placeholders(processor, encoded)
+    if config.model_type == "safe_llava":
+        config.image_seq_length = placeholders
     _check_image_token(folder, processor, config.image_token_id)
     _end_answers(model.generation_config, tokenizer)
     num_embeddings = model.get_input_embeddings().weight.shape[0]
@@ -66,25 +83,28 @@ def convert_processor(
     return processor
 
 
-def _load(folder: Path) -> LlavaProcessor:
+def _load(folder: Path, processor_class: type[SafetyProcessorMixin]) -> ProcessorMixin:
+    # LLaVA-OneVision's own needs a video processor, and with that torchvision.
+    loader = processor_class if processor_class is SafeLlavaOnevisionProcessor else AutoProcessor
     try:
-        stock = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        stock = loader.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
-        for loader, files in (
+        for part, files in (
             (AutoTokenizer, "the tokenizer (tokenizer.json, tokenizer_config.json)"),
             (AutoImageProcessor, "the image processor (preprocessor_config.json or processor_config.json)"),
         ):
             with blaming(f"{folder}: {files} cannot be loaded"):
-                loader.from_pretrained(folder, trust_remote_code=False)
+                part.from_pretrained(folder, trust_remote_code=False)
         with blaming(f"{folder / 'processor_config.json'} cannot be loaded"):
             raise error
-    if not isinstance(stock, LlavaProcessor):
+    if not isinstance(stock, processor_class.__bases__[-1]):
         raise ValueError(f"{folder} has no LLaVA processor (found {type(stock).__name__}). Save one beside the model.")
     return stock
 
 
-def _check_image_size(folder: Path, stock: LlavaProcessor, image_size: int) -> None:
-    """Tries an image that is not square, once the sizes are known to be of the model's order."""
+def _encode_image(folder: Path, stock: ProcessorMixin, config: PreTrainedConfig) -> BatchFeature:
+    """What becomes of an image that is not square, once the sizes are known to be of the model's order."""
+    image_size = config.vision_config.image_size
     for field in ("size", "crop_size"):
         edges = getattr(stock.image_processor, field, None) or {}
         for edge in ("shortest_edge", "longest_edge", "height", "width"):
@@ -93,36 +113,45 @@ def _check_image_size(folder: Path, stock: LlavaProcessor, image_size: int) -> N
                     f"{folder}: `{field}.{edge}` of the image processor is {edges[edge]}, but the vision tower takes "
                     f"{image_size} x {image_size} pixels."
                 )
+    grids, own_grids = (getattr(part, "image_grid_pinpoints", None) for part in (config, stock.image_processor))
+    if _as_lists(own_grids) != _as_lists(grids):
+        raise ValueError(
+            f"{folder}: `image_grid_pinpoints` of the image processor are not those of config.json, so images would "
+            "be cut otherwise than the model takes them. Make them agree."
+        )
     with blaming(f"{folder}: the image processor (preprocessor_config.json or processor_config.json) fails"):
         image = Image.new("RGB", (2 * image_size, image_size))
-        shape = tuple(stock.image_processor(image, return_tensors="pt")["pixel_values"].shape)
-    if shape != (1, 3, image_size, image_size):
+        encoded = stock.image_processor(image, return_tensors="pt")
+        shape = tuple(encoded["pixel_values"].shape)
+    if shape[0] != 1 or shape[-3:] != (3, image_size, image_size) or (len(shape) == 5) != (grids is not None):
         raise ValueError(
             f"{folder}: the image processor makes {shape[-1]} x {shape[-2]} pixels of an image, but the vision tower "
             f"takes {image_size} x {image_size}. Correct `size` and `crop_size` in its preprocessor_config.json or "
             "processor_config.json."
         )
+    return encoded
 
 
-def _measure_images(folder: Path, model: SafeLlavaForConditionalGeneration) -> tuple[int, int]:
-    """
-    Pixels from one patch to the next, and what an image takes beyond its patches: the tower's CLS token, where it has
-    one, and the safety tokens. From what the model makes of an image; `image_seq_length` gets the whole.
-    """
+def _look_at_image(folder: Path, model: SafetyCausalLMMixin, encoded: BatchFeature) -> SafeLlavaImageFeatures:
+    """What the model makes of an image, without its data."""
     config = model.config
-    size = config.vision_config.image_size
-    pixel_values = torch.empty(
-        (1, getattr(config.vision_config, "num_channels", 3), size, size), dtype=model.dtype, device="meta"
-    )
+    shape = list(encoded["pixel_values"].shape)
+    shape[-3] = getattr(config.vision_config, "num_channels", 3)
+    pixel_values = torch.empty(shape, dtype=model.dtype, device="meta")
+    arguments = {name: encoded[name] for name in model.image_arguments if name in encoded}
     with blaming(
         f"{folder}: the vision tower ({config.vision_config.model_type}) does not give what `vision_feature_layer` "
         f"{config.vision_feature_layer} of config.json reads"
     ):
-        features = model.model.get_image_features(pixel_values)
-    config.image_seq_length = features.num_placeholders
-    patch_size = size // features.patch_grid[1]
-    drops_first_token = config.vision_feature_select_strategy == "default"
-    return patch_size, features.num_placeholders - (size // patch_size) ** 2 + drops_first_token
+        return model.model.get_image_features(pixel_values, **arguments)
+
+
+def _count_placeholders(processor: SafetyProcessorMixin, encoded: BatchFeature) -> int:
+    return processor.replace_image_token(encoded, 0).count(processor.image_token)
+
+
+def _as_lists(grids: Any) -> list[list[int]]:
+    return [list(map(int, grid)) for grid in grids or []]
 
 
 def _end_answers(generation_config: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -135,7 +164,7 @@ def _end_answers(generation_config: GenerationConfig, tokenizer: PreTrainedToken
         generation_config.pad_token_id = tokenizer.pad_token_id
 
 
-def _check_image_token(folder: Path, processor: SafeLlavaProcessor, image_token_id: int) -> None:
+def _check_image_token(folder: Path, processor: SafetyProcessorMixin, image_token_id: int) -> None:
     tokenizer, token = processor.tokenizer, processor.image_token
     ids = tokenizer(f"a{token}{token}\nb", add_special_tokens=False)["input_ids"]
     own = tokenizer.convert_tokens_to_ids(token)

@@ -11,10 +11,10 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors.torch import load_file
 from torch import nn
-from transformers import GenerationConfig, LlavaConfig
+from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.utils import GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from .models.configuration_safe_llava import SafeLlavaConfig, check_model_type
+from .models.safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin, check_model_type
 
 
 # What a checkpoint is made of. Anything else in a Hub repository is not downloaded.
@@ -64,7 +64,7 @@ def fetch_source(source: str | os.PathLike, revision: str | None) -> Path:
 
 def read_llava_config(folder: Path) -> dict[str, Any]:
     """
-    The stock configuration without what belongs to its class alone.
+    The stock configuration as a dictionary, without its architectures.
 
     Args:
         folder (`Path`): a checkpoint.
@@ -77,10 +77,12 @@ def read_llava_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no config.json, so it is no transformers checkpoint.")
     stored = _read_json_object(path)
-    if stored.get("model_type") != "llava" or "text_config" not in stored or "vision_config" not in stored:
+    known = [model_type.removeprefix("safe_") for model_type in SAFE_MODEL_TYPES]
+    if stored.get("model_type") not in known or "text_config" not in stored or "vision_config" not in stored:
         raise ValueError(
-            f"{path} is not a LLaVA-1.5 in transformers' format: `model_type` is {stored.get('model_type')!r}, and "
-            "'llava' with a `text_config` and a `vision_config` was expected, as in llava-hf/llava-1.5-7b-hf."
+            f"{path} is not a LLaVA in transformers' format: `model_type` is {stored.get('model_type')!r}, and one of "
+            f"{', '.join(known)} with a `text_config` and a `vision_config` was expected, as in "
+            "llava-hf/llava-1.5-7b-hf."
         )
     parts = {name: stored[name] for name in ("text_config", "vision_config")}
     for name, part in parts.items():
@@ -90,12 +92,12 @@ def read_llava_config(folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} describes a quantized checkpoint. Convert the original one, then quantize the result."
         )
-    if foreign := sorted((SafeLlavaConfig.__annotations__.keys() & stored.keys()) - {"model_type"}):
+    if foreign := sorted((SafetyConfigMixin.__annotations__.keys() & stored.keys()) - {"model_type"}):
         raise ValueError(f"{path}: `{foreign[0]}` is a field of a SafeLLaVA, which a stock LLaVA does not have.")
     with blaming(path):
         for name, part in parts.items():
             check_model_type(name, part)
-        config = LlavaConfig.from_dict(stored)
+        config = CONFIG_MAPPING[stored["model_type"]].from_dict(stored)
         vision = config.vision_config
         for name in ("hidden_size", "image_size"):
             if not isinstance(value := getattr(vision, name, None), int) or value < 1:
@@ -105,7 +107,7 @@ def read_llava_config(folder: Path) -> dict[str, Any]:
             raise ValueError(f"`image_size` {vision.image_size} and `patch_size` {patch_size} give no patch")
         base = config.to_dict()
     # Without a dtype the weights are read in the one they are stored in, whatever the config says.
-    return {key: value for key, value in base.items() if key not in ("model_type", "architectures", "dtype")}
+    return {key: value for key, value in base.items() if key not in ("architectures", "dtype")}
 
 
 def map_weights(folder: Path) -> dict[str, torch.Tensor]:

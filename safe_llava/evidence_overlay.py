@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .models.image_reading import read_images
-from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.processing_safety import SafetyProcessorMixin
 from .models.safety_labels import RISK_TYPES
 from .models.safety_verdict import SafetyVerdict
 
@@ -25,7 +25,7 @@ def draw_evidence(
     verdict: SafetyVerdict,
     images: Sequence[Image.Image],
     input_ids: torch.LongTensor,
-    processor: SafeLlavaProcessor,
+    processor: SafetyProcessorMixin,
     *,
     row: int = 0,
     height: int = 448,
@@ -42,7 +42,7 @@ def draw_evidence(
         verdict ([`SafetyVerdict`]): from `model.assess(..., return_evidence=True)`.
         images (`Sequence[PIL.Image.Image]`): the row's images as the user gave them, in the prompt's order.
         input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts that were assessed.
-        processor ([`SafeLlavaProcessor`]): the processor that made them.
+        processor ([`SafetyProcessorMixin`]): the processor that made them.
         row (`int`, *optional*, defaults to 0): which row of the batch to draw.
         height (`int`, *optional*, defaults to 448):
             Largest height of an image, in pixels; the width is at most twice that.
@@ -69,7 +69,7 @@ def draw_evidence(
     strongest = max(float(maps.max()), lead / maps.numel(), torch.finfo(maps.dtype).tiny)
     heats = (strength * maps / strongest).numpy()
     panels = [
-        draw_heat(image, heat, find_seen_box(image.size, processor.image_processor), height)
+        draw_heat(image, heat, find_seen_box(image.size, processor.image_processor, len(images) == 1), height)
         for image, heat in zip(images, heats)
     ]
     words = read_words(input_ids[row].tolist(), verdict.evidence.word_relevance[row].tolist(), processor)
@@ -78,17 +78,27 @@ def draw_evidence(
     return _lay_out(panels, *_describe(verdict, row), colored_words, font)
 
 
-def find_seen_box(size: tuple[int, int], image_processor: Any) -> tuple[float, float, float, float]:
+def find_seen_box(
+    size: tuple[int, int], image_processor: Any, is_alone: bool = True
+) -> tuple[float, float, float, float]:
     """
-    The part of an image that the vision tower sees, as (left, top, right, bottom) in the image's own pixels. It
-    reaches beyond the image where the image processor pads.
+    The part of an image that the safety head sees, as (left, top, right, bottom) in the image's own pixels. It
+    reaches beyond the image where the image processor pads. Of images that are cut into tiles it sees the base tile.
 
     Args:
         size (`tuple[int, int]`): width and height of the image.
         image_processor ([`~transformers.BaseImageProcessor`]):
-            With the settings of CLIP's, SigLIP's or LLaVA's (`do_pad` makes the image square first).
+            With the settings of CLIP's, SigLIP's or LLaVA's (`do_pad` makes the image square first), or one that
+            cuts images.
+        is_alone (`bool`, *optional*, defaults to `True`):
+            Whether it is the only image of its row. LLaVA-OneVision makes others square, and cuts none of them.
     """
     width, height = size
+    if getattr(image_processor, "image_grid_pinpoints", None) is not None:
+        is_square = "batch_num_images" in image_processor.model_input_names and not is_alone
+        extent = (max(size), max(size)) if is_square else size
+        left, top = (width - extent[0]) / 2, (height - extent[1]) / 2
+        return left, top, left + extent[0], top + extent[1]
     box_width, box_height = (max(size), max(size)) if getattr(image_processor, "do_pad", False) else (width, height)
     if getattr(image_processor, "do_center_crop", False):
         crop, scale_x, scale_y = image_processor.crop_size, 1.0, 1.0
@@ -134,7 +144,7 @@ def draw_heat(
 
 
 def read_words(
-    token_ids: Sequence[int], relevance: Sequence[float], processor: SafeLlavaProcessor
+    token_ids: Sequence[int], relevance: Sequence[float], processor: SafetyProcessorMixin
 ) -> list[tuple[str, float]]:
     """
     A prompt as words with the relevance of their tokens summed up. Image placeholders are left out, and so are
@@ -143,7 +153,7 @@ def read_words(
     Args:
         token_ids (`Sequence[int]`): the prompt.
         relevance (`Sequence[float]`): one value per token, a row of `evidence.word_relevance`.
-        processor ([`SafeLlavaProcessor`]): knows the tokenizer and the placeholder.
+        processor ([`SafetyProcessorMixin`]): knows the tokenizer and the placeholder.
     """
     tokenizer = processor.tokenizer
     placeholder = processor.image_token_id

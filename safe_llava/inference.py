@@ -14,7 +14,7 @@ from .data.encoded_images import keep_images_encoded
 from .evidence_overlay import draw_evidence
 from .models.image_reading import read_images
 from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from .models.processing_safe_llava import SafeLlavaProcessor
+from .models.processing_safety import SafetyProcessorMixin
 from .models.safety_policy import SafetyDecision
 
 
@@ -70,7 +70,7 @@ def encode_question(
 
 def ask(
     model: SafeLlavaForConditionalGeneration,
-    processor: SafeLlavaProcessor,
+    processor: SafetyProcessorMixin,
     question: str,
     images: Sequence[Any] = (),
     return_evidence: bool = False,
@@ -81,7 +81,7 @@ def ask(
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): the model, with its policy.
-        processor ([`SafeLlavaProcessor`]): its processor.
+        processor ([`SafetyProcessorMixin`]): its processor.
         question (`str`): the user's words.
         images (`Sequence`, *optional*):
             Put before the question, in this order: everything that
@@ -101,7 +101,9 @@ def ask(
     inputs = encode_question(model, processor, question, images)
     if return_evidence:
         # Encoded once, for the answer and for the evidence.
-        inputs["mm_encoder_outputs"] = {"image": model.get_image_features(inputs.pop("pixel_values"))}
+        names = [name for name in ("pixel_values", *model.image_arguments) if name in inputs]
+        features = model.get_image_features(**{name: inputs.pop(name) for name in names})
+        inputs["mm_encoder_outputs"] = {"image": features}
     output: Any = model.generate(**inputs, **{"do_sample": False, **generate_kwargs}, return_dict_in_generate=True)
     verdict, decisions = output.get("safety_verdict"), output.get("safety_decisions")
     if return_evidence or (verdict is None and images and model.config.use_safety_head):

@@ -132,7 +132,7 @@ class Entrances:
                 # As inspect does before it calls a provider.
                 if isinstance(part, ContentImage) and not part.image.startswith("data:"):
                     part.image = to_data_url(Path(part.image).read_bytes())
-            read += local.read(to_conversation([message])).pixel_values
+            read += local.read(to_conversation([message])).images["pixel_values"]
         return Entered(read)
 
 

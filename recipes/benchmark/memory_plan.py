@@ -23,6 +23,7 @@ plan: CUDA's context, cuBLAS workspaces and fragmentation, together about 1 to 3
 
 import copy
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 from unittest import mock
@@ -39,16 +40,18 @@ from torch.func import functional_call
 from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel
 from transformers.models.llava import modeling_llava as llava
+from transformers.models.llava_next import modeling_llava_next as llava_next
+from transformers.models.llava_onevision import modeling_llava_onevision as llava_onevision
 
-from safe_llava import SafeLlavaForConditionalGeneration
+from safe_llava.family import FAMILY
 from safe_llava.files import describe_versions, write_json
 from safe_llava.training import LANGUAGE_MODEL_LINEAR_LAYERS, train_only_safety_modules
 
-from .shapes import base_config, build, safe_config
+from .shapes import TILED_SHAPES, base_config, build, safe_config
 from .training_ways import make_batch
 
 
-SHAPES = ("llava-1.5-7b", "llava-1.5-13b")
+SHAPES = ("llava-1.5-7b", "llava-1.5-13b", *TILED_SHAPES)
 WAYS = ("DDP", "ZeRO-2", "FSDP2")
 NUM_GPUS = (1, 2, 4, 8)
 
@@ -58,7 +61,7 @@ def main(
     batch_size: Annotated[int, typer.Option(min=1, help="Rows on each GPU.")] = 4,
     check: Annotated[bool, typer.Option("--check", help="Run the mid shape and compare.")] = False,
 ) -> None:
-    """Plan the memory of both stages at 7B and 13B."""
+    """Plan the memory of both stages at real shapes."""
     plans = [plan(shape, stage, batch_size) for shape in SHAPES for stage in (1, 2)]
     results: dict[str, Any] = {"batch_size": batch_size, "versions": describe_versions("torch"), "plans": plans}
     if check:
@@ -108,24 +111,23 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
 
 def count_activations(shape: str, stage: int, batch_size: int, dtype: torch.dtype) -> dict[str, int]:
     """Bytes that autograd keeps of one batch with no layer checkpointed and with all of them."""
-    full = safe_config(base_config(shape))
+    full, image_size = safe_config(base_config(shape)), TILED_SHAPES.get(shape)
     counts = {}
     for layers in (2, 3):
         config = copy.deepcopy(full)
         config.text_config.num_hidden_layers = layers
-        counts[layers] = kept_for_backward(
-            make_model(config, stage, "meta", dtype).base_model, config, batch_size, dtype
-        )
+        backbone = make_model(config, stage, "meta", dtype).base_model
+        counts[layers] = kept_for_backward(backbone, config, batch_size, dtype, image_size)
     layer, num_layers = counts[3] - counts[2], full.text_config.num_hidden_layers
     rest = counts[2] - 2 * layer
-    tokens = batch_size * make_batch(full, 1, dtype)["input_ids"].shape[1]
+    tokens = batch_size * make_batch(full, 1, dtype, image_size)["input_ids"].shape[1]
     inputs = num_layers * tokens * full.text_config.hidden_size * dtype.itemsize
     return {"kept": rest + num_layers * layer, "checkpointed": rest + inputs + layer}
 
 
 def make_model(config: Any, stage: int, device: str, dtype: torch.dtype) -> PreTrainedModel:
     """The model as a stage trains it: what trains in float32, all else in `dtype`."""
-    model = build(SafeLlavaForConditionalGeneration, config, device, dtype).train()
+    model = build(FAMILY[config.model_type].generator, config, device, dtype).train()
     if stage == 1:
         train_only_safety_modules(model)
         return model
@@ -133,7 +135,13 @@ def make_model(config: Any, stage: int, device: str, dtype: torch.dtype) -> PreT
     return get_peft_model(model, lora, low_cpu_mem_usage=device == "meta").get_base_model()
 
 
-def kept_for_backward(backbone: nn.Module, config: Any, batch_size: int, dtype: torch.dtype) -> int:
+def kept_for_backward(
+    backbone: nn.Module,
+    config: Any,
+    batch_size: int,
+    dtype: torch.dtype,
+    image_size: tuple[int, int] | None = None,
+) -> int:
     """Bytes of the storages that a forward pass keeps for backward, parameters left out. The backbone is on "meta"."""
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -141,13 +149,17 @@ def kept_for_backward(backbone: nn.Module, config: Any, batch_size: int, dtype: 
         kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
         return tensor
 
-    with FakeTensorMode():
+    # Made before, for how many tiles an image has takes values, which fake tensors have not.
+    batch = make_batch(config, batch_size, dtype, image_size)
+    with FakeTensorMode() as mode, ExitStack() as stack:
         weights = {
             name: torch.empty(tensor.shape, dtype=tensor.dtype, requires_grad=tensor.requires_grad)
             for name, tensor in (*backbone.named_parameters(), *backbone.named_buffers())
         }
-        batch = make_batch(config, batch_size, dtype)
-        with saved_tensors_hooks(keep, lambda tensor: tensor), mock.patch.object(llava, "torch_compilable_check"):
+        batch = {k: mode.from_tensor(v) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        for module in (llava, llava_next, llava_onevision):
+            stack.enter_context(mock.patch.object(module, "torch_compilable_check"))
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
             outputs = run_forward(lambda **inputs: functional_call(backbone, weights, kwargs=inputs), batch, dtype)
         for tensor in weights.values():
             kept.pop(tensor.untyped_storage()._cdata, None)

@@ -3,16 +3,26 @@
 from typing import Any
 
 import torch
-from transformers import LlavaConfig, PreTrainedModel
+from transformers import (
+    LlavaConfig,
+    LlavaNextConfig,
+    LlavaOnevisionConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
 
-from safe_llava import SafeLlavaConfig
+from safe_llava.family import FAMILY
 from safe_llava.miniature import CHECKPOINT
+from safe_llava.models.safety_configuration import SafetyConfigMixin
 
 
 SHAPES = ("miniature", "mid", "llava-1.5-7b", "llava-1.5-13b")
+TILED_SHAPES = {"llava-next-7b": (672, 672), "llava-onevision-7b": (768, 768), "llava-onevision-0.5b": (768, 768)}
+"""Shapes that cut images, and the height and width of those that they are given: four tiles beside the base tile."""
 
 
-def base_config(shape: str) -> LlavaConfig:
+def base_config(shape: str) -> Any:
     """The stock LLaVA of a shape."""
     if shape == "miniature":
         return LlavaConfig.from_pretrained(CHECKPOINT)
@@ -22,14 +32,26 @@ def base_config(shape: str) -> LlavaConfig:
         return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(4096, 11008, 32, 32))
     if shape == "llava-1.5-13b":
         return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(5120, 13824, 40, 40))
-    raise ValueError(f"No shape {shape!r}; there are {', '.join(SHAPES)}.")
+    if shape == "llava-next-7b":
+        text = {"model_type": "llama", "vocab_size": 32064, **_sizes(4096, 11008, 32, 32)}
+        return LlavaNextConfig(text_config=text)
+    if shape == "llava-onevision-7b":
+        return LlavaOnevisionConfig(
+            text_config=Qwen2Config(vocab_size=152064, num_key_value_heads=4, **_sizes(3584, 18944, 28, 28))
+        )
+    if shape == "llava-onevision-0.5b":
+        sizes = _sizes(896, 4864, 24, 14)
+        return LlavaOnevisionConfig(
+            text_config=Qwen2Config(vocab_size=152000, num_key_value_heads=2, tie_word_embeddings=True, **sizes)
+        )
+    raise ValueError(f"No shape {shape!r}; there are {', '.join([*SHAPES, *TILED_SHAPES])}.")
 
 
-def safe_config(base: LlavaConfig) -> SafeLlavaConfig:
+def safe_config(base: PreTrainedConfig) -> SafetyConfigMixin:
     """The SafeLLaVA of a stock LLaVA: 64 safety tokens, and as many visual tokens of the head as there are patches."""
     fields = {name: value for name, value in base.to_dict().items() if name not in ("model_type", "architectures")}
     num_patches = (base.vision_config.image_size // base.vision_config.patch_size) ** 2
-    return SafeLlavaConfig(**fields, num_safety_visual_tokens=num_patches)
+    return FAMILY[f"safe_{base.model_type}"].config(**fields, num_safety_visual_tokens=num_patches)
 
 
 def build(model_class: type[PreTrainedModel], config: Any, device: str, dtype: torch.dtype) -> PreTrainedModel:

@@ -1,6 +1,7 @@
 """The guard at work: rows are decoded in threads, then assessed in batches."""
 
 import hashlib
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +9,11 @@ from typing import Any
 import torch
 from accelerate.utils import find_executable_batch_size
 from PIL import Image
-from transformers import AutoProcessor
+from transformers import AutoModelForImageClassification, AutoProcessor, PreTrainedModel
 
 from ..checkpoints import read_config
+from ..models.image_batches import join_images
 from ..models.image_reading import UnreadableImageError, read_image
-from ..models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict
@@ -34,14 +35,14 @@ class PreparedRow:
 
     Args:
         row (`AuditRow`): the row.
-        pixel_values (`list[torch.FloatTensor]`): its images, each of shape `(num_channels, height, width)`.
+        images (`dict[str, torch.Tensor]`): `pixel_values` of its images, and what else the processor says of them.
         facts (`dict`): what the verdict table says of the row beside the verdict: `width`, `height`, `notes`, ...
         reason (`str`, *optional*): why it cannot be assessed.
         seconds (`float`): processor time that decoding took.
     """
 
     row: AuditRow
-    pixel_values: list[torch.Tensor] = field(default_factory=list)
+    images: dict[str, torch.Tensor] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     seconds: float = 0.0
@@ -68,7 +69,7 @@ class RowAssessor:
 
     def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
         read_config(model)
-        self.model = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=dtype).eval()
+        self.model = AutoModelForImageClassification.from_pretrained(model, dtype=dtype).eval()
         try:
             self.model.to(device)
         except (AssertionError, RuntimeError) as error:  # Torch raises the one without CUDA, the other beyond it.
@@ -95,10 +96,7 @@ class RowAssessor:
             images = [read_image(loaded) for loaded in row.images]
             for loaded in images:
                 _require_broad(loaded.image)
-            pixel_values = [
-                self.processor.image_processor(loaded.image, return_tensors="pt")["pixel_values"][0]
-                for loaded in images
-            ]
+            encoded = self._encode([loaded.image for loaded in images])
         except UnreadableImageError as error:
             return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
         except TypeError as error:
@@ -107,7 +105,7 @@ class RowAssessor:
         notes = [note for loaded in images for note in loaded.notes]
         size = {"width": first.width, "height": first.height}
         facts = {"notes": notes, **size, "image_hash": str(phash(first))}
-        return PreparedRow(row, pixel_values, facts, seconds=time.thread_time() - start)
+        return PreparedRow(row, encoded, facts, seconds=time.thread_time() - start)
 
     def assess(self, batch: list[PreparedRow]) -> list[dict[str, Any]]:
         """
@@ -150,26 +148,31 @@ class RowAssessor:
     def find_batch_size(self) -> int:
         """The largest batch, of images with a neutral question, that memory holds."""
         largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
-        blank = self.processor.image_processor(Image.new("RGB", (8, 8)), return_tensors="pt")["pixel_values"][0]
+        blank = self._encode([Image.new("RGB", (8, 8))])
 
         def try_batch(batch_size: int) -> int:
-            self._assess([PreparedRow(AuditRow(""), [blank])] * batch_size)
+            self._assess([PreparedRow(AuditRow(""), blank)] * batch_size)
             return batch_size
 
         return find_executable_batch_size(try_batch, starting_batch_size=largest)()
 
+    def _encode(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
+        """The images of one row, which some processors cut otherwise than images of several rows."""
+        return dict(self.processor.image_processor([images], return_tensors="pt"))
+
     def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
-        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.pixel_values)) for prepared in batch]
+        numbers = [len(prepared.images["pixel_values"]) for prepared in batch]
+        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, number) for prepared, number in zip(batch, numbers)]
         prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        pixel_values = [loaded for prepared in batch for loaded in prepared.pixel_values]
-        inputs: dict[str, Any] = {"pixel_values": torch.stack(pixel_values)}
+        images: dict[str, Any] = join_images([prepared.images for prepared in batch])
         # Users' texts hold no such token any more: the processor's chat template has seen to that.
-        placeholders = self.processor.replace_image_token(inputs, 0)
-        prompts = [prompt.replace(self.processor.image_token, placeholders) for prompt in prompts]
-        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.device, self.model.dtype)
-        inputs |= self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
-        names = ("input_ids", "attention_mask", "pixel_values")
-        return self.model.assess(**{name: inputs[name] for name in names}, safety_policy=self.policy)
+        placeholders = (self.processor.replace_image_token(images, index) for index in range(sum(numbers)))
+        token = re.escape(self.processor.image_token)
+        prompts = [re.sub(token, lambda _: next(placeholders), prompt) for prompt in prompts]
+        images["pixel_values"] = images["pixel_values"].to(self.model.device, self.model.dtype)
+        inputs = self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
+        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        return self.model.assess(**prompt, **images, safety_policy=self.policy)
 
 
 def _require_broad(image: Image.Image) -> None:
@@ -186,7 +189,7 @@ def _chat(text: str, num_images: int) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
 
 
-def _fingerprint(model: SafeLlavaForSafetyClassification, processor: Any) -> str:
+def _fingerprint(model: PreTrainedModel, processor: Any) -> str:
     """Changes with every weight that a verdict rests on, with its type and with the preprocessing."""
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):

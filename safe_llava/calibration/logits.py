@@ -45,7 +45,7 @@ def collect_logits(
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): a model with trained safety modules.
-        processor ([`SafeLlavaProcessor`]): its processor.
+        processor ([`SafetyProcessorMixin`]): its processor.
         dataset ([`~datasets.Dataset`]):
             Rows of [`select_rows`], with `messages`, whose last answer is left out, or `prompt` and `completion`.
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
@@ -90,7 +90,7 @@ def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:
     texts = [_render_question(row, processor) for row in rows]
     bos_token = processor.tokenizer.bos_token
     return processor(
-        images=read_images([image for row in rows for image in row["images"]]),
+        images=read_images([list(row["images"]) for row in rows]),
         text=texts,
         add_special_tokens=bos_token is None or not texts[0].startswith(bos_token),
         padding=True,

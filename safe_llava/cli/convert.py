@@ -9,15 +9,19 @@ import typer
 from .options import DType, reported
 
 
-_RECIPES = {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "smol": 0.02, "miniature": 0.0}
-"""From how many billions of parameters in the language model's layers a recipe fits."""
+_RECIPES = {
+    "safe_llava": {"llava-1.5-13b": 9.0, "llava-1.5-7b": 3.0, "smol": 0.02, "miniature": 0.0},
+    "safe_llava_next": {"llava-next-7b": 0.0},
+    "safe_llava_onevision": {"llava-onevision-7b": 2.0, "llava-onevision-0.5b": 0.0},
+}
+"""From how many billions of parameters in the language model's layers a recipe fits, by kind of model."""
 
 
-def nearest_recipe(num_layers: int, width: int) -> tuple[str, float]:
+def nearest_recipe(num_layers: int, width: int, model_type: str = "safe_llava") -> tuple[str, float]:
     """The recipe for a language model of so many layers of this width, and its billions of parameters, roughly."""
     # Four attention matrices and the feed-forward of a layer take about twelve times its width squared.
     billions = 12 * num_layers * width**2 / 1e9
-    return next(name for name, least in _RECIPES.items() if billions >= least), billions
+    return next(name for name, least in _RECIPES[model_type].items() if billions >= least), billions
 
 
 class Projector(str, Enum):
@@ -31,7 +35,7 @@ class Pooling(str, Enum):
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="LLaVA-1.5-style checkpoint: a folder or a Hub id.")],
+    source: Annotated[str, typer.Argument(help="LLaVA-1.5, -NeXT or -OneVision: a folder or a Hub id.")],
     output: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
     num_safety_tokens: Annotated[int, typer.Option(min=0, help="Safety tokens in each of the two sets.")] = 64,
     safety_projector_type: Annotated[Projector, typer.Option(help="Safety projector.")] = Projector.c_abstractor,
@@ -65,9 +69,10 @@ def convert(
             seed=seed,
             revision=revision,
         )
-        text = read_config(output).text_config
+        config = read_config(output)
+        text = config.text_config
     typer.echo(f"Wrote {output}. Every stock weight is as it was; the safety modules are untrained.")
-    recipe, billions = nearest_recipe(text.num_hidden_layers, text.hidden_size)
+    recipe, billions = nearest_recipe(text.num_hidden_layers, text.hidden_size, config.model_type)
     typer.echo(
         f"Next, train stage 1, here with the recipe nearest to {billions:.2g} billion parameters, on your rows:\n"
         f"accelerate launch recipes/train.py --config recipes/{recipe}/stage1.yaml "

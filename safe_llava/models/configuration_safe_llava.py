@@ -1,93 +1,19 @@
 """SafeLLaVA configuration: a LLaVA configuration plus the three safety modules and the policy that is shipped."""
 
-import copy
-import math
-from typing import Any, Literal
-
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, LlavaConfig
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
-    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
-)
+from transformers import LlavaConfig
 
-from .safety_labels import SAFETY_TYPES
-
-
-_LABEL_IDS = {name: index for index, name in enumerate(SAFETY_TYPES)}
-_UNNAMED = {"LABEL_0": 0, "LABEL_1": 1}
-_GENERATING_CLASS = "modeling_safe_llava.SafeLlavaForConditionalGeneration"
-_GUARD_CLASS = "modeling_safe_llava_guard.SafeLlavaForSafetyClassification"
-AUTO_MAP = {
-    "AutoConfig": "configuration_safe_llava.SafeLlavaConfig",
-    "AutoModel": _GENERATING_CLASS,
-    "AutoModelForImageClassification": _GUARD_CLASS,
-    "AutoModelForImageTextToText": _GENERATING_CLASS,
-    "AutoModelForMultimodalLM": _GENERATING_CLASS,
-    "AutoProcessor": "processing_safe_llava.SafeLlavaProcessor",
-}
-GUARD_AUTO_MAP = {name: path for name, path in AUTO_MAP.items() if path != _GENERATING_CLASS} | {
-    "AutoModel": _GUARD_CLASS
-}
-CUSTOM_PIPELINES = {
-    "safety-classification": {
-        "impl": "pipeline_safe_llava.SafetyClassificationPipeline",
-        "pt": ["AutoModelForImageClassification"],
-        "type": "multimodal",
-    },
-    "image-text-to-text": {
-        "impl": "pipeline_safe_llava.SafeLlavaImageTextToTextPipeline",
-        "pt": ["AutoModelForImageTextToText"],
-        "type": "multimodal",
-    },
-}
+from .safety_configuration import SafetyConfigMixin
 
 
 @strict
-class SafeLlavaConfig(LlavaConfig):
+class SafeLlavaConfig(SafetyConfigMixin, LlavaConfig):
     r"""
-    Configuration of a SafeLLaVA. It takes every argument of [`~transformers.LlavaConfig`] and those of the safety
-    modules of "Safety Alignment for Vision Language Models" (arXiv 2405.13581; details from arXiv 2411.11543).
+    Configuration of a SafeLLaVA. It takes every argument of [`~transformers.LlavaConfig`] and of
+    [`~safe_llava.models.safety_configuration.SafetyConfigMixin`].
 
     To safety-align an existing checkpoint use [`safe_llava.conversion.convert_llava_checkpoint`]: a LLaVA checkpoint
     read with `SafeLlavaConfig.from_pretrained` would keep LLaVA's `model_type`.
-
-    Args:
-        num_safety_tokens (`int`, *optional*, defaults to 64):
-            Length of each of the two independent sets of learned safety tokens (paper, section 3.2). 0 for none.
-        safety_projector_type (`"c_abstractor"` or `"mlp"`, *optional*, defaults to `"c_abstractor"`):
-            How vision features become the safety features that the head reads: Honeybee's C-Abstractor (the paper's
-            choice) or a two-layer MLP on every patch.
-        num_safety_visual_tokens (`int`, *optional*, defaults to 576):
-            Number Q of visual tokens the C-Abstractor pools an image into. A perfect square.
-        safety_projector_hidden_size (`int`, *optional*):
-            Inner width of the safety projector. Defaults to the vision tower's width + 64, as in the paper's code.
-        use_safety_head (`bool`, *optional*, defaults to `True`):
-            Whether the model assesses images. Without a head there is no safety projector either.
-        safety_head_pooling (`"question"` or `"first"`, *optional*, defaults to `"question"`):
-            The text query of the head's cross-attention. `"question"` pools over all text tokens of the prompt with
-            learned weights and lets the query gate what was attended to, so that the question counts; `"first"` takes
-            the first token, as the paper's code does, and no gate.
-        safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
-            Attention heads of the safety head. Divides the language model's `hidden_size`.
-        safety_loss_coef (`float`, *optional*, defaults to 10.0):
-            Weight of the two classification losses beside the language-model loss (paper, section 3.3).
-        output_safety_logits (`bool`, *optional*, defaults to `True`):
-            Whether `forward` runs the safety head. `generate` runs it once, before the answer, whatever is set here.
-        safety_training (`dict`, *optional*):
-            What a finished training of the safety modules saw, and by what the model knows its weights again: see
-            [`~safe_llava.models.safety_trust.record_training`]. Without it every image counts as high risk.
-        safety_policy (`dict`, *optional*):
-            A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
-            [`SafeLlavaForConditionalGeneration.set_safety_policy`], which also fills `safety_policy_token_ids`.
-        safety_policy_token_ids (`dict`, *optional*):
-            The policy's texts as token ids, for `generate` is given no tokenizer.
-        num_labels, id2label, label2id (*optional*):
-            Fixed: the seven risk types, for the policy, its hints and the verdicts are written in them.
-
-    Raises:
-        ValueError: if a size is out of range or does not divide, or if the labels are not the risk types; the message
-            names the field.
 
     Example:
 
@@ -101,48 +27,8 @@ class SafeLlavaConfig(LlavaConfig):
 
     model_type = "safe_llava"
 
-    num_safety_tokens: int = 64
-    safety_projector_type: Literal["c_abstractor", "mlp"] = "c_abstractor"
-    num_safety_visual_tokens: int = 576
-    safety_projector_hidden_size: int | None = None
-    use_safety_head: bool = True
-    safety_head_pooling: Literal["question", "first"] = "question"
-    safety_head_num_attention_heads: int = 8
-    safety_loss_coef: float = 10.0
-    output_safety_logits: bool = True
-    safety_training: dict[str, Any] | None = None
-    safety_policy: dict[str, Any] | None = None
-    safety_policy_token_ids: dict[str, Any] | None = None
-
     def __post_init__(self, **kwargs):
-        if getattr(self, "architectures", None) is None:
-            self.architectures = ["SafeLlavaForConditionalGeneration"]
-        self.id2label, self.label2id = dict(enumerate(SAFETY_TYPES)), dict(_LABEL_IDS)
-        _check_labels("num_labels", kwargs.get("num_labels"))
-        for name in ("vision_config", "text_config"):
-            check_model_type(name, getattr(self, name))
-        super().__post_init__(**{name: value for name, value in kwargs.items() if name != "custom_pipelines"})
-        self.auto_map = dict(AUTO_MAP)
-        # Where the package is installed its import registers the task; transformers would refuse this entry there
-        # without `trust_remote_code`.
-        if __name__.startswith("transformers_modules."):
-            self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
-
-        if self.safety_projector_hidden_size is None:
-            self.safety_projector_hidden_size = self.vision_config.hidden_size + 64
-        if self.num_safety_tokens < 0:
-            raise ValueError(f"`num_safety_tokens` must be 0 or more, got {self.num_safety_tokens}.")
-        if math.isqrt(self.num_safety_visual_tokens) ** 2 != self.num_safety_visual_tokens:
-            raise ValueError(
-                f"`num_safety_visual_tokens` must be a perfect square (576 = 24 x 24), got "
-                f"{self.num_safety_visual_tokens}."
-            )
-        if self.text_config.hidden_size % self.safety_head_num_attention_heads:
-            raise ValueError(
-                f"`safety_head_num_attention_heads` ({self.safety_head_num_attention_heads}) must divide the language "
-                f"model's `hidden_size` ({self.text_config.hidden_size})."
-            )
-
+        super().__post_init__(**kwargs)
         tower = self.vision_config.model_type
         if tower.startswith(("clip", "siglip")):  # Of other towers conversion counts what they make.
             num_patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
@@ -150,49 +36,5 @@ class SafeLlavaConfig(LlavaConfig):
             has_cls_token = tower.startswith("clip")
             self.image_seq_length = num_patches + has_cls_token - drops_first_token + self.num_safety_tokens
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        _check_labels(name, value)
-        super().__setattr__(name, value)
 
-
-def check_model_type(name: str, part: Any) -> None:
-    """
-    Raises a `ValueError` where the vision tower or the language model is of a kind that is not known yet.
-
-    Args:
-        name (`str`): `"vision_config"` or `"text_config"`.
-        part (`Any`): what the config has under this name.
-    """
-    model_type = part.get("model_type") if isinstance(part, dict) else None
-    if model_type is not None and str(model_type) not in CONFIG_MAPPING:
-        raise ValueError(
-            f"`{name}.model_type` is {model_type!r:.100}, which transformers does not know. Import the module that "
-            "registers it with `AutoConfig` and `AutoModel` first; where the package is installed, "
-            "`SAFE_LLAVA_IMPORT=that.module` in the environment does so for every command."
-        )
-
-
-def _check_labels(name: str, value: Any) -> None:
-    """Refuses labels that the head does not have. What transformers puts where nothing is said is no choice."""
-    if name == "num_labels":
-        fixed = value in (None, len(SAFETY_TYPES))
-    elif name == "id2label" and isinstance(value, dict):
-        fixed = {str(key): label for key, label in value.items()} in (
-            {str(index): label for label, index in labels.items()} for labels in (_LABEL_IDS, _UNNAMED)
-        )
-    elif name == "label2id":
-        fixed = value in (None, _LABEL_IDS, _UNNAMED)
-    else:
-        return
-    if not fixed:
-        raise ValueError(
-            f"`{name}` cannot be {value!r:.200}: a SafeLLaVA classifies into the {len(SAFETY_TYPES)} risk types of "
-            f"its method ({', '.join(SAFETY_TYPES)}), which its policy and verdicts are written in. Leave it out."
-        )
-
-
-# `transformers serve` and trl look for model types in these static tables, also where the code came with a checkpoint.
-for _names in (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES):
-    _names.setdefault("safe_llava", _GENERATING_CLASS.partition(".")[2])
-
-__all__ = ["AUTO_MAP", "GUARD_AUTO_MAP", "SafeLlavaConfig"]
+__all__ = ["SafeLlavaConfig"]

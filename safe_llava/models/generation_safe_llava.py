@@ -8,7 +8,6 @@ no hint applies the prompt goes on as it came, with the images' features in plac
 """
 
 import inspect
-from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -27,9 +26,10 @@ from .generation_arguments import (
     refuse_arguments_of_forward,
     refuse_what_cannot_be_assessed,
 )
+from .image_batches import refuse_videos, share_images
 from .outputs_safe_llava import CACHE_NAME
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafeLlavaImageFeatures
+from .safety_modules import SafeLlavaImageFeatures, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens
 from .steered_prompts import (
@@ -88,10 +88,10 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
                 assessed: `inputs_embeds`, a cache of an earlier call, or images read from other layers of the vision
                 tower than those that the head knows.
         """
-        arguments = {
-            name: value for name, value in kwargs.items() if name not in ("pixel_values", "mm_encoder_outputs")
-        }
+        of_images = ("pixel_values", "mm_encoder_outputs", *self.image_arguments)
+        arguments = {name: value for name, value in kwargs.items() if name not in of_images}
         refuse_arguments_of_forward(arguments)
+        refuse_videos(arguments, kwargs.get("mm_encoder_outputs"))
         policy = self._resolve_safety_policy(safety_policy)
         if policy is None:
             return super().generate(inputs, generation_config, streamer=streamer, **kwargs)
@@ -104,8 +104,10 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         config, _ = self._prepare_generation_config(generation_config, **kwargs)
         attention_mask = kwargs.get("attention_mask")
         attention_mask = mask_padding(input_ids, config) if attention_mask is None else attention_mask
+        pixel_values, encoded = kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
+        image_arguments = {name: kwargs.pop(name) for name in self.image_arguments if name in kwargs}
         verdict, image_outputs, num_placeholders = self._assess_prompts(
-            input_ids, attention_mask, kwargs.pop("pixel_values", None), kwargs.pop("mm_encoder_outputs", None)
+            input_ids, attention_mask, pixel_values, encoded, image_arguments
         )
         verdict = verdict.with_temperature(**policy.temperature)
         decisions = self.decide(verdict, policy)
@@ -185,12 +187,13 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
         if expand_size > 1 and input_ids is not None:
             counts = (input_ids == self.config.image_token_id).sum(dim=1).tolist()
         if any(counts):
+            encoded = model_kwargs.pop("mm_encoder_outputs", None) or {}
+            names = (*self.image_arguments, "vision_feature_layer", "vision_feature_select_strategy")
+            arguments = {name: model_kwargs.pop(name) for name in names if name in model_kwargs}
+            # Once for all sequences of a row.
+            features = encode_images(self, model_kwargs.pop("pixel_values", None), encoded or None, **arguments)
             rows = [row for row in range(len(counts)) for _ in range(expand_size)]
-            if (pixel_values := model_kwargs.pop("pixel_values", None)) is not None:
-                expanded["pixel_values"] = pixel_values[_find_images(len(pixel_values), counts, rows)]
-            if (features := (model_kwargs.get("mm_encoder_outputs") or {}).get("image")) is not None:
-                others = model_kwargs.pop("mm_encoder_outputs")
-                expanded["mm_encoder_outputs"] = {**others, "image": _select_images(features, counts, rows)}
+            expanded["mm_encoder_outputs"] = {**encoded, "image": _select_images(features, counts, rows)}
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
             expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
         )
@@ -277,13 +280,6 @@ def _has_images(input_ids: torch.Tensor | None, kwargs: dict[str, Any], image_to
     return input_ids is not None and bool((input_ids == image_token_id).any())
 
 
-def _find_images(num_images: int, num_placeholders: list[int], rows: list[int]) -> list[int]:
-    """The images of some rows, by the placeholders that each row of the batch has."""
-    size = sum(num_placeholders) // num_images or 1
-    ends = [filled // size for filled in accumulate(num_placeholders)]
-    return [image for row in rows for image in range(ends[row - 1] if row else 0, ends[row])]
-
-
 def _select_images(
     features: SafeLlavaImageFeatures | None, num_placeholders: list[int], rows: list[int]
 ) -> SafeLlavaImageFeatures | None:
@@ -291,5 +287,6 @@ def _select_images(
     if features is None:
         return None
     images = features.pooler_output
-    kept = [images[index] for index in _find_images(len(images), num_placeholders, rows)]
+    shares = share_images([len(of_image) for of_image in images], num_placeholders)
+    kept = [images[index] for row in rows for index in shares[row]]
     return SafeLlavaImageFeatures(pooler_output=kept) if kept else None

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard
-from transformers import PreTrainedModel
+from transformers import AutoProcessor, PreTrainedConfig, PreTrainedModel
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import PROCESSOR_NAME, cached_file, logging
 
-from .configuration_safe_llava import SafeLlavaConfig
 from .pipeline_safe_llava import SafetyClassificationPipeline
-from .processing_safe_llava import SafeLlavaProcessor
 
 
 logger = logging.get_logger(__name__)
@@ -29,7 +27,7 @@ def find_file(checkpoint: str | os.PathLike, name: str) -> str | None:
         return None
 
 
-def ship_code(config: SafeLlavaConfig, auto_map: dict[str, str], folder: str | os.PathLike) -> None:
+def ship_code(config: PreTrainedConfig, auto_map: dict[str, str], folder: str | os.PathLike) -> None:
     """
     Puts the code of the pipeline into a folder that gets a checkpoint, and into its config the Auto classes that can
     load it.
@@ -67,7 +65,7 @@ def _add_processor(model: PreTrainedModel, folder: Path, repo_id: str) -> None:
         return
     # Where this very code came with the checkpoint, it has been trusted already.
     trusted = __name__.startswith("transformers_modules.")
-    SafeLlavaProcessor.from_pretrained(model.name_or_path, trust_remote_code=trusted).save_pretrained(folder)
+    AutoProcessor.from_pretrained(model.name_or_path, trust_remote_code=trusted).save_pretrained(folder)
 
 
 def _fill_model_card(model: PreTrainedModel, path: Path, repo_id: str) -> None:

@@ -18,6 +18,7 @@ _SETTINGS = (
     "do_normalize",
     "image_mean",
     "image_std",
+    "image_grid_pinpoints",
 )
 # Pixel values in float32 are off by 1e-4 of 255 steps; those of another normalisation by 0.25 on average.
 _LARGEST_OFFSET = 0.05

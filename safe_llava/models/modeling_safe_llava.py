@@ -5,174 +5,21 @@ Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details 
 
 from typing import Any
 
-import torch
-from torch import nn
 from transformers import LlavaForConditionalGeneration, LlavaModel, LlavaPreTrainedModel
-from transformers.cache_utils import Cache
 from transformers.generation import GenerationMixin
-from transformers.utils.generic import can_return_tuple
 
 from .configuration_safe_llava import SafeLlavaConfig
-from .generation_safe_llava import SafeLlavaGenerationMixin
-from .modeling_safe_llava_guard import SafeLlavaForSafetyClassification
-from .outputs_safe_llava import (
-    CACHE_NAME,
-    SafeLlavaCausalLMOutputWithPast,
-    SafeLlavaModelOutputWithPast,
-    name_image_outputs,
-)
-from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images
-from .vision_features import find_patch_grid, find_vision_layers
+from .modeling_safety_base import SafetyCausalLMMixin, SafetyModelMixin
+from .modeling_safety_guard import SafetyClassificationMixin, SafetyGuardModelMixin
 
 
-class SafeLlavaModel(SafeLlavaPreTrainedModel, LlavaModel):
+class SafeLlavaModel(SafetyModelMixin, LlavaModel):
     """The vision tower, the projector, the language model and the safety modules, without a language-model head."""
 
     config: SafeLlavaConfig
 
-    def __init__(self, config: SafeLlavaConfig):
-        super().__init__(config)
-        self.safety_modules = SafetyModules(config)
-        self.post_init()
 
-    @can_return_tuple
-    def get_image_features(
-        self,
-        pixel_values: torch.Tensor,
-        vision_feature_layer: int | list[int] | None = None,
-        vision_feature_select_strategy: str | None = None,
-        **kwargs: Any,
-    ) -> tuple | SafeLlavaImageFeatures:
-        """
-        One pass of the vision tower: the rows that the language model reads and the features that the head reads. A
-        frozen tower keeps nothing for backward, even where gradient checkpointing makes every embedding require grad.
-
-        Args:
-            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
-            vision_feature_layer (`int` or `list[int]`, *optional*): defaults to the config's.
-            vision_feature_select_strategy (`str`, *optional*): `"default"` drops the CLS token, `"full"` keeps it.
-
-        Returns:
-            [`SafeLlavaImageFeatures`]
-        """
-        stock = (*self.vision_tower.parameters(), *self.multi_modal_projector.parameters())
-        has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
-        with torch.set_grad_enabled(has_gradients and torch.is_grad_enabled()):
-            outputs = super().get_image_features(
-                pixel_values,
-                vision_feature_layer=vision_feature_layer,
-                vision_feature_select_strategy=vision_feature_select_strategy,
-                return_dict=True,
-                **kwargs,
-            )
-        layers = find_vision_layers(self.config) if vision_feature_layer is None else vision_feature_layer
-        layers = [layers] if isinstance(layers, int) else layers
-        features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
-        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
-        rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
-        return SafeLlavaImageFeatures(
-            # A tower's output may have fields of its own, and lack the usual ones.
-            **{name: outputs.get(name) for name in ("last_hidden_state", "hidden_states", "attentions")},
-            pooler_output=rows,
-            patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
-            patch_grid=grid,
-            num_placeholders=len(rows[0]),
-        )
-
-    def embed_prompt(
-        self,
-        input_ids: torch.LongTensor | None,
-        inputs_embeds: torch.Tensor,
-        image_outputs: SafeLlavaImageFeatures | None,
-    ) -> torch.Tensor:
-        """
-        Puts the images' rows where their placeholders stand.
-
-        Args:
-            input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
-                The prompt. Without it the placeholders are found by their embedding.
-            inputs_embeds (`torch.Tensor` of shape `(batch_size, sequence_length, hidden_size)`): its embeddings.
-            image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images, in the order of their placeholders.
-        """
-        if image_outputs is None:
-            return inputs_embeds
-        rows = torch.cat(image_outputs.pooler_output, dim=0).to(inputs_embeds.device, inputs_embeds.dtype)
-        mask = self.get_placeholder_mask(input_ids, inputs_embeds=inputs_embeds, image_features=rows)
-        return inputs_embeds.masked_scatter(mask, rows)
-
-    def find_placeholders(self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor) -> torch.Tensor:
-        """Where images stand in the prompt, a bool tensor of shape `(batch_size, sequence_length)`."""
-        if input_ids is not None:
-            return input_ids == self.config.image_token_id
-        image_token_id = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
-        return (inputs_embeds == self.get_input_embeddings()(image_token_id)).all(dim=-1)
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor | None = None,
-        pixel_values: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        vision_feature_layer: int | list[int] | None = None,
-        vision_feature_select_strategy: str | None = None,
-        image_sizes: torch.Tensor | None = None,
-        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
-        labels: torch.LongTensor | None = None,
-        safety_level: torch.Tensor | None = None,
-        safety_type: torch.Tensor | None = None,
-        output_safety_logits: bool | None = None,
-        cache: Cache | None = None,
-        **kwargs: Any,
-    ) -> tuple | SafeLlavaModelOutputWithPast:
-        """
-        LLaVA's base forward, and the safety head on the same vision features. Arguments beyond LLaVA's are described
-        at [`SafeLlavaForConditionalGeneration.forward`]; `labels` only tell the head which tokens are the answer.
-        """
-        if (input_ids is None) ^ (inputs_embeds is not None):
-            raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
-        image_outputs = encode_images(
-            self,
-            pixel_values,
-            mm_encoder_outputs,
-            vision_feature_layer=vision_feature_layer,
-            vision_feature_select_strategy=vision_feature_select_strategy,
-            **({} if image_sizes is None else {"image_sizes": image_sizes}),
-        )
-        text_embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
-        inputs_embeds = self.embed_prompt(input_ids, text_embeds, image_outputs)
-
-        # Not through the parent's forward: each output that is made anew is felt in every decoding step.
-        outputs = self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            **{CACHE_NAME: past_key_values if cache is None else cache},
-            **kwargs,
-        )
-        outputs = SafeLlavaModelOutputWithPast(**outputs, **name_image_outputs(image_outputs))
-
-        if output_safety_logits is None:
-            output_safety_logits = self.config.output_safety_logits
-        if self.safety_modules.head is not None and output_safety_logits:
-            scores = self.safety_modules(
-                text_embeds,
-                self.find_placeholders(input_ids, text_embeds),
-                image_outputs,
-                attention_mask,
-                labels,
-                safety_level,
-                safety_type,
-            )
-            for name, value in scores.items():
-                outputs[name] = value
-        return outputs
-
-
-class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForConditionalGeneration, GenerationMixin):
+class SafeLlavaForConditionalGeneration(SafetyCausalLMMixin, LlavaForConditionalGeneration, GenerationMixin):
     """
     A LLaVA that assesses the image and its question before it answers, in one pass of the vision tower.
 
@@ -193,89 +40,50 @@ class SafeLlavaForConditionalGeneration(SafeLlavaGenerationMixin, LlavaForCondit
     ```"""
 
     config: SafeLlavaConfig
+    inner_class = SafeLlavaModel
 
-    def __init__(self, config: SafeLlavaConfig):
-        LlavaPreTrainedModel.__init__(self, config)
-        self.model = SafeLlavaModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor | None = None,
-        pixel_values: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        vision_feature_layer: int | list[int] | None = None,
-        vision_feature_select_strategy: str | None = None,
-        labels: torch.LongTensor | None = None,
-        logits_to_keep: int | torch.Tensor = 0,
-        image_sizes: torch.Tensor | None = None,
-        mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
-        safety_level: torch.Tensor | None = None,
-        safety_type: torch.Tensor | None = None,
-        output_safety_logits: bool | None = None,
-        cache: Cache | None = None,
-        **kwargs: Any,
-    ) -> tuple | SafeLlavaCausalLMOutputWithPast:
-        r"""
-        Takes what [`~transformers.LlavaForConditionalGeneration.forward`] takes, and:
+class SafeLlavaGuardModel(SafetyGuardModelMixin, LlavaPreTrainedModel):
+    """The parts of [`SafeLlavaModel`] that a verdict needs, under the same names."""
 
-        Args:
-            labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
-                Targets of the language-model loss, -100 on the prompt. The safety head reads only where they are -100,
-                so that it never sees the answer.
-            safety_level (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 4)`, *optional*):
-                Risk level of each row, 0 to 3, or -100 where it is not known; or a bool mask of the levels that are
-                possible, whose loss is -log of the probability that one of them is found.
-            safety_type (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 7)`, *optional*):
-                Risk type of each row, 0 to 6, or -100 where it is not known; or a bool mask of the possible types.
-            output_safety_logits (`bool`, *optional*):
-                Whether to run the safety head. Defaults to `config.output_safety_logits`.
-            cache ([`~transformers.Cache`], *optional*):
-                What transformers 5.24 and later call `past_key_values`. Either name works with every version.
+    config: SafeLlavaConfig
 
-        Returns:
-            [`SafeLlavaCausalLMOutputWithPast`]
-        """
-        outputs = self.model(
-            input_ids=input_ids,
-            pixel_values=pixel_values,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            vision_feature_layer=vision_feature_layer,
-            vision_feature_select_strategy=vision_feature_select_strategy,
-            image_sizes=image_sizes,
-            mm_encoder_outputs=mm_encoder_outputs,
-            labels=labels,
-            safety_level=safety_level,
-            safety_type=safety_type,
-            output_safety_logits=output_safety_logits,
-            cache=cache,
-            **kwargs,
-        )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, kept, :])
-        carried = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
-        outputs = SafeLlavaCausalLMOutputWithPast(logits=logits, **carried)
+    def count_rows(self, num_patches: int, num_images: int, **image_arguments: Any) -> list[int]:
+        """How many rows of the language model each image takes beside the safety tokens."""
+        return [num_patches] * num_images
 
-        if labels is not None:
-            outputs.lm_loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs
-            )
-            outputs.loss = outputs.lm_loss
-        if outputs.safety_loss is not None:
-            weighted = self.config.safety_loss_coef * outputs.safety_loss
-            outputs.loss = weighted if outputs.loss is None else outputs.loss + weighted.to(outputs.loss.device)
-        return outputs
+
+class SafeLlavaForSafetyClassification(SafetyClassificationMixin, LlavaPreTrainedModel):
+    """
+    Assesses images and their questions as [`SafeLlavaForConditionalGeneration`] of the same checkpoint does, and
+    cannot answer them. It reads what a verdict needs of the checkpoint, and saves as a small checkpoint of its own.
+
+    Example:
+
+    ```python
+    >>> from safe_llava import SafeLlavaForSafetyClassification
+    >>> from transformers import AutoProcessor
+
+    >>> guard = SafeLlavaForSafetyClassification.from_pretrained("org/safe-llava")
+    >>> processor = AutoProcessor.from_pretrained("org/safe-llava")
+    >>> inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+    >>> guard.assess(**inputs).levels
+    ['none']
+    >>> guard.config.id2label[guard(**inputs).type_logits.argmax().item()]
+    'safe'
+    ```"""
+
+    config: SafeLlavaConfig
+    inner_class = SafeLlavaGuardModel
 
 
 # The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.
 SafeLlavaForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")
+SafeLlavaForSafetyClassification.register_for_auto_class("AutoModelForImageClassification")
 
-__all__ = ["SafeLlavaForConditionalGeneration", "SafeLlavaForSafetyClassification", "SafeLlavaModel"]
+__all__ = [
+    "SafeLlavaForConditionalGeneration",
+    "SafeLlavaForSafetyClassification",
+    "SafeLlavaGuardModel",
+    "SafeLlavaModel",
+]

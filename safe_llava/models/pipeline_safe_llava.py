@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-import torch
 from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
+from .image_batches import join_images
 from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
+from .safety_configuration import SAFE_MODEL_TYPES
 from .safety_policy import SafetyPolicy
 
 
@@ -94,9 +95,10 @@ class SafetyClassificationPipeline(Pipeline):
         rows = [row[0] if isinstance(row, list) else row for row in rows]
         prompts = [{name: row[name][0] for name in ("input_ids", "attention_mask")} for row in rows]
         inputs = dict(self.processor.tokenizer.pad(prompts, return_tensors="pt"))
-        images = [row["pixel_values"] for row in rows if "pixel_values" in row]
+        names = ("pixel_values", *self.model.image_arguments)
+        images = join_images([{name: row[name] for name in names if name in row} for row in rows if names[0] in row])
         if images:
-            inputs["pixel_values"] = torch.cat(images).to(self.dtype)
+            inputs |= {**images, "pixel_values": images["pixel_values"].to(self.dtype)}
         verdict = self.model.assess(**inputs, safety_policy=safety_policy)
         decisions = self.model.decide(verdict, safety_policy)
         results = [row | {"decision": asdict(decision)} for row, decision in zip(verdict.to_list(), decisions)]
@@ -115,11 +117,11 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        if self.model.config.model_type == "safe_llava":
+        if self.model.config.model_type in SAFE_MODEL_TYPES:
             self.model.check_ready(self.processor)
 
     def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
-        if self.model.config.model_type == "safe_llava" and isinstance(inputs, dict) and "images" in inputs:
+        if self.model.config.model_type in SAFE_MODEL_TYPES and isinstance(inputs, dict) and "images" in inputs:
             inputs = {**inputs, "images": read_images(inputs["images"], timeout)}
         return super().preprocess(inputs, timeout=timeout, **kwargs)
 

@@ -9,24 +9,31 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 
-from .configuration_safe_llava import AUTO_MAP, SafeLlavaConfig
 from .hub_safe_llava import complete_push, ship_code
+from .safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin, build_auto_map
 from .safety_modules import init_safety_weights
 
 
 # LLaVA's older key layouts are renamed by model type and class name, and third-party classes are left out unless they
 # register. Without this a stock checkpoint's language model would load freshly initialised.
-for _stock, *_ours in (("llava", "safe_llava"), ("LlavaModel", "SafeLlavaModel", "SafeLlavaGuardModel")):
-    for _name in _ours:
-        register_checkpoint_conversion_mapping(_name, get_checkpoint_conversion_mapping(_stock), overwrite=True)
+for _model_type in SAFE_MODEL_TYPES:
+    _stock_type = _model_type.removeprefix("safe_")
+    _stock = "".join(word.title() for word in _stock_type.split("_"))
+    register_checkpoint_conversion_mapping(_model_type, get_checkpoint_conversion_mapping(_stock_type), overwrite=True)
+    for _name in (f"Safe{_stock}Model", f"Safe{_stock}GuardModel"):
+        register_checkpoint_conversion_mapping(
+            _name, get_checkpoint_conversion_mapping(f"{_stock}Model"), overwrite=True
+        )
 
 
 class SafeLlavaPreTrainedModel(PreTrainedModel):
     """Goes before LLaVA's own class among the bases of each SafeLLaVA class."""
 
-    config: SafeLlavaConfig
+    config: SafetyConfigMixin
     _no_split_modules = ["SafetyTokens", "SafetyHead", "CAbstractor", "PatchMLP"]  # noqa: RUF012
-    shipped_auto_map = AUTO_MAP
+    image_arguments: tuple[str, ...] = ("image_sizes",)
+    """What the processor says of images beside their pixels, by the names that `forward` and `assess` take."""
+    is_guard = False
     card_pipeline_tag = "image-text-to-text"
     card_loading_section: str | None = None
 
@@ -34,6 +41,10 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_safety_weights(module)
+
+    def count_tiles(self, **image_arguments: Any) -> list[int] | None:
+        """Of how many tiles each image is; `None` where images are not cut."""
+        return None
 
     def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":
         """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn there."""
@@ -45,7 +56,7 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """As its parent, with the code of the pipeline, and the Auto classes that can load this class."""
-        ship_code(self.config, self.shipped_auto_map, save_directory)
+        ship_code(self.config, build_auto_map(self.config.model_type, self.is_guard), save_directory)
         super().save_pretrained(save_directory, *args, **kwargs)
 
     def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any):

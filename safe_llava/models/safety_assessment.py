@@ -6,7 +6,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.utils import logging
 
-from .configuration_safe_llava import SafeLlavaConfig
+from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_head import raise_untaught_levels, says_something
@@ -23,11 +23,9 @@ logger = logging.get_logger(__name__)
 
 class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
     """
-    Adds `assess`, `decide` and the stored policy to [`SafeLlavaForConditionalGeneration`] and
-    [`SafeLlavaForSafetyClassification`].
+    Adds `assess`, `decide` and the stored policy to the models that answer and to the guards.
     """
 
-    config: SafeLlavaConfig
     _distrust: tuple[list, str | None] | None = None
     _has_looked_at_pixels = False
 
@@ -56,6 +54,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
         safety_policy: SafetyPolicy | dict | Literal[False] | None = None,
         return_evidence: bool = False,
+        **image_arguments: Any,
     ) -> SafetyVerdict:
         """
         The safety head's verdict on each row. Runs the vision tower (unless its output is given) and the safety
@@ -64,7 +63,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         Args:
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompts, any padding side.
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*):
-                All images, in the order of their placeholders.
+                All images, in the order of their placeholders; where the model cuts them, of shape
+                `(num_images, num_tiles, num_channels, height, width)`.
             attention_mask (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 0 where there is padding. Defaults to no padding.
             mm_encoder_outputs (`dict`, *optional*):
@@ -74,6 +74,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 `False`, or a model without a policy, leaves them as `forward` returns them.
             return_evidence (`bool`, *optional*, defaults to `False`):
                 Whether to also find the patches and words that the verdict rests on, as `verdict.evidence`.
+            image_arguments (`Any`): what else the processor says of the images, such as `image_sizes`.
 
         A row with several images is assessed as a whole, and each of its images alone with the row's question, so
         that one risky image does not drown among others. The verdict is the gravest of these.
@@ -82,11 +83,20 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             [`SafetyVerdict`]
 
         Raises:
-            ValueError: if the model was built without a safety head, if images and placeholders do not match, or if
-                `attention_mask` hides placeholders.
+            ValueError: if the model was built without a safety head, if images and placeholders do not match, if
+                `attention_mask` hides placeholders, or if there is a video.
+            TypeError: if the model takes no argument of that name.
         """
+        refuse_videos(image_arguments, mm_encoder_outputs)
+        if unknown := sorted(image_arguments.keys() - set(self.image_arguments)):
+            raise TypeError(f"assess() got an unexpected keyword argument {unknown[0]!r}")
         verdict, *_ = self._assess_prompts(
-            input_ids, attention_mask, pixel_values, mm_encoder_outputs, return_evidence=return_evidence
+            input_ids,
+            attention_mask,
+            pixel_values,
+            mm_encoder_outputs,
+            image_arguments,
+            return_evidence=return_evidence,
         )
         policy = self._resolve_safety_policy(safety_policy)
         return verdict if policy is None else verdict.with_temperature(**policy.temperature)
@@ -97,6 +107,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         attention_mask: torch.Tensor | None,
         pixel_values: torch.Tensor | None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
+        image_arguments: dict[str, Any],
         return_evidence: bool = False,
     ) -> tuple[SafetyVerdict, SafeLlavaImageFeatures | None, list[int]]:
         """The verdict as the head gives it, the images' features, and the number of placeholders in each row."""
@@ -118,7 +129,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 "An image that the language model cannot read cannot be assessed either. Leave the image out of the "
                 "prompt, or unmask it."
             )
-        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs)
+        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs, **image_arguments)
         check_placeholders(num_placeholders, image_outputs)
         self._look_at_pixels(pixel_values)
         safety_modules: SafetyModules = self.model.safety_modules
@@ -128,7 +139,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         _, head = safety_modules.require_head()
         level_logits, type_logits = head(*inputs)
         separate, read = None, inputs
-        if image_outputs is not None and max(num_placeholders) > image_outputs.num_placeholders:
+        sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
+        if any(len(images) > 1 for images in share_images(sizes, num_placeholders)):
             own_text = find_own_text(input_ids, placeholders, inputs.text_mask)
             separate, read, level_logits, type_logits = assess_separately(
                 head, inputs, own_text, level_logits, type_logits
@@ -192,7 +204,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if pixel_values is None or self._has_looked_at_pixels:
             return
         self._has_looked_at_pixels = True
-        if is_normalised_otherwise(self.config, pixel_values):
+        base_tiles = pixel_values[:, 0] if pixel_values.dim() == 5 else pixel_values  # Others may be filled up.
+        if is_normalised_otherwise(self.config, base_tiles):
             logger.warning(
                 "`pixel_values` do not come from the image processor that this model was trained with, so verdicts "
                 "may be wrong. Take the processor of the checkpoint's own folder."

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from .safety_modules import SafeLlavaImageFeatures
+from .vision_features import find_patch_grid
+
 
 NUM_PROBES, NUM_WORDS, NUM_SAMPLES = 2, 32, 32
 
@@ -28,10 +31,10 @@ def answer_probes(model: PreTrainedModel, vocab_size: int) -> dict[str, torch.Te
     """
     vision_config = model.config.vision_config
     pixel_values = draw_patterns(getattr(vision_config, "num_channels", 3), vision_config.image_size)
-    image_outputs = model.get_image_features(pixel_values.to(model.device, model.dtype), return_dict=True)
+    image_outputs = _look(model, pixel_values.to(model.device, model.dtype))
     ids = torch.linspace(0, vocab_size - 1, NUM_PROBES * NUM_WORDS).long().view(NUM_WORDS, NUM_PROBES).T
-    ids = torch.cat([ids[:, :1].expand(-1, image_outputs.num_placeholders), ids], dim=1)
-    is_placeholder = torch.arange(ids.shape[1]).expand_as(ids) < image_outputs.num_placeholders
+    ids = torch.cat([ids[:, :1], ids], dim=1)
+    is_placeholder = torch.arange(ids.shape[1]).expand_as(ids) == 0
     text_embeds = model.get_input_embeddings()(ids.to(model.device))
     safety_modules = model.model.safety_modules
     inputs = safety_modules.prepare_head_inputs(text_embeds, is_placeholder.to(text_embeds.device), image_outputs)
@@ -73,6 +76,16 @@ def draw_patterns(num_channels: int, size: int | list[int]) -> torch.Tensor:
         waves = torch.cos((3 + 5 * number) * rows + (17 - 2 * number) * columns)
         patterns.append(waves + torch.sin((29 - 3 * number) * rows * columns + number))
     return torch.stack(patterns).view(NUM_PROBES, num_channels, height, width)
+
+
+def _look(model: PreTrainedModel, tiles: torch.Tensor) -> SafeLlavaImageFeatures:
+    """What the head reads of images that are a tile each and have a placeholder each."""
+    tower, layers = model.model.vision_tower, model.model.vision_layers
+    states = tower(tiles, output_hidden_states=True, return_dict=True).hidden_states
+    features = torch.cat([states[layer] for layer in layers], dim=-1)
+    grid = find_patch_grid(model.config, features.shape, tiles.shape)
+    patches = features[:, features.shape[1] - grid[0] * grid[1] :]
+    return SafeLlavaImageFeatures(patch_features=patches, patch_grid=grid, num_placeholders=[1] * len(tiles))
 
 
 def _take_samples(states: torch.Tensor) -> torch.Tensor:

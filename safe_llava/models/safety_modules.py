@@ -4,7 +4,9 @@ Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 
 L = L_LM + 10 * (CE(level) + CE(type)), with the weight in `config.safety_loss_coef`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .image_batches import IMAGE_ARGUMENTS
 from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
 from .safety_loss import safety_cross_entropy
@@ -23,20 +26,22 @@ from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
     """
     What `get_image_features` returns. `pooler_output` is a list with, for each image, the
-    `(num_safety_tokens + num_patches, hidden_size)` rows [s2; h_i] that the language model reads; `None` from a guard.
+    `(num_safety_tokens + num_rows_of_the_image, hidden_size)` rows [s2; h_i] that the language model reads; `None`
+    from a guard.
 
     Args:
         patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
-            The vision tower's selected features h_o without the CLS token, from which the safety projector works.
+            The vision tower's selected features h_o without the CLS token, from which the safety projector works. Of
+            an image that is cut into tiles those of the base tile, which shows all of it.
         patch_grid (`tuple[int, int]`):
             Patches per column and per row.
-        num_placeholders (`int`):
+        num_placeholders (`list[int]`):
             Positions that each image takes in the prompt.
     """
 
     patch_features: torch.Tensor | None = None
     patch_grid: tuple[int, int] | None = None
-    num_placeholders: int | None = None
+    num_placeholders: list[int] | None = None
 
     def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
         """
@@ -45,10 +50,21 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
         Args:
             placeholders (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): where the images stand.
         """
-        # Image i fills placeholders i * size to (i + 1) * size, counted over the whole batch.
-        size: Any = self.num_placeholders
-        last_placeholder = (torch.arange(self.num_images, device=placeholders.device) + 1) * size
+        # Images fill the placeholders of the whole batch one after the other.
+        last_placeholder = torch.tensor(self.num_placeholders, device=placeholders.device).cumsum(dim=0)
         return torch.bucketize(last_placeholder, placeholders.sum(dim=1).cumsum(dim=0))
+
+    def select(self, images: Sequence[int]) -> "SafeLlavaImageFeatures":
+        """The features of some images, by their indices, which do not hold on to those of the others."""
+        sizes: Any = self.num_placeholders
+        rows: Any = self.pooler_output
+        patches: Any = self.patch_features
+        return SafeLlavaImageFeatures(
+            pooler_output=None if rows is None else [rows[image] for image in images],  # type: ignore[arg-type]
+            patch_features=None if patches is None else patches[list(images)],
+            patch_grid=self.patch_grid,
+            num_placeholders=[sizes[image] for image in images],
+        )
 
     @property
     def num_images(self) -> int:
@@ -225,11 +241,17 @@ def encode_images(
     mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None,
     **kwargs: Any,
 ) -> SafeLlavaImageFeatures | None:
-    """The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`."""
+    """
+    The images' features: computed from `pixel_values`, or taken from `mm_encoder_outputs["image"]`. Of `kwargs`,
+    which `get_image_features` gets, those that are `None` count as left out.
+    """
     if pixel_values is None:
         return (mm_encoder_outputs or {}).get("image")
     if mm_encoder_outputs is not None:
         raise ValueError("You cannot specify both pixel_values and mm_encoder_outputs at the same time")
+    kwargs = {name: value for name, value in kwargs.items() if value is not None}
+    if unknown := sorted((kwargs.keys() & IMAGE_ARGUMENTS).difference(model.image_arguments)):
+        raise TypeError(f"`{unknown[0]}` means nothing to a {model.config.model_type}. Leave it out.")
     return model.get_image_features(pixel_values, return_dict=True, **kwargs)
 
 
@@ -244,10 +266,11 @@ def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures 
             '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
             "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
         )
-    num_images = 0 if image_outputs is None else image_outputs.num_images
-    size: Any = 0 if image_outputs is None else image_outputs.num_placeholders
-    if sum(counts) != num_images * size or (size and any(count % size for count in counts)):
+    sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
+    ends = {0, *accumulate(sizes)}
+    if sum(counts) != sum(sizes) or not ends.issuperset(accumulate(counts)):
+        tokens = f" of {', '.join(map(str, sorted(set(sizes))))} tokens each" if sizes else ""
         raise ValueError(
             f"Images and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
-            f"{num_images} images of {size} tokens each. Build both with one call of the processor."
+            f"{len(sizes)} images{tokens}. Build both with one call of the processor."
         )

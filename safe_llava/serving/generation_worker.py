@@ -10,7 +10,7 @@ import torch
 from transformers.generation import StoppingCriteria, StoppingCriteriaList
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 from .answer_text import AnswerStreamer, AnswerText
 from .decided_policy import DecidedPolicy
 from .generation_request import Done, Ended, Generation, Piece, Started
@@ -24,12 +24,12 @@ class GenerationWorker:
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`]): the model.
-        processor ([`SafeLlavaProcessor`]): has the tokenizer.
+        processor ([`SafetyProcessorMixin`]): has the tokenizer.
         metrics ([`ServingMetrics`]): counts generations.
     """
 
     def __init__(
-        self, model: SafeLlavaForConditionalGeneration, processor: SafeLlavaProcessor, metrics: ServingMetrics
+        self, model: SafeLlavaForConditionalGeneration, processor: SafetyProcessorMixin, metrics: ServingMetrics
     ):
         self.model, self.processor, self.metrics = model, processor, metrics
         self.is_draining = False

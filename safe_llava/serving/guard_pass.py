@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.image_batches import join_images
+from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyDecision
@@ -56,10 +57,10 @@ class GuardPass:
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): the model.
-        processor ([`SafeLlavaProcessor`]): pads.
+        processor ([`SafetyProcessorMixin`]): pads.
     """
 
-    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafeLlavaProcessor):
+    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafetyProcessorMixin):
         self.model, self.processor = model, processor
 
     @torch.no_grad()
@@ -67,8 +68,9 @@ class GuardPass:
         model = self.model
         prompts = [{"input_ids": request.prompt.input_ids} for request in requests]
         inputs = self.processor.tokenizer.pad(prompts, return_tensors="pt").to(model.device)
-        images: list[Any] = [request.prompt.pixel_values for request in requests]
-        features: Any = model.get_image_features(torch.cat(images).to(model.device, model.dtype), return_dict=True)
+        images = join_images([request.prompt.images for request in requests])
+        images["pixel_values"] = images["pixel_values"].to(model.device, model.dtype)
+        features: Any = model.get_image_features(**images, return_dict=True)
         raw = model.assess(
             inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
@@ -84,26 +86,15 @@ class GuardPass:
                 verdict = raw.with_temperature(**in_force.policy.temperature)
                 by_version[in_force.version] = verdict.to_list(), model.decide(verdict, in_force.policy)
             verdicts, decisions = by_version[in_force.version]
-            last_image = first_image + len(images[row])
+            last_image = first_image + len(request.prompt.images["pixel_values"])
             assessments.append(
                 Assessment(
                     in_force,
                     decisions[row],
                     verdicts[row],
                     {"level_logits": level_logits[row], "type_logits": type_logits[row]},
-                    _take(features, first_image, last_image) if request.keeps_features else None,
+                    features.select(range(first_image, last_image)) if request.keeps_features else None,
                 )
             )
             first_image = last_image
         return assessments
-
-
-def _take(features: SafeLlavaImageFeatures, first: int, last: int) -> SafeLlavaImageFeatures:
-    """The features of some images, which do not hold on to those of the whole batch."""
-    patches: Any = features.patch_features
-    return SafeLlavaImageFeatures(
-        pooler_output=list(features.pooler_output[first:last]),
-        patch_features=patches[first:last].clone(),
-        patch_grid=features.patch_grid,
-        num_placeholders=features.num_placeholders,
-    )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..batching import Batcher
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_policy import SafetyDecision
 from .audit_log import AuditLog
@@ -36,7 +36,7 @@ class GuardService:
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
             A model with a safety head; the guard alone, or a [`GuardWithRows`], where another engine answers.
-        processor ([`SafeLlavaProcessor`]): its processor.
+        processor ([`SafetyProcessorMixin`]): its processor.
         policies ([`PolicyHolder`]): the policy in force.
         log ([`AuditLog`]): where every request is written down.
         settings ([`ServingSettings`]): what the operator decided.
@@ -48,7 +48,7 @@ class GuardService:
     def __init__(
         self,
         model: SafeLlavaAssessmentMixin,
-        processor: SafeLlavaProcessor,
+        processor: SafetyProcessorMixin,
         policies: PolicyHolder,
         log: AuditLog,
         settings: ServingSettings,
@@ -126,7 +126,7 @@ class GuardService:
         return list(zip(prompts, assessments))
 
     async def _assess(self, prompt: EncodedPrompt, in_force: PolicyInForce, keeps_features: bool) -> Assessment:
-        if prompt.pixel_values is None:
+        if not prompt.images:
             return Assessment(in_force, SafetyDecision("answer"))
         upstream = self.settings.upstream
         keeps_features &= upstream is None or upstream.images == "embeds"

@@ -2,40 +2,43 @@
 
 import copy
 import os
+from typing import Any
 
 from transformers import AutoProcessor
 
 from ..checkpoints import default_device, read_config
-from ..models.configuration_safe_llava import SafeLlavaConfig
-from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification, SafeLlavaModel
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..family import FAMILY
+from ..models.modeling_safety_guard import SafetyClassificationMixin
+from ..models.processing_safety import SafetyProcessorMixin
+from ..models.safety_configuration import SafetyConfigMixin
 
 
-class GuardWithRows(SafeLlavaForSafetyClassification):
+class GuardWithRows(SafetyClassificationMixin):
     """
-    The guard, whose `get_image_features` is the whole model's: with the multi-modal projector and s2, and without a
-    layer of the language model.
+    Goes before a guard, whose `get_image_features` is then the whole model's: with the multi-modal projector and s2,
+    and without a layer of the language model.
     """
 
-    def __init__(self, config: SafeLlavaConfig):
+    def __init__(self, config: SafetyConfigMixin):
         super().__init__(config)
         config = copy.deepcopy(config)
         config.text_config.num_hidden_layers = 0
-        self.model = SafeLlavaModel(config)
+        self.model = FAMILY[config.model_type].inner(config)
         self.post_init()
 
 
 def load_guard_with_rows(
     checkpoint: str | os.PathLike, device: str | None = None, dtype: str = "auto"
-) -> tuple[GuardWithRows, SafeLlavaProcessor]:
+) -> tuple[GuardWithRows, SafetyProcessorMixin]:
     """
     As [`~safe_llava.checkpoints.load_guard`], of the checkpoint of a whole model.
 
     Raises:
         ValueError: if the checkpoint is a guard's, which has no multi-modal projector.
     """
-    read_config(checkpoint)
-    guard, info = GuardWithRows.from_pretrained(
+    member = FAMILY[read_config(checkpoint).model_type]
+    guard_class: Any = type("GuardWithRows", (GuardWithRows, member.guard), {"config_class": member.config})
+    guard, info = guard_class.from_pretrained(
         checkpoint, dtype=dtype, device_map=device or default_device(), output_loading_info=True
     )
     if missing := sorted(info["missing_keys"]):

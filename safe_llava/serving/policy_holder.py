@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_policy import SafetyPolicy, read_policy_changes
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
@@ -43,14 +43,14 @@ class PolicyHolder:
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
             The model, which gets the token ids of the policy's texts.
-        processor ([`SafeLlavaProcessor`]): makes them.
+        processor ([`SafetyProcessorMixin`]): makes them.
         path (`Path`, *optional*): the operator's file.
 
     Raises:
         ValueError: if there is neither a stored policy nor a file, or if the file is wrong.
     """
 
-    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafeLlavaProcessor, path: Path | None = None):
+    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafetyProcessorMixin, path: Path | None = None):
         self.model, self.processor, self.path = model, processor, path
         self._turn = threading.Lock()
         self._stored = model.safety_policy

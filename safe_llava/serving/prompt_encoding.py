@@ -1,12 +1,12 @@
 """Chats as the model takes them: neutralised by the processor, and short enough for the language model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 from .chat_reading import ReadChat
 from .request_errors import RequestError
 
@@ -18,23 +18,24 @@ class EncodedPrompt:
 
     Args:
         input_ids (`torch.LongTensor` of shape `(sequence_length,)`): its tokens, image placeholders included.
-        pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*): its images.
+        images (`dict[str, torch.Tensor]`, *optional*):
+            `pixel_values` of its images, and what else the processor says of them. Empty where there are none.
     """
 
     input_ids: torch.Tensor
-    pixel_values: torch.Tensor | None = None
+    images: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
 
-def encode_chat(chat: ReadChat, processor: SafeLlavaProcessor, max_tokens: int) -> EncodedPrompt:
+def encode_chat(chat: ReadChat, processor: SafetyProcessorMixin, max_tokens: int) -> EncodedPrompt:
     """
     Encodes a chat for the assistant's next turn.
 
     Args:
         chat ([`ReadChat`]): the chat.
-        processor ([`SafeLlavaProcessor`]): the model's processor.
+        processor ([`SafetyProcessorMixin`]): the model's processor.
         max_tokens (`int`): tokens that the language model can read, of which one is left for the answer.
 
     Raises:
@@ -48,7 +49,8 @@ def encode_chat(chat: ReadChat, processor: SafeLlavaProcessor, max_tokens: int) 
         raise RequestError(
             400, "invalid_request", f"The model's chat template refuses these messages: {error}", "messages"
         ) from None
-    prompt = EncodedPrompt(encoded["input_ids"][0], encoded.get("pixel_values"))
+    names = processor.image_processor.model_input_names
+    prompt = EncodedPrompt(encoded["input_ids"][0], {name: encoded[name] for name in names if name in encoded})
     if len(prompt) >= max_tokens:
         raise RequestError(
             400,

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from ..checkpoints import load_guard, load_safe_llava
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from .audit_log import AuditLog
 from .guard_service import GuardService
@@ -102,7 +102,7 @@ def run_server(
         service.close()
 
 
-def _choose_loader(upstream: Upstream | None) -> Callable[..., tuple[SafeLlavaAssessmentMixin, SafeLlavaProcessor]]:
+def _choose_loader(upstream: Upstream | None) -> Callable[..., tuple[SafeLlavaAssessmentMixin, SafetyProcessorMixin]]:
     """No more of the model is loaded than this process needs."""
     if upstream is None:
         return load_safe_llava

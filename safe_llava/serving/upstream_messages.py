@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from ..models.chat_text import ChatText
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..models.processing_safety import SafetyProcessorMixin
 
 
-def special_texts(processor: SafeLlavaProcessor) -> ChatText:
+def special_texts(processor: SafetyProcessorMixin) -> ChatText:
     """What breaks up the special tokens of a model in texts, for engines that would read them as such."""
     added = processor.tokenizer.added_tokens_decoder.values()
     return ChatText({processor.image_token, *(token.content for token in added if token.special)})

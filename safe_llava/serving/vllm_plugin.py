@@ -4,8 +4,7 @@ import logging
 
 from transformers import AutoModel
 
-from ..models.configuration_safe_llava import SafeLlavaConfig
-from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaModel
+from ..family import FAMILY
 
 
 logger = logging.getLogger(__name__)
@@ -20,8 +19,9 @@ def register() -> None:
     """
     from vllm import ModelRegistry
 
-    ModelRegistry.register_model(SafeLlavaForConditionalGeneration.__name__, _BACKEND)
-    AutoModel.register(SafeLlavaConfig, SafeLlavaModel, exist_ok=True)
+    for member in FAMILY.values():
+        ModelRegistry.register_model(member.generator.__name__, _BACKEND)
+        AutoModel.register(member.config, member.inner, exist_ok=True)
     logger.warning(
         "vLLM knows no safety policy: it answers whatever a SafeLLaVA's images show. Bind it to a private address, "
         "and put `safe-llava serve MODEL --upstream URL` in front of it."

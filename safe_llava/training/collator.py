@@ -58,11 +58,11 @@ class SafeDataCollator:
                 not match, if `max_length` cuts an image or the whole answer, or if it has no such label.
         """
         texts, answers, images_by_row = zip(*[self._render(example) for example in examples])
-        images = read_images([image for images in images_by_row for image in images])
+        images = read_images(list(images_by_row))
         bos_token = self.processor.tokenizer.bos_token
         has_bos = bos_token is not None and texts[0].startswith(bos_token)
         batch = self.processor(
-            images=images or None,
+            images=images if any(images) else None,
             text=list(texts),
             add_special_tokens=not has_bos,
             padding=True,

@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "config is a pipe": (swap(CONFIG, os.mkfifo), CONFIG),
     "repeated key in config": (repeat_key(CONFIG, "model_type"), CONFIG),
     "no model type": (edit(CONFIG, "model_type", value=None), "model_type"),
-    "other model type": (edit(CONFIG, "model_type", value="llava_next"), "llava_next"),
+    "other model type": (edit(CONFIG, "model_type", value="llava_next_video"), "llava_next_video"),
     "model type is a list": (edit(CONFIG, "model_type", value=["llava"]), "model_type"),
     "text config is null": (edit(CONFIG, "text_config", value=None), "text_config"),
     "text config is a text": (edit(CONFIG, "text_config", value="llama"), "text_config"),

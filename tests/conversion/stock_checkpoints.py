@@ -17,6 +17,7 @@ def to_hub_layout(key: str) -> str:
         ("model.language_model.", "language_model.model."),
         ("lm_head.", "language_model.lm_head."),
         ("model.multi_modal_projector.", "multi_modal_projector."),
+        ("model.image_newline", "image_newline"),
     ):
         if key.startswith(new):
             return old + key.removeprefix(new)

@@ -62,8 +62,8 @@ class TestRefusals:
         self.refuse(source, FileNotFoundError, r"lacks the weight file model.safetensors.*safetensors")
 
     def test_a_checkpoint_of_another_model(self, source):
-        edit_json(source / "config.json", lambda config: config.update(model_type="llava_next"))
-        self.refuse(source, ValueError, r"`model_type` is 'llava_next'")
+        edit_json(source / "config.json", lambda config: config.update(model_type="llava_next_video"))
+        self.refuse(source, ValueError, r"`model_type` is 'llava_next_video'")
 
     def test_a_safellava(self, source):
         edit_json(source / "config.json", lambda config: config.update(model_type="safe_llava"))

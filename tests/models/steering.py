@@ -18,3 +18,8 @@ def count_calls(module) -> list[int]:
 
 def hint_of(model, level: str, risk_type: str) -> list[int]:
     return model.config.safety_policy_token_ids["texts"]["hint"][model.safety_policy.hints[risk_type][level]]
+
+
+def images_of(inputs) -> dict:
+    """What the processor gave of images, whatever the model takes of them."""
+    return {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from steering import GREEDY, REFUSE, count_calls, hint_of
+from steering import GREEDY, REFUSE, count_calls, hint_of, images_of
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TextStreamer, pipeline
 
 from safe_llava import SafetyPolicy
@@ -43,7 +43,7 @@ def test_hint_stands_between_the_question_and_the_assistants_turn(model_that_fin
     turn = tiny_processor.tokenizer(" ASSISTANT:", add_special_tokens=False)["input_ids"]
     ids = inputs["input_ids"][0].tolist()
     by_hand = torch.tensor([ids[: -len(turn)] + hint_of(model, "high", "privacy") + turn])
-    expected = model.generate(by_hand, pixel_values=inputs["pixel_values"], safety_policy=False, **GREEDY)
+    expected = model.generate(by_hand, **images_of(inputs), safety_policy=False, **GREEDY)
     steered = model.generate(**inputs, **GREEDY)
     assert torch.equal(steered[:, len(ids) :], expected[:, by_hand.shape[1] :])
 
@@ -159,10 +159,10 @@ def test_output_carries_verdict_and_decisions_and_no_cache_that_holds_a_hint(mod
 @pytest.mark.parametrize("name", ["cache", "past_key_values"])
 def test_forward_takes_a_cache_under_either_name(name, model_that_finds, inputs):
     model = model_that_finds("none", "safe")
-    prompt = {"input_ids": inputs["input_ids"], "pixel_values": inputs["pixel_values"]}
-    whole = model(**prompt).logits[:, -1]
-    first = model(prompt["input_ids"][:, :-1], prompt["pixel_values"], use_cache=True)
-    last = model(prompt["input_ids"][:, -1:], **{name: getattr(first, CACHE_NAME)}, output_safety_logits=False)
+    input_ids, images = inputs["input_ids"], images_of(inputs)
+    whole = model(input_ids, **images).logits[:, -1]
+    first = model(input_ids[:, :-1], **images, use_cache=True)
+    last = model(input_ids[:, -1:], **{name: getattr(first, CACHE_NAME)}, output_safety_logits=False)
     torch.testing.assert_close(last.logits[:, -1], whole, atol=1e-4, rtol=1e-4)
 
 

@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoModel
 
 from safe_llava import SafeLlavaModel
+from safe_llava.family import FAMILY
 from safe_llava.serving.vllm_plugin import register
 
 
@@ -37,9 +38,9 @@ def test_it_builds_the_model_without_a_head_and_warns_that_nothing_assesses(
 
 def test_a_checkpoint_s_own_code_need_not_be_trusted(mapping, registered, tiny_safe_llava):
     register()
-    [(architecture, backend)] = registered.items()
-    assert architecture == type(tiny_safe_llava).__name__
-    assert backend.startswith("vllm.model_executor.models.transformers:")
+    assert set(registered) == {member.generator.__name__ for member in FAMILY.values()}
+    assert type(tiny_safe_llava).__name__ in registered
+    assert all(backend.startswith("vllm.model_executor.models.transformers:") for backend in registered.values())
 
 
 def test_vllm_finds_it(pytestconfig):

@@ -32,9 +32,9 @@ def test_the_papers_form_has_no_hints_in_training_and_mostly_risky_pairs_first()
     assert "hints_in_prompts" not in stage2
 
 
-@pytest.mark.parametrize("size", ["7b", "13b"])
-def test_the_large_recipes_have_the_papers_figures(size):
-    stages = [yaml.safe_load((RECIPES / f"llava-1.5-{size}" / f"stage{stage}.yaml").read_text()) for stage in (1, 2)]
+@pytest.mark.parametrize("folder", sorted(path.name for path in RECIPES.glob("llava-*")))
+def test_the_large_recipes_have_the_papers_figures(folder):
+    stages = [yaml.safe_load((RECIPES / folder / f"stage{stage}.yaml").read_text()) for stage in (1, 2)]
     for fields, warmup_steps in zip(stages, (20, 300)):
         assert fields["learning_rate"] == 1e-5
         assert (fields["num_train_epochs"], fields["warmup_steps"]) == (3, warmup_steps)

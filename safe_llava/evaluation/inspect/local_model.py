@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -12,11 +12,13 @@ from transformers import AutoModelForImageTextToText
 
 from ...chat_templates import fit_chat_template
 from ...checkpoints import default_device, read_any_config
-from ...models.processing_safe_llava import SafeLlavaProcessor
+from ...family import FAMILY
+from ...models.image_batches import join_images
+from ...models.safety_configuration import SAFE_MODEL_TYPES
 from ...models.safety_policy import SafetyPolicy, read_policy_changes
 
 
-MODEL_TYPES = ("safe_llava", "llava")
+MODEL_TYPES = (*SAFE_MODEL_TYPES, *(model_type.removeprefix("safe_") for model_type in SAFE_MODEL_TYPES))
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class Prompt:
 
     Args:
         input_ids (`list[int]`): the rendered chat with the placeholders of its images.
-        pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`, *optional*): its images.
+        images (`dict[str, torch.Tensor]`, *optional*):
+            `pixel_values` of its images, and what else the processor says of them. Empty where there are none.
     """
 
     input_ids: list[int]
-    pixel_values: torch.Tensor | None = None
+    images: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ class LocalModel:
         device = device or default_device()
         self.model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device).eval()
         # A base's too: user text cannot pose as a placeholder then, and both models read the same prompt.
-        self.processor = SafeLlavaProcessor.from_pretrained(checkpoint)
-        self.is_safe_llava = model_type == "safe_llava"
+        self.processor = FAMILY[f"safe_{model_type.removeprefix('safe_')}"].processor.from_pretrained(checkpoint)
+        self.is_safe_llava = model_type in SAFE_MODEL_TYPES
         self.has_head = self.is_safe_llava and self.model.config.use_safety_head
         if self.is_safe_llava:
             self.model.check_ready(self.processor)
@@ -148,7 +151,8 @@ class LocalModel:
         encoded = self.processor.apply_chat_template(
             conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
-        return Prompt(encoded["input_ids"][0].tolist(), encoded.get("pixel_values"))
+        names = self.processor.image_processor.model_input_names
+        return Prompt(encoded["input_ids"][0].tolist(), {name: encoded[name] for name in names if name in encoded})
 
     @torch.no_grad()
     def answer(self, prompts: Sequence[Prompt], settings: Settings) -> list[Reply]:
@@ -168,17 +172,16 @@ class LocalModel:
                 {"input_ids": [prompt.input_ids for prompt in prompts]}, padding_side="left", return_tensors="pt"
             ).to(self.model.device)
         )
-        images = [prompt.pixel_values for prompt in prompts if prompt.pixel_values is not None]
+        images = join_images([prompt.images for prompt in prompts if prompt.images])
         kwargs = settings.to_generate_kwargs()
         if self.is_safe_llava:
             kwargs["safety_policy"] = None if self.policy else False
         with _counted(self.model.model.vision_tower) as encoded, _seeded(settings.seed):
             if images:
-                inputs["pixel_values"] = torch.cat(images).to(self.model.device, self.model.dtype)
-                if self.has_head:
-                    # Encoded once, for the answer and for a verdict where the policy is off.
-                    features = self.model.get_image_features(inputs.pop("pixel_values"))
-                    inputs["mm_encoder_outputs"] = {"image": features}
+                images["pixel_values"] = images["pixel_values"].to(self.model.device, self.model.dtype)
+                # With a head encoded once, for the answer and for a verdict where the policy is off.
+                encoded_images = {"image": self.model.get_image_features(**images)} if self.has_head else None
+                inputs |= images if encoded_images is None else {"mm_encoder_outputs": encoded_images}
             output: Any = self.model.generate(
                 **inputs, **kwargs, tokenizer=self.processor.tokenizer, return_dict_in_generate=True
             )
@@ -190,7 +193,7 @@ class LocalModel:
         seconds = time.perf_counter() - started
 
         verdicts = [None] * len(prompts) if verdict is None else verdict.to_list()
-        num_images = [0 if prompt.pixel_values is None else len(prompt.pixel_values) for prompt in prompts]
+        num_images = [len(prompt.images.get("pixel_values", ())) for prompt in prompts]
         passes = sum(encoded) / max(sum(num_images), 1)
         common = {"safety_policy": _digest(self.policy), "batch_size": len(prompts), "seconds": seconds / len(prompts)}
         return [

@@ -27,6 +27,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from ...chat_templates import fit_chat_template
 from ...checkpoints import default_device
 from ...models.image_reading import read_image
+from ...models.safety_configuration import SAFE_MODEL_TYPES
 from ...models.safety_policy import SafetyDecision, SafetyPolicy, read_policy_changes
 
 
@@ -82,7 +83,7 @@ class SafeLlavaForLmmsEval(lmms):
         self.model: Any = AutoModelForImageTextToText.from_pretrained(
             pretrained, dtype=dtype, device_map=self.device
         ).eval()
-        if self.model.config.model_type == "safe_llava":
+        if self.model.config.model_type in SAFE_MODEL_TYPES:
             self.model.check_ready(self.processor)
         else:
             fit_chat_template(self.processor, pretrained)
@@ -91,7 +92,7 @@ class SafeLlavaForLmmsEval(lmms):
             self._set_policy(pretrained, safety_policy)
 
     def _set_policy(self, pretrained: str, safety_policy: bool | str) -> None:
-        if self.model.config.model_type != "safe_llava":
+        if self.model.config.model_type not in SAFE_MODEL_TYPES:
             raise ValueError(
                 f"{pretrained} is a {self.model.config.model_type!r} and has no safety policy. Leave `safety_policy` "
                 "out, or give a SafeLLaVA."

@@ -13,6 +13,7 @@ import pytest
 from loopback_hub import LoopbackHub
 
 from safe_llava.model_card import write_model_card
+from tests.family_members import MEMBERS, alarm, build_member
 
 
 HERE = Path(__file__).parent
@@ -69,39 +70,59 @@ def run(hub: LoopbackHub, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return run
 
 
-@pytest.fixture(scope="session")
-def said_in_process(alarmed_safe_llava, tiny_processor, image: Path) -> dict[str, Any]:
-    """Answer and verdict of the very model that was saved."""
+def say(model: Any, processor: Any, image: Path) -> dict[str, Any]:
     parts = [{"type": "image", "path": str(image)}, {"type": "text", "text": "What is this?"}]
-    inputs = tiny_processor.apply_chat_template(
+    inputs = processor.apply_chat_template(
         [{"role": "user", "content": parts}],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
     )
-    output = alarmed_safe_llava.generate(**inputs, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
+    output = model.generate(**inputs, max_new_tokens=8, do_sample=False, return_dict_in_generate=True)
     assert output.safety_decisions[0].action == "hint"
-    answer = tiny_processor.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    answer = processor.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return {"answer": answer.strip(), "verdict": output.safety_verdict.to_list()[0]}
 
 
 @pytest.fixture(scope="session")
-def converted(run, checkpoint, tiny_llava, tiny_llava_processor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def said_in_process(alarmed_safe_llava, tiny_processor, image: Path) -> dict[str, Any]:
+    """Answer and verdict of the very model that was saved."""
+    return say(alarmed_safe_llava, tiny_processor, image)
+
+
+@pytest.fixture(scope="session")
+def family(image: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, dict[str, Any]]:
+    """Checkpoints of the other members of the family, and what each says in this process."""
+    said = {}
+    for model_type in MEMBERS:
+        folder, member = tmp_path_factory.mktemp("family") / model_type, build_member(model_type)
+        model = alarm(member.model)
+        model.save_pretrained(folder)
+        member.processor.save_pretrained(folder)
+        said[folder] = say(model, member.processor, image)
+    return said
+
+
+@pytest.fixture(scope="session")
+def converted(
+    run, checkpoint, family, tiny_llava, tiny_llava_processor, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Pushes all that `push.py` pushes. The result is what it pulled from the Hub and converted."""
     llava, converted = tmp_path_factory.mktemp("llava"), tmp_path_factory.mktemp("converted")
     tiny_llava.save_pretrained(llava)
     tiny_llava_processor.save_pretrained(llava)
-    run("push.py", checkpoint, llava, converted)
+    run("push.py", checkpoint, llava, converted, *family)
     return converted
 
 
 @pytest.fixture(scope="session")
-def pulled(run, converted, checkpoint, image: Path) -> dict[str, dict[str, Any]]:
+def pulled(run, converted, checkpoint, family, image: Path) -> dict[str, dict[str, Any]]:
     """What the model says in fresh processes, by `"with-package"` or `"without-package"` and by source."""
 
     def pull(mode: str) -> dict[str, Any]:
-        return json.loads(run("pull.py", mode, image, "org/safe-llava", checkpoint).splitlines()[-1])
+        sources = ["org/safe-llava", checkpoint, *(f"org/{folder.name}" for folder in family)]
+        return json.loads(run("pull.py", mode, image, *sources).splitlines()[-1])
 
     modes = ["with-package", "without-package"]
     with ThreadPoolExecutor() as pool:

@@ -51,7 +51,7 @@ def load_and_ask(source: str, image: str, options: dict) -> dict:
     answers["pipeline"] = result["generated_text"].strip()
     classes.append(type(AutoModelForImageClassification.from_pretrained(source, **options)))
     return {
-        "served_as": MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.get("safe_llava"),
+        "served_as": MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.get(model.config.model_type),
         "classes": [f"{cls.__module__}.{cls.__name__}" for cls in classes],
         "answers": answers,
         "verdict": model.assess(**inputs).to_list()[0],

@@ -11,7 +11,7 @@ from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClas
 from safe_llava.conversion import convert_llava_checkpoint
 
 
-checkpoint, llava, converted = map(Path, sys.argv[1:])
+checkpoint, llava, converted, *family = map(Path, sys.argv[1:])
 model = AutoModel.from_pretrained(checkpoint)
 processor = AutoProcessor.from_pretrained(checkpoint)
 
@@ -30,6 +30,9 @@ model.push_to_hub("org/with-card")
 config = copy.deepcopy(model.config)
 config.name_or_path = ""
 SafeLlavaForConditionalGeneration(config).push_to_hub("org/in-memory")
+
+for folder in family:
+    AutoModel.from_pretrained(folder).push_to_hub(f"org/{folder.name}")
 
 LlavaForConditionalGeneration.from_pretrained(llava).push_to_hub("org/llava")
 LlavaProcessor.from_pretrained(llava).push_to_hub("org/llava")

@@ -75,6 +75,19 @@ def test_a_fresh_process_answers_as_the_model_did(pulled, said_in_process, mode,
 
 
 @pytest.mark.parametrize("mode", ["with-package", "without-package"])
+def test_every_member_of_the_family_says_in_a_fresh_process_what_it_said(pulled, family, mode, assert_same_verdict):
+    for folder, before in family.items():
+        said = pulled[mode][f"org/{folder.name}"]
+        assert set(said["answers"].values()) == {before["answer"]}
+        for verdict in (said["verdict"], {name: said["guard"][1][name] for name in before["verdict"]}):
+            assert_same_verdict(verdict, before["verdict"])
+        stem = "".join(word.title() for word in folder.name.split("_"))
+        assert said["served_as"] == f"Safe{stem}ForConditionalGeneration"
+        is_own = all(name.startswith("safe_llava.") for name in said["classes"])
+        assert is_own == (mode == "with-package")
+
+
+@pytest.mark.parametrize("mode", ["with-package", "without-package"])
 def test_a_fresh_process_guards_as_the_model_judges(pulled, mode, assert_same_verdict):
     for source in ("org/safe-llava", "org/guard"):
         _, judged = pulled[mode][source]["guard"]
@@ -99,7 +112,7 @@ def test_a_pushed_guard_is_small_and_whole(pushed, converted, hub):
     assert {
         "processor_config.json",
         "tokenizer.json",
-        "modeling_safe_llava_guard.py",
+        "modeling_safety_guard.py",
         "pipeline_safe_llava.py",
     } <= files.keys()
     card = card_of(files)

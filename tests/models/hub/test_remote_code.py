@@ -16,11 +16,12 @@ def test_the_processor_alone_carries_its_code(tiny_processor, tmp_path):
     tiny_processor.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.glob("*.py")} == {
         "chat_text.py",
-        "configuration_safe_llava.py",
         "image_formats.py",
         "image_modes.py",
         "image_reading.py",
         "processing_safe_llava.py",
+        "processing_safety.py",
+        "safety_configuration.py",
         "safety_labels.py",
     }
 

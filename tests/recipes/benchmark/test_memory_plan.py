@@ -1,9 +1,11 @@
 """The plan of memory per GPU: what each way shares, and activations counted without memory."""
 
+import pytest
 import torch
 
 from recipes.benchmark.memory_plan import count_activations, count_parameters, make_model, share
-from recipes.benchmark.shapes import base_config, safe_config
+from recipes.benchmark.shapes import TILED_SHAPES, base_config, safe_config
+from recipes.benchmark.training_ways import make_batch
 
 
 COUNTS = {"frozen": 8_000, "trained": 80, "decoder_layer": 100, "outside_layers": 200}
@@ -35,3 +37,13 @@ def test_seven_billion_parameters_are_counted_without_their_memory():
 def test_checkpointing_leaves_less_than_a_quarter_of_the_activations_at_the_mid_shape():
     found = count_activations("mid", 1, 1, torch.float32)
     assert 0 < 4 * found["checkpointed"] < found["kept"]
+
+
+@pytest.mark.parametrize(("shape", "size"), TILED_SHAPES.items())
+def test_a_row_whose_image_is_cut_has_as_many_placeholders_as_the_model_makes(shape, size):
+    config = safe_config(base_config(shape))
+    config.text_config.num_hidden_layers = 1
+    batch = make_batch(config, 1, torch.bfloat16, size)
+    model = make_model(config, 1, "meta", torch.bfloat16)
+    (rows,) = model.get_image_features(batch["pixel_values"].to("meta"), image_sizes=[size]).pooler_output
+    assert (batch["input_ids"] == config.image_token_id).sum() == len(rows)

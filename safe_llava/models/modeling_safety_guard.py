@@ -1,4 +1,4 @@
-"""The guard: a SafeLLaVA that only assesses, without a layer of the language model, from the same checkpoint."""
+"""Guards: SafeLLaVAs that only assess, without a layer of the language model, from the same checkpoints."""
 
 import copy
 import inspect
@@ -6,20 +6,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, LlavaPreTrainedModel
+from transformers import AutoModel, PreTrainedConfig
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_safe_llava import GUARD_AUTO_MAP, SafeLlavaConfig
+from .image_batches import refuse_videos
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import (
-    SafeLlavaImageFeatures,
-    SafetyModules,
-    check_placeholders,
-    encode_images,
-)
-from .vision_features import find_patch_grid, shorten_vision_tower
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
+from .vision_features import find_base_tiles, find_patch_grid, shorten_vision_tower
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -39,15 +34,14 @@ pipe(["image.png", {"image": "image.png", "text": "Who is this?"}], batch_size=8
 """
 
 
-class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
+class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
     """
-    The parts of [`SafeLlavaModel`] that a verdict needs, under the same names: the vision tower up to the last layer
-    that is read, the token embeddings, s1, the safety projector and the safety head.
+    Goes before the pretrained class of a LLaVA: the parts of the whole model that a verdict needs, under the same
+    names. They are the vision tower up to the last layer that is read, the token embeddings, s1, the safety projector
+    and the safety head.
     """
 
-    config: SafeLlavaConfig
-
-    def __init__(self, config: SafeLlavaConfig):
+    def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
         vision_config, self.vision_layers = shorten_vision_tower(config)
         self.vision_tower = AutoModel.from_config(vision_config)
@@ -65,83 +59,92 @@ class SafeLlavaGuardModel(SafeLlavaPreTrainedModel, LlavaPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
+    def count_rows(self, num_patches: int, num_images: int, **image_arguments: Any) -> list[int]:
+        """
+        How many rows of the language model each image takes beside the safety tokens.
+
+        Args:
+            num_patches (`int`): what the vision tower makes of a tile, without what the config drops.
+            num_images (`int`): how many images there are.
+            image_arguments (`Any`): what the processor says of them.
+        """
+        raise NotImplementedError
+
     @can_return_tuple
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
         """
-        One pass of the vision tower: the features that the head reads.
+        One pass of the vision tower: the features that the head reads. Of an image that is cut into tiles, the tower
+        sees only the base tile.
 
         Args:
-            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
-            kwargs (`Any`): what the vision tower's `forward` takes; `output_hidden_states` and `output_attentions`.
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`):
+                The images; where the model cuts them, of shape `(num_images, num_tiles, num_channels, height, width)`.
+            kwargs (`Any`):
+                What else the processor says of the images, and what the vision tower's `forward` takes;
+                `output_hidden_states` and `output_attentions`.
 
         Returns:
             [`SafeLlavaImageFeatures`] without the rows of a language model.
         """
+        image_arguments = {name: kwargs.pop(name) for name in self.image_arguments if name in kwargs}
         for name in ("output_hidden_states", "output_attentions"):
             if kwargs.get(name) is None:
                 kwargs[name] = bool(getattr(self.config, name, False))
         all_hidden_states = kwargs.pop("output_hidden_states")
         if not isinstance(all_hidden_states, bool):
             raise ValueError(f"`output_hidden_states` must be True or False, not {all_hidden_states!r}.")
+        if (tiles := self.count_tiles(**image_arguments)) is not None:
+            stacked = pixel_values.dim() == 5
+            pixel_values = pixel_values[: len(tiles), 0] if stacked else pixel_values[find_base_tiles(tiles)]
+        elif image_arguments:
+            kwargs |= image_arguments
         outputs = self.vision_tower(
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
         features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
         grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
-        num_dropped = int(self.config.vision_feature_select_strategy == "default")
+        num_patches = features.shape[1] - int(self.config.vision_feature_select_strategy == "default")
+        rows = self.count_rows(num_patches, len(features), **image_arguments)
         return SafeLlavaImageFeatures(
             patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
             patch_grid=grid,
-            num_placeholders=features.shape[1] - num_dropped + self.config.num_safety_tokens,
+            num_placeholders=[self.config.num_safety_tokens + number for number in rows],
             hidden_states=outputs.hidden_states if all_hidden_states else None,
             attentions=outputs.get("attentions"),
         )
 
 
-class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrainedModel):
+class SafetyClassificationMixin(SafeLlavaAssessmentMixin):
     """
-    Assesses images and their questions as [`SafeLlavaForConditionalGeneration`] of the same checkpoint does, and
-    cannot answer them. It reads what a verdict needs of the checkpoint, and saves as a small checkpoint of its own.
+    Goes before the pretrained class of a LLaVA: assesses images and their questions, and cannot answer them.
+    `inner_class` is what it is without the losses.
+    """
 
-    Example:
-
-    ```python
-    >>> from safe_llava import SafeLlavaForSafetyClassification
-    >>> from transformers import AutoProcessor
-
-    >>> guard = SafeLlavaForSafetyClassification.from_pretrained("org/safe-llava")
-    >>> processor = AutoProcessor.from_pretrained("org/safe-llava")
-    >>> inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
-    >>> guard.assess(**inputs).levels
-    ['none']
-    >>> guard.config.id2label[guard(**inputs).type_logits.argmax().item()]
-    'safe'
-    ```"""
-
-    config: SafeLlavaConfig
+    inner_class: type[SafetyGuardModelMixin]
     # `Trainer` would take `**kwargs` for a loss that counts the rows of all accumulation steps itself.
     accepts_loss_kwargs = False
-    shipped_auto_map = GUARD_AUTO_MAP
+    is_guard = True
     card_pipeline_tag = "image-classification"
     card_loading_section = _CARD_LOADING_SECTION
     # The parts of a full checkpoint that are left unread. Keys that the guard has are never unexpected.
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"(^|\.)lm_head\.",
         r"(^|\.)multi_modal_projector\.",
+        r"(^|\.)image_newline$",
         r"(^|\.)language_model\.",
         r"(^|\.)vision_tower\.",
         r"(^|\.)safety_modules\.tokens\.prompt_tokens$",
     ]
 
-    def __init__(self, config: SafeLlavaConfig):
+    def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
         if not config.use_safety_head:
             raise ValueError("A guard needs a safety head, and this checkpoint has `use_safety_head=False`.")
-        self.model = SafeLlavaGuardModel(config)
+        self.model = self.inner_class(config)
         self.post_init()
 
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
-        """As [`SafeLlavaGuardModel.get_image_features`]."""
+        """As [`SafetyGuardModelMixin.get_image_features`]."""
         return self.model.get_image_features(pixel_values, **kwargs)
 
     @can_return_tuple
@@ -151,6 +154,8 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         pixel_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, SafeLlavaImageFeatures] | None = None,
+        image_sizes: torch.Tensor | None = None,
+        batch_num_images: torch.Tensor | None = None,
         safety_level: torch.Tensor | None = None,
         safety_type: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -159,7 +164,7 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
         **kwargs: Any,
     ) -> tuple | SafeLlavaSafetyClassifierOutput:
         r"""
-        The head's logits, those of [`SafeLlavaForConditionalGeneration.forward`]. For probabilities at the policy's
+        The head's logits, those of the whole model's `forward`. For probabilities at the policy's
         temperature, and for what may be trusted, see `assess`.
 
         Args:
@@ -170,6 +175,7 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
                 0 where there is padding. Defaults to no padding.
             mm_encoder_outputs (`dict`, *optional*):
                 `{"image": model.get_image_features(...)}`, in place of `pixel_values`.
+            image_sizes, batch_num_images (`torch.Tensor`, *optional*): what else the processor says of the images.
             safety_level (`torch.Tensor` of shape `(batch_size,)` or `(batch_size, 4)`, *optional*):
                 Risk level of each row, 0 to 3, or -100 where it is not known; or a bool mask of the levels that are
                 possible, whose loss is -log of the probability that one of them is found.
@@ -199,6 +205,7 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
                 "`input_ids` is missing: the guard assesses an image together with its question. For images alone "
                 'use `pipeline("safety-classification", ...)`, which asks a neutral question.'
             )
+        refuse_videos(kwargs, mm_encoder_outputs)
         placeholders = input_ids == self.config.image_token_id
         num_placeholders = placeholders.sum(dim=1).tolist()
         known = inspect.signature(self.model.vision_tower.forward).parameters
@@ -210,7 +217,14 @@ class SafeLlavaForSafetyClassification(SafeLlavaAssessmentMixin, LlavaPreTrained
             raise ValueError(
                 f"`mm_encoder_outputs` are computed already; give {', '.join(asked)} where they are made."
             )
-        image_outputs = encode_images(self, pixel_values, mm_encoder_outputs, **asked)
+        image_outputs = encode_images(
+            self,
+            pixel_values,
+            mm_encoder_outputs,
+            image_sizes=image_sizes,
+            batch_num_images=batch_num_images,
+            **asked,
+        )
         check_placeholders(num_placeholders, image_outputs)
         scores = self.model.safety_modules(
             self.get_input_embeddings()(input_ids),
@@ -237,9 +251,3 @@ def _as_types(labels: torch.Tensor, safety_type: torch.Tensor | None) -> torch.T
             f"types, of shape (batch_size, 7), not {labels.dtype} of shape {tuple(labels.shape)}."
         )
     return labels
-
-
-# The code travels with every checkpoint, so that it loads with `trust_remote_code=True` where the package is missing.
-SafeLlavaForSafetyClassification.register_for_auto_class("AutoModelForImageClassification")
-
-__all__ = ["SafeLlavaForSafetyClassification", "SafeLlavaGuardModel"]
