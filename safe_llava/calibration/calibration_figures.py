@@ -14,7 +14,8 @@ from ..statistics import (
     top_label,
     wilson_interval,
 )
-from .fit import Calibration, Outcome
+from .fit import Calibration
+from .labelled_rows import Outcome
 
 
 OUTCOMES = ("before", "after", "cross_fitted")
