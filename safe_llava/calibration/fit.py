@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class Calibration:
         after ([`Outcome`]): by the new policy on the same rows, which flatters it.
         cross_fitted ([`Outcome`]):
             Each row by a policy that was fitted on the other half of the rows, which does not.
+        guarantee (`dict`, *optional*):
+            What the new policy promises, from [`guarantee_policy`]. Then the rows are those that were tested, the
+            types of `fitted_types` moved together, and `cross_fitted` is `after`.
     """
 
     old_policy: SafetyPolicy
@@ -47,6 +50,7 @@ class Calibration:
     before: Outcome
     after: Outcome
     cross_fitted: Outcome
+    guarantee: dict[str, Any] | None = None
 
 
 def calibrate_policy(

@@ -57,7 +57,7 @@ def thresholds_for_over_refusal(
     Args:
         type_probs (`np.ndarray` of shape `(num_assessments, 6)`): of the harmless rows, see [`is_flagged`].
         may_flag (`np.ndarray` of shape `(num_assessments,)`): of the harmless rows, see [`is_flagged`].
-        row (`np.ndarray` of shape `(num_assessments,)`): whose each is; of a row with several, one is enough to flag it.
+        row (`np.ndarray` of shape `(num_assessments,)`): whose each is; one is enough to flag its row.
         thresholds (`np.ndarray` of shape `(6,)`): the thresholds so far.
         fitted (`list[int]`): the types to fit; the others keep theirs.
         target (`float`): largest share of harmless rows to flag.

@@ -1,4 +1,4 @@
-"""What a calibration promised of a policy, and for which thresholds and weights that stands. Plain data, no tensors."""
+"""What a calibration promised of a policy, and for which thresholds and weights it stands. Plain data, no tensors."""
 
 import hashlib
 import json
@@ -43,8 +43,8 @@ def check_guarantee(policy: dict[str, Any]) -> None:
         )
     if guarantee["decisions"] != digest_decisions(policy):
         raise ValueError(
-            "Safety policy: `guarantee` was given for other thresholds, actions or temperatures, and does not hold for "
-            "these. Take the field out, or calibrate again."
+            "Safety policy: `guarantee` was given for other thresholds, actions or temperatures, and does not hold "
+            "for these. Take the field out, or calibrate again."
         )
 
 

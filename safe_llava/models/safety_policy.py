@@ -77,7 +77,7 @@ class SafetyPolicy:
             calibrated probabilities. It never changes which level or type is the most probable. Default: 1, the
             head's own.
         guarantee (`dict`, *optional*):
-            What `safe-llava calibrate --guarantee` promised, for exactly these thresholds: a copy with others has none.
+            What `safe-llava calibrate --guarantee` promised, for these very thresholds: a copy with others has none.
 
     Texts (hints and refusals) show something, and hold no control characters but tabs and line breaks.
 

@@ -53,7 +53,7 @@ def test_labelled_lines_are_taken_with_their_logits_and_all_others_are_counted(w
     assert arrays["safety_level"].tolist() == [0, 3]
     assert arrays["safety_type"].tolist() == [6, 4]
     assert np.array_equal(arrays["type_logits"], [lines[0]["type_logits"], lines[4]["type_logits"]])
-    assert left_out == {"unlabelled": 1, "without_image": 0}
+    assert left_out == {"unlabelled": 1, "without_image": 0, "several_images": 0}
 
 
 def test_calibrate_reads_the_log(write_log, tiny_safe_llava, tiny_processor, tmp_path):
