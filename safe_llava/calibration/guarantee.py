@@ -99,9 +99,7 @@ def guarantee_policy(
 
     walk = walk_thresholds(start)
     error = (1 - confidence) / len({promise.metric for promise in promises})
-    tests = [
-        PromiseTest(promise, _first_flagged(promise, start, walk, tested), len(walk), error) for promise in promises
-    ]
+    tests = [PromiseTest(promise, sort_steps(promise, start, walk, tested), len(walk), error) for promise in promises]
     step = choose_step(tests)
     if step is None:
         raise ValueError(_say_unreachable(tests, confidence, fit_share))
@@ -145,7 +143,8 @@ def _target(promises: Sequence[Promise]) -> tuple[Literal["over_refusal", "recal
     return "recall", 1 - min(promise.bound for promise in promises)
 
 
-def _first_flagged(promise: Promise, policy: SafetyPolicy, walk: np.ndarray, rows: Rows) -> np.ndarray:
+def sort_steps(promise: Promise, policy: SafetyPolicy, walk: np.ndarray, rows: Rows) -> np.ndarray:
+    """The steps from which on the rows of a promise are flagged, sorted."""
     # A row that is as good as on the line counts against the promise.
     needed_sum = 1 - MARGIN if promise.metric == "over_refusal" else 1 + MARGIN
     return np.sort(first_flagged(policy, walk, rows.take(promise.speaks_of(rows, policy)), needed_sum))

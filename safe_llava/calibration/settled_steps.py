@@ -1,4 +1,4 @@
-"""Promises tested along a walk of policies: at which steps each is settled, which step to take, how many rows it needs."""
+"""Promises tested along a walk of policies: at which steps each is settled, which to take, how many rows it needs."""
 
 import math
 from collections.abc import Sequence
