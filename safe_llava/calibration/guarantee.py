@@ -82,10 +82,7 @@ def guarantee_policy(
         ValueError: if the promises cannot be settled, with the number of rows that it would take; if a promise means
             nothing under this policy, or an argument is out of range.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"The confidence must be between 0 and 1, such as 0.95, got {confidence}.")
-    if not 0 <= fit_share < 1:
-        raise ValueError(f"The share of the rows to fit to must be in [0, 1), got {fit_share}.")
+    check_shares(confidence, fit_share)
     require_meaning(promises, policy)
     # An order of its own: files are often sorted by class.
     shuffled, num_fitted = np.random.default_rng(0).permutation(len(rows)), round(fit_share * len(rows))
@@ -133,6 +130,14 @@ def guarantee_policy(
         cross_fitted=outcome,
         guarantee=guarantee,
     )
+
+
+def check_shares(confidence: float, fit_share: float) -> None:
+    """Raises a `ValueError` where one of these arguments of [`guarantee_policy`] is out of range."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"The confidence must be between 0 and 1, such as 0.95, got {confidence}.")
+    if not 0 <= fit_share < 1:
+        raise ValueError(f"The share of the rows to fit to must be in [0, 1), got {fit_share}.")
 
 
 def _target(promises: Sequence[Promise]) -> tuple[Literal["over_refusal", "recall"], float]:

@@ -12,7 +12,7 @@ from ..models.safety_policy import SafetyPolicy
 from .calibration_figures import summarize
 from .calibration_report import write_report
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
-from .guarantee import DEFAULT_CONFIDENCE, DEFAULT_FIT_SHARE, Origin, guarantee_policy
+from .guarantee import DEFAULT_CONFIDENCE, DEFAULT_FIT_SHARE, Origin, check_shares, guarantee_policy
 from .promises import Promise, parse_promises
 from .row_digest import count_copies
 from .row_sources import MINIATURE, read_source
@@ -178,4 +178,7 @@ def _check_options(
         )
     if fit_share == 0 and min_examples is not None:
         raise ValueError("--min-examples has no effect with --fit-share 0, which fits nothing to the rows.")
+    check_shares(
+        DEFAULT_CONFIDENCE if confidence is None else confidence, DEFAULT_FIT_SHARE if fit_share is None else fit_share
+    )
     return parse_promises(guarantee)
