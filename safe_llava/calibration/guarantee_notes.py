@@ -15,6 +15,7 @@ _LEFT_OUT = {
     "thinned": "taken out so that flagged rows weigh no more than among all",
     "beyond_max_samples": "beyond --max-samples",
 }
+_CHOSEN_BY_SOMEBODY = ("unlabelled", "several_classes", "skipped", "only_riskiest", "beyond_max_samples")
 
 
 def describe_left_out(left_out: dict[str, int]) -> str:
@@ -38,9 +39,10 @@ def list_guarantee_notes(calibration: Calibration) -> list[str]:
         "users or questions of another kind are not covered. A policy whose thresholds are changed loses it."
     ]
     if left_out := describe_left_out(of_rows["left_out"]):
+        chosen = any(of_rows["left_out"].get(reason) for reason in _CHOSEN_BY_SOMEBODY)
         notes.append(
-            f"Left out: {left_out}. The promise covers rows like those that were taken. If it was not chance that "
-            "decided which got labels, it does not cover the rest."
+            f"Left out: {left_out}. The promise covers rows like those that were taken."
+            + " If it was not chance that decided which got labels, it does not cover the rest." * chosen
         )
     if of_rows["fitted"]:
         notes.append(
