@@ -129,11 +129,8 @@ class OnnxGuard:
         )
         bos = self.settings["template_variables"].get("bos_token")
         ids = self._tokenizer.encode(prompt, add_special_tokens=not (bos and prompt.startswith(bos))).ids
-        most = self.settings["max_length"]
-        if len(ids) + num_images * (self.settings["num_placeholders"] - 1) > most:
-            raise ValueError(
-                f"The question has {len(ids)} tokens with its chat, and the model takes {most}, images too."
-            )
+        if len(ids) > self.settings["max_length"]:
+            raise ValueError(f"The question has {len(ids)} tokens, and the model takes {self.settings['max_length']}.")
         return list(ids)
 
     def _judge(
