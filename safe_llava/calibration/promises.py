@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -110,6 +111,7 @@ def require_meaning(promises: Sequence[Promise], policy: SafetyPolicy) -> None:
             raise ValueError(f"{promise}: the policy has {promise.type} switched off, and misses all of it.")
 
 
+@lru_cache(maxsize=4096)
 def most_failures(num_rows: int, bound: float, error: float) -> int:
     """
     The most failures among independent rows with which it is settled that no more than a share of all fails: would as

@@ -19,7 +19,7 @@ from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.processing_safe_llava import SafeLlavaProcessor
 from ..models.safety_policy import SafetyPolicy
 from .parity import compare, require_same_pixels
-from .traceable_guard import INPUTS, OUTPUTS, TraceableGuard, dynamic_shapes, example_inputs
+from .traceable_guard import INPUTS, OUTPUTS, trace
 
 
 CODE = (
@@ -79,7 +79,7 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     with atomic_path(onnx_file) as partial:
         _write_onnx(guard, _blank_pixels(processor).shape[-2:], partial)
         if int8:
-            _quantise(partial)
+            quantise(partial)
         sha256 = hashlib.sha256(partial.read_bytes()).hexdigest()
     if folder.exists():
         shutil.rmtree(folder)
@@ -87,7 +87,7 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     _write_code(folder)
     processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
-    write_json(folder / "guard.json", _describe(guard, processor, onnx_file.name, sha256, int8))
+    write_json(folder / "guard.json", describe(guard, processor, onnx_file.name, sha256, int8))
 
     parity = compare(guard, processor, folder, scenes)
     results = {
@@ -117,9 +117,7 @@ def _write_onnx(guard: SafeLlavaForSafetyClassification, size: torch.Size, path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
-            TraceableGuard(guard),
-            example_inputs(guard, *size),
-            dynamic_shapes=dynamic_shapes(),
+            trace(guard, *size),
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamo=True,
@@ -128,7 +126,8 @@ def _write_onnx(guard: SafeLlavaForSafetyClassification, size: torch.Size, path:
     program.save(str(path))
 
 
-def _quantise(path: Path) -> None:
+def quantise(path: Path) -> None:
+    """Rounds the weights of matrix products in an ONNX file to 8 bits, a scale for each column."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     whole = path.with_suffix(".whole")
@@ -147,7 +146,7 @@ def _write_code(folder: Path) -> None:
     shutil.copyfile(Path(__file__).with_name("folder_main.py"), folder / "__main__.py")
 
 
-def _describe(
+def describe(
     guard: SafeLlavaForSafetyClassification, processor: ProcessorMixin, onnx: str, sha256: str, int8: bool
 ) -> dict[str, Any]:
     """What the folder says of the guard, beside its tokenizer and template."""

@@ -61,7 +61,16 @@ class TraceableGuard(nn.Module):
         return raw, levels, types, is_decided(raw, types), trusted
 
 
-def example_inputs(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> tuple[torch.Tensor, ...]:
+def trace(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> torch.export.ExportedProgram:
+    """
+    The forward as a graph for any number of rows, tokens and images of one size: what ONNX is made of, and what
+    AOTInductor takes.
+    """
+    inputs = _example_inputs(guard, height, width)
+    return torch.export.export(TraceableGuard(guard), inputs, dynamic_shapes=_dynamic_shapes())
+
+
+def _example_inputs(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> tuple[torch.Tensor, ...]:
     """Inputs of which every size is another, and none is 0 or 1, which a trace would take for constants."""
     channels = getattr(guard.config.vision_config, "num_channels", 3)
     return (
@@ -73,7 +82,7 @@ def example_inputs(guard: SafeLlavaForSafetyClassification, height: int, width: 
     )
 
 
-def dynamic_shapes() -> tuple[dict[int, torch.export.Dim], ...]:
+def _dynamic_shapes() -> tuple[dict[int, torch.export.Dim], ...]:
     """Which sizes of the inputs may be any: rows, tokens, images and looks; images all have one size."""
     rows, length, images, looks = (torch.export.Dim(name, min=1) for name in ("rows", "length", "images", "looks"))
     return {0: rows, 1: length}, {0: rows, 1: length}, {0: images}, {0: looks}, {0: looks}

@@ -1,7 +1,9 @@
 """An exported guard decides as its model, and works where there is neither torch nor this package."""
 
 import copy
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,11 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 from safe_llava.cli import app
-from safe_llava.export.run_export import run_export
-from safe_llava.export.traceable_guard import TraceableGuard, dynamic_shapes, example_inputs
+from safe_llava.export.run_export import describe, quantise, run_export
+from safe_llava.export.traceable_guard import TraceableGuard, trace
 from safe_llava.models.modeling_safe_llava_guard import SafeLlavaForSafetyClassification
 from safe_llava.models.onnx_guard import OnnxGuard
+from safe_llava.models.safety_guarantee import digest_decisions
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +111,8 @@ def test_another_onnx_file_is_refused(exported, tmp_path):
 
 def test_torch_exports_the_same_forward_with_any_number_of_rows_images_and_tokens(checkpoint):
     guard = SafeLlavaForSafetyClassification.from_pretrained(checkpoint).eval()
-    traceable, size = TraceableGuard(guard), guard.config.vision_config.image_size
-    program = torch.export.export(
-        traceable, example_inputs(guard, size, size), dynamic_shapes=dynamic_shapes()
-    ).module()
+    size = guard.config.vision_config.image_size
+    program = trace(guard, size, size).module()
     drawn = torch.Generator().manual_seed(0)
     inputs = (
         torch.randint(0, 50, (2, 5), generator=drawn),
@@ -121,8 +122,33 @@ def test_torch_exports_the_same_forward_with_any_number_of_rows_images_and_token
         torch.tensor([0, 1, 1]),
     )
     with torch.no_grad():
-        for own, found in zip(traceable(*inputs), program(*inputs)):
+        for own, found in zip(TraceableGuard(guard)(*inputs), program(*inputs)):
             torch.testing.assert_close(found, own)
+
+
+def test_8_bit_weights_are_smaller_and_change_little(exported, samples, tmp_path):
+    onnx = shutil.copyfile(exported.with_suffix(".onnx"), tmp_path / "my-guard.onnx")
+    folder = Path(shutil.copytree(exported, tmp_path / "my-guard"))
+    quantise(onnx)
+    settings = json.loads((folder / "guard.json").read_text())
+    settings["sha256"] = hashlib.sha256(onnx.read_bytes()).hexdigest()
+    (folder / "guard.json").write_text(json.dumps(settings))
+    assert onnx.stat().st_size < exported.with_suffix(".onnx").stat().st_size
+    for ours, theirs in zip(OnnxGuard(exported)(samples), OnnxGuard(folder)(samples)):
+        assert ours != theirs
+        assert list(theirs["type_probs"].values()) == pytest.approx(list(ours["type_probs"].values()), abs=0.1)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_guarantee_goes_along_but_not_to_other_weights(int8, checkpoint, tiny_processor):
+    guard = SafeLlavaForSafetyClassification.from_pretrained(checkpoint)
+    stored: dict = guard.config.safety_policy
+    guarantee = {"promises": {}, "confidence": 0.9, "rows": {}, "decisions": digest_decisions(stored)}
+    guard.config.safety_policy = stored | {
+        "guarantee": {**guarantee, "weights": guard.config.safety_training["digests"][0]}
+    }
+    policy = describe(guard, tiny_processor, "guard.onnx", "digest", int8)["policy"]
+    assert ("guarantee" in policy) != int8
 
 
 class TestRefusals:

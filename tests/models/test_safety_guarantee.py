@@ -9,8 +9,6 @@ from safe_llava import SafetyPolicy
 from safe_llava.model_card import build_model_card
 from safe_llava.models.safety_guarantee import digest_decisions, guarantee_in_force
 from safe_llava.models.safety_trust import record_training
-from safe_llava.serving.policy_strictness import make_stricter
-from safe_llava.serving.request_errors import RequestError
 
 
 def guaranteed(weights: str, changes: dict | None = None) -> SafetyPolicy:
@@ -84,12 +82,6 @@ def test_what_is_no_guarantee_is_refused(value):
 
 def test_a_policy_without_one_is_written_as_ever():
     assert "guarantee" not in SafetyPolicy().to_dict()
-
-
-def test_a_request_cannot_bring_one():
-    with pytest.raises(RequestError, match="guarantee"):
-        make_stricter(POLICY, {"guarantee": POLICY.guarantee})
-    assert make_stricter(POLICY, {"types": {"privacy": {"threshold": 0.4}}}).guarantee is None
 
 
 def test_another_model_does_not_take_it(tiny_safe_llava, tiny_processor):
