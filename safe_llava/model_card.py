@@ -1,6 +1,7 @@
 """The model card of a SafeLLaVA, filled from its config, its figures and the record of its training."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers.utils import cached_file
 
 from .files import MODEL_CARDS, read_json
 from .models.configuration_safe_llava import SafeLlavaConfig
+from .models.safety_guarantee import guarantee_in_force
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
 
@@ -92,6 +94,7 @@ def build_model_card(
         levels=SAFETY_LEVELS,
         types=SAFETY_TYPES,
         policy=config.safety_policy,
+        guarantee=guarantee_in_force(config),
         actions=_ACTIONS,
         training=_summarize_training(training),
         data=data or metrics.get("data"),
@@ -139,6 +142,21 @@ def write_model_card(
     )
     card.save(folder / "README.md")
     return folder / "README.md"
+
+
+def refresh_policy_section(folder: Path) -> None:
+    """Writes what the card of a checkpoint folder says of its policy anew, where it has a card; all else stays."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return
+    card, section = (
+        ModelCard.load(path, ignore_metadata_errors=True),
+        re.compile(r"(?s)## Safety policy\n.*?(?=\n## )"),
+    )
+    new = section.search(build_model_card(SafeLlavaConfig.from_pretrained(folder)).text)
+    if new is not None and section.search(card.text) is not None:
+        card.text = section.sub(lambda _: new[0], card.text, count=1)
+        card.save(path)
 
 
 def read_model_card(checkpoint: str | os.PathLike) -> ModelCard | None:

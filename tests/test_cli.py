@@ -151,7 +151,7 @@ class TestQuickness:
 
     COMMANDS = (
         *("", "quickstart", "convert", "ask", "calibrate", "evaluate", "policy"),
-        *("audit", "serve", "review", "data"),
+        *("audit", "serve", "export", "review", "data"),
     )
     SUBCOMMANDS = ("review rate", "review agreement", "data show", "data check")
 

@@ -14,7 +14,9 @@ from ..statistics import (
     top_label,
     wilson_interval,
 )
-from .fit import Calibration, Outcome
+from .fit import Calibration
+from .guarantee_notes import list_guarantee_notes
+from .labelled_rows import Outcome
 
 
 OUTCOMES = ("before", "after", "cross_fitted")
@@ -30,9 +32,10 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
         calibration ([`Calibration`]): from [`calibrate_policy`].
 
     Returns:
-        `dict[str, Any]`: `target` (`name`, `share`, `reached`); `counts`; `temperature`; `over_refusal`, the share of
-        harmless rows that the whole policy flags; `recall`, the share of risky rows; `head`, accuracy and calibration
-        error of each classifier on the rows whose class is known; `types`, the same and more for each risk type;
+        `dict[str, Any]`: `target` (`name`, `share`, `reached`); `guarantee`, what the policy promises, or `None`;
+        `counts`; `temperature`; `over_refusal`, the share of harmless rows that the whole policy flags; `recall`, the
+        share of risky rows; `head`, accuracy and calibration error of each classifier on the rows whose class is
+        known; `types`, the same and more for each risk type;
         `confusion`, counts of true classes (rows) by predicted ones (columns); `notes`, what the reader has to know.
         Shares come with their 95 % Wilson interval and their counts.
     """
@@ -40,6 +43,7 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
     risky = rows.risky(calibration.policy)
     figures: dict[str, Any] = {
         "target": {"name": calibration.target_name, "share": calibration.target},
+        "guarantee": calibration.guarantee,
         "counts": {
             "rows": len(rows),
             "harmless": int(rows.harmless().sum()),
@@ -150,6 +154,8 @@ def _notes(calibration: Calibration, figures: dict[str, Any]) -> list[str]:
                 f"Of {number} rows some risk is known, and not its {name}: they count where any risk does, and not in "
                 f"the accuracy, the calibration error and the confusion of the {name}."
             )
+    if calibration.guarantee is not None:
+        return [*list_guarantee_notes(calibration), *notes]
     few = calibration.min_examples
     is_over_refusal = calibration.target_name == "over_refusal"
     if is_over_refusal and num_harmless < few:

@@ -12,6 +12,7 @@ from ..statistics import NUM_BINS
 from .calibration_figures import known_top_label, one_versus_rest, summarize
 from .calibration_plots import draw_confusion, draw_precision_recall, draw_reliability, draw_roc
 from .fit import Calibration
+from .guarantee_notes import describe_left_out
 from .thresholds import LOWEST
 
 
@@ -46,6 +47,7 @@ def write_report(calibration: Calibration, path: Path, facts: dict[str, Any]) ->
         min_examples=calibration.min_examples,
         num_bins=NUM_BINS,
         lowest=LOWEST,
+        left_out=describe_left_out(facts["left_out"]),
     )
     with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")

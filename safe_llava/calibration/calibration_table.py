@@ -7,6 +7,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from .guarantee_notes import describe_left_out
+
 
 def print_calibration(results: dict[str, Any], output_dir: Path, console: Console | None = None) -> None:
     """
@@ -18,15 +20,21 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
         console ([`~rich.console.Console`], *optional*): where to print. Defaults to standard output.
     """
     console = console or Console()
-    counts, left_out = results["counts"], results["left_out"]
-    console.print(
-        f"\n{counts['rows']} labelled rows of {results['dataset']}, {counts['harmless']} of them harmless. Left out: "
-        f"{left_out['unlabelled']} unlabelled, {left_out.get('several_classes', 0)} that may be harmless or "
-        f"not, {left_out['without_image']} without an image.\n"
-        'Before and after, with 95 % intervals; "after" is measured on rows that were not fitted on:',
-        markup=False,
-        soft_wrap=True,
-    )
+    counts, guarantee = results["counts"], results["guarantee"]
+    kind = "labelled" if guarantee is None else "tested"
+    lines = [
+        f"\n{counts['rows']} {kind} rows of {results['dataset']}, {counts['harmless']} of them harmless. Left out: "
+        f"{describe_left_out(results['left_out']) or 'none'}."
+    ]
+    if guarantee is None:
+        lines.append('Before and after, with 95 % intervals; "after" is measured on rows that were not fitted on:')
+    else:
+        lines.append(f"Promised with a confidence of {guarantee['confidence']:.4g}, for rows to come:")
+        for promise, found in guarantee["promises"].items():
+            failures = "harmless rows flagged" if promise.startswith("over_refusal") else "risky rows missed"
+            lines.append(f"  {promise:<22} {found['failures']} of {found['rows']} {failures} in the test")
+        lines.append("Before and after, on the tested rows, with 95 % intervals:")
+    console.print("\n".join(lines), markup=False, soft_wrap=True)
     for name, label in (("over_refusal", "harmless rows flagged"), ("recall", "risky rows flagged")):
         before, after = (_format(results[name][key]) for key in ("before", "cross_fitted"))
         console.print(f"  {label:<22} {before} -> {after}", markup=False)

@@ -2,76 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
 
-from ..data.label_parsing import SOME_RISK, require_agreement
+from ..data.label_parsing import SOME_RISK
 from ..models.safety_labels import RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
+from .labelled_rows import Outcome, Rows, Separate, apply_policy, check_rows, may_flag, thresholds, type_probs
 from .temperature import fit_temperature
-from .thresholds import is_flagged, thresholds_for_over_refusal, thresholds_for_recall
+from .thresholds import thresholds_for_over_refusal, thresholds_for_recall
 
 
 DEFAULT_OVER_REFUSAL = 0.01
 DEFAULT_MIN_EXAMPLES = 20
-
-
-@dataclass(frozen=True)
-class Rows:
-    """
-    Labelled rows with the head's scores at temperature 1.
-
-    Args:
-        level_logits (`np.ndarray` of shape `(num_rows, 4)`): scores of the risk levels.
-        type_logits (`np.ndarray` of shape `(num_rows, 7)`): scores of the risk types.
-        level (`np.ndarray` of shape `(num_rows,)`): the true levels, `SOME_RISK` where it is not known which.
-        type (`np.ndarray` of shape `(num_rows,)`): the true types, likewise.
-    """
-
-    level_logits: np.ndarray
-    type_logits: np.ndarray
-    level: np.ndarray
-    type: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.level)
-
-    def take(self, chosen: np.ndarray) -> "Rows":
-        """The rows of a mask or of a list of indices."""
-        return Rows(self.level_logits[chosen], self.type_logits[chosen], self.level[chosen], self.type[chosen])
-
-    def harmless(self) -> np.ndarray:
-        """Mask of the rows whose true level is "none"."""
-        return self.level == 0
-
-    def risky(self, policy: SafetyPolicy) -> np.ndarray:
-        """
-        Mask of the rows that the policy is meant to flag: of a type that is on, at a level that it acts on. Where one
-        of the two is not known, only if it is so for all that it may be.
-        """
-        enabled = np.array([policy.types[name]["enabled"] for name in RISK_TYPES])
-        acted = acted_levels(policy)
-        # Looked up by their numbers, of which that of some risk, -1, takes the last.
-        by_level, by_type = [*acted, acted[1:].all()], [*enabled, False, enabled.all()]
-        return np.array(by_level)[self.level] & np.array(by_type)[self.type]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What a policy makes of rows.
-
-    Args:
-        level_probs (`np.ndarray` of shape `(num_rows, 4)`): calibrated probabilities of the levels.
-        type_probs (`np.ndarray` of shape `(num_rows, 7)`): calibrated probabilities of the types.
-        is_flagged (`np.ndarray` of shape `(num_rows,)`): whether the policy hints or refuses.
-    """
-
-    level_probs: np.ndarray
-    type_probs: np.ndarray
-    is_flagged: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -91,6 +35,9 @@ class Calibration:
         after ([`Outcome`]): by the new policy on the same rows, which flatters it.
         cross_fitted ([`Outcome`]):
             Each row by a policy that was fitted on the other half of the rows, which does not.
+        guarantee (`dict`, *optional*):
+            What the new policy promises, from [`guarantee_policy`]. Then the rows are those that were tested, the
+            types of `fitted_types` moved together, and `cross_fitted` is `after`.
     """
 
     old_policy: SafetyPolicy
@@ -103,6 +50,7 @@ class Calibration:
     before: Outcome
     after: Outcome
     cross_fitted: Outcome
+    guarantee: dict[str, Any] | None = None
 
 
 def calibrate_policy(
@@ -111,6 +59,7 @@ def calibrate_policy(
     type_logits: np.ndarray,
     safety_level: np.ndarray,
     safety_type: np.ndarray,
+    separate: Separate | None = None,
     *,
     target_over_refusal: float | None = None,
     target_recall: float | None = None,
@@ -127,6 +76,7 @@ def calibrate_policy(
         safety_level (`np.ndarray` of shape `(num_rows,)`):
             True levels, 0 to 3; `SOME_RISK` (-1) where a risk is known, and not its level.
         safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6, or -1 likewise.
+        separate ([`Separate`], *optional*): of rows with several images, each assessment.
         target_over_refusal (`float`, *optional*, defaults to 0.01 where no target is given):
             Largest share of harmless rows (level "none") that the whole policy may flag, in [0, 1).
         target_recall (`float`, *optional*):
@@ -143,16 +93,11 @@ def calibrate_policy(
     name, target = check_target(target_over_refusal, target_recall)
     if min_examples < 2:
         raise ValueError(f"`min_examples` must be at least 2, got {min_examples}.")
-    rows = _check_rows(level_logits, type_logits, safety_level, safety_type)
-
-    risky_types = rows.type[rows.risky(policy)]
-    fitted = [risk for risk in range(len(RISK_TYPES)) if (risky_types == risk).sum() >= min_examples]
-    if name == "over_refusal" and rows.harmless().sum() < min_examples:
-        fitted = []
+    rows = check_rows(level_logits, type_logits, safety_level, safety_type, separate)
+    fitted = types_to_fit(policy, rows, name, min_examples)
 
     def fit(part: Rows) -> SafetyPolicy:
-        scaled = policy if len(rows) < min_examples else _fit_temperatures(policy, part)
-        return _fit_thresholds(scaled, part, name, target, fitted) if fitted else scaled
+        return fit_policy(policy, part, name, target, fitted, has_temperatures=len(rows) >= min_examples)
 
     calibrated = fit(rows)
     return Calibration(
@@ -167,6 +112,22 @@ def calibrate_policy(
         after=apply_policy(calibrated, rows),
         cross_fitted=_cross_fit(fit, rows),
     )
+
+
+def fit_policy(
+    policy: SafetyPolicy, rows: Rows, target_name: str, target: float, fitted: list[int], has_temperatures: bool = True
+) -> SafetyPolicy:
+    """The policy with temperatures, where those are wanted, and thresholds of the `fitted` types chosen by rows."""
+    scaled = _fit_temperatures(policy, rows) if has_temperatures else policy
+    return _fit_thresholds(scaled, rows, target_name, target, fitted) if fitted else scaled
+
+
+def types_to_fit(policy: SafetyPolicy, rows: Rows, target_name: str, min_examples: int) -> list[int]:
+    """The types with enough rows for a threshold of their own."""
+    if target_name == "over_refusal" and rows.harmless().sum() < min_examples:
+        return []
+    risky_types = rows.type[rows.risky(policy)]
+    return [risk for risk in range(len(RISK_TYPES)) if (risky_types == risk).sum() >= min_examples]
 
 
 def check_target(over_refusal: float | None, recall: float | None) -> tuple[Literal["over_refusal", "recall"], float]:
@@ -195,30 +156,6 @@ def check_target(over_refusal: float | None, recall: float | None) -> tuple[Lite
     return "over_refusal", over_refusal
 
 
-def acted_levels(policy: SafetyPolicy) -> np.ndarray:
-    """Of each of the four levels, whether the policy does anything but answer."""
-    return np.array([policy.actions.get(level, "answer") != "answer" for level in SAFETY_LEVELS])
-
-
-def apply_policy(policy: SafetyPolicy, rows: Rows) -> Outcome:
-    """What the policy makes of each row, as [`SafetyPolicy.decide`] would."""
-    type_probs = softmax(rows.type_logits / policy.temperature["type"], axis=1)
-    return Outcome(
-        level_probs=softmax(rows.level_logits / policy.temperature["level"], axis=1),
-        type_probs=type_probs,
-        is_flagged=is_flagged(type_probs[:, : len(RISK_TYPES)], _may_flag(policy, rows), _thresholds(policy)),
-    )
-
-
-def _thresholds(policy: SafetyPolicy) -> np.ndarray:
-    rules = (policy.types[name] for name in RISK_TYPES)
-    return np.array([rule["threshold"] if rule["enabled"] else np.inf for rule in rules])
-
-
-def _may_flag(policy: SafetyPolicy, rows: Rows) -> np.ndarray:
-    return acted_levels(policy)[rows.level_logits.argmax(axis=1)]
-
-
 def _fit_temperatures(policy: SafetyPolicy, rows: Rows) -> SafetyPolicy:
     fitted = {
         "level": fit_temperature(rows.level_logits, _possible(rows.level, len(SAFETY_LEVELS), 0)),
@@ -235,15 +172,17 @@ def _possible(labels: np.ndarray, num_classes: int, harmless: int) -> np.ndarray
 def _fit_thresholds(
     policy: SafetyPolicy, rows: Rows, target_name: str, target: float, fitted: list[int]
 ) -> SafetyPolicy:
-    type_probs = softmax(rows.type_logits / policy.temperature["type"], axis=1)[:, : len(RISK_TYPES)]
-    may_flag, current = _may_flag(policy, rows), _thresholds(policy)
+    current = thresholds(policy)
     if target_name == "over_refusal":
-        harmless = rows.harmless()
-        found = thresholds_for_over_refusal(type_probs[harmless], may_flag[harmless], current, fitted, target)
+        found = rows.take(rows.harmless()).assessments()
+        probs, may_be = type_probs(policy, found.type_logits), may_flag(policy, found.level_logits)
+        fit = thresholds_for_over_refusal(probs, may_be, found.rows, current, fitted, target)
     else:
-        risky = rows.risky(policy) & (rows.type != SOME_RISK)
-        found = thresholds_for_recall(type_probs[risky], may_flag[risky], rows.type[risky], current, fitted, target)
-    return policy.updated({"types": {RISK_TYPES[risk]: {"threshold": float(found[risk])} for risk in fitted}})
+        # An image alone that is flagged only adds to what its row finds.
+        risky = rows.take(rows.risky(policy) & (rows.type != SOME_RISK))
+        probs, may_be = type_probs(policy, risky.type_logits), may_flag(policy, risky.level_logits)
+        fit = thresholds_for_recall(probs, may_be, risky.type, current, fitted, target)
+    return policy.updated({"types": {RISK_TYPES[risk]: {"threshold": float(fit[risk])} for risk in fitted}})
 
 
 def _cross_fit(fit: Callable[[Rows], SafetyPolicy], rows: Rows) -> Outcome:
@@ -259,37 +198,3 @@ def _cross_fit(fit: Callable[[Rows], SafetyPolicy], rows: Rows) -> Outcome:
         for name, values in vars(outcome_of_half).items():
             getattr(outcome, name)[half == this] = values
     return outcome
-
-
-def _check_rows(
-    level_logits: np.ndarray, type_logits: np.ndarray, safety_level: np.ndarray, safety_type: np.ndarray
-) -> Rows:
-    rows = Rows(
-        np.asarray(level_logits, dtype=np.float64),
-        np.asarray(type_logits, dtype=np.float64),
-        np.asarray(safety_level),
-        np.asarray(safety_type),
-    )
-    num_rows = len(rows)
-    for name, logits, labels, classes in (
-        ("level", rows.level_logits, rows.level, SAFETY_LEVELS),
-        ("type", rows.type_logits, rows.type, SAFETY_TYPES),
-    ):
-        if logits.shape != (num_rows, len(classes)) or labels.shape != (num_rows,):
-            raise ValueError(
-                f"`{name}_logits` and `safety_{name}` must have the shapes ({num_rows}, {len(classes)}) and "
-                f"({num_rows},), got {logits.shape} and {labels.shape}."
-            )
-        if not np.isfinite(logits).all():
-            raise ValueError(f"`{name}_logits` must be finite.")
-        if not np.isin(labels, [SOME_RISK, *range(len(classes))]).all():
-            raise ValueError(
-                f"`safety_{name}` must hold indices from 0 to {len(classes) - 1}, or -1 for some risk, got "
-                f"{sorted(set(labels.tolist()) - {SOME_RISK, *range(len(classes))})}. Leave unlabelled rows out."
-            )
-        if num_rows and (labels == SOME_RISK).all():
-            raise ValueError(f"Calibration needs rows whose {name} is known, such as harmless ones, got none.")
-    require_agreement(rows.level, rows.type)
-    if num_rows < 2:
-        raise ValueError(f"Calibration needs labelled rows with an image, got {num_rows}.")
-    return rows

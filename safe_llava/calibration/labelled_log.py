@@ -8,9 +8,11 @@ import numpy as np
 from ..data.json_records import read_records
 from ..data.label_parsing import UNLABELLED, parse_labels
 from ..models.configuration_safe_llava import SafeLlavaConfig
+from .labelled_rows import Separate
 
 
 LOGITS = ("level_logits", "type_logits")
+SEPARATE = ("separate_level_logits", "separate_type_logits")
 
 
 def is_audit_log(source: str) -> bool:
@@ -22,7 +24,7 @@ def is_audit_log(source: str) -> bool:
     return head.startswith(b'{"time": ') and b'"event": ' in head
 
 
-def read_labelled_log(path: Path, config: SafeLlavaConfig) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def read_labelled_log(path: Path, config: SafeLlavaConfig) -> tuple[dict[str, Any], dict[str, int]]:
     """
     Reads what `calibrate_policy` takes.
 
@@ -31,15 +33,17 @@ def read_labelled_log(path: Path, config: SafeLlavaConfig) -> tuple[dict[str, np
         config ([`SafeLlavaConfig`]): of the model that is calibrated, which must be the one that was served.
 
     Returns:
-        `tuple[dict[str, np.ndarray], dict[str, int]]`: the arguments of [`calibrate_policy`] beside the policy, and
-        how many inputs were left out: `"unlabelled"` and `"without_image"`.
+        `tuple[dict[str, Any], dict[str, int]]`: the arguments of [`calibrate_policy`] beside the policy, and how many
+        inputs were left out: `"unlabelled"`, `"without_image"` and, from a log that has no scores of each image alone,
+        `"several_images"`.
 
     Raises:
         ValueError: if a line is no JSON, has labels that are none, or was written by another model; with its number.
     """
     digests = (config.safety_training or {}).get("digests", [])
     rows: dict[str, list[Any]] = {name: [] for name in (*LOGITS, "safety_level", "safety_type")}
-    left_out = {"unlabelled": 0, "without_image": 0}
+    left_out = {"unlabelled": 0, "without_image": 0, "several_images": 0}
+    separate = [Separate()]
     for number, line in read_records(path).items():
         if not isinstance(line, dict):
             raise ValueError(f"{path}, line {number}: {line if isinstance(line, ValueError) else 'not an object'}.")
@@ -57,9 +61,15 @@ def read_labelled_log(path: Path, config: SafeLlavaConfig) -> tuple[dict[str, np
                 f"{path}, line {number}: its verdict is not this model's, or could not be trusted. Calibrate the "
                 "model that was served, or take the line out."
             )
+        elif len(line.get("images", [])) > 1 and SEPARATE[0] not in line:
+            left_out["several_images"] += 1
         else:
+            if SEPARATE[0] in line:
+                logits = [np.asarray(line[name], dtype=float) for name in SEPARATE]
+                separate.append(Separate(np.full(len(logits[0]), len(rows["safety_level"])), *logits))
             for name in LOGITS:
                 rows[name].append(line[name])
             for name in ("safety_level", "safety_type"):
                 rows[name].append(labels[name])
-    return {name: np.asarray(values) for name, values in rows.items()}, left_out
+    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in rows.items()}
+    return {**arrays, "separate": Separate(*map(np.concatenate, zip(*separate)))}, left_out

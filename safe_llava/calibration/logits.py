@@ -12,6 +12,7 @@ from ..data import UNLABELLED
 from ..data.encoded_images import keep_images_encoded
 from ..data.label_parsing import SET_COLUMNS, class_or_some_risk
 from ..models.image_reading import read_images
+from .labelled_rows import Separate
 
 
 def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
@@ -39,7 +40,7 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
 
 def collect_logits(
     model: PreTrainedModel, processor: ProcessorMixin, dataset: Dataset, batch_size: int = 32
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """
     Assesses every row by its images and its question; the answer to learn is not shown.
 
@@ -51,14 +52,15 @@ def collect_logits(
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
 
     Returns:
-        `dict[str, np.ndarray]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
-        `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, and `safety_level` and
-        `safety_type` of shape `(num_rows,)`, `SOME_RISK` (-1) where not the class but some risk is known.
+        `dict[str, Any]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
+        `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, `safety_level` and
+        `safety_type` of shape `(num_rows,)`, `SOME_RISK` (-1) where not the class but some risk is known, and
+        `separate`, a [`Separate`].
 
     Raises:
         ValueError: if a verdict cannot be trusted, or if the model has no safety head.
     """
-    level_logits, type_logits = [], []
+    level_logits, type_logits, separate = [], [], [Separate()]
     dataset = keep_images_encoded(dataset)
     with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
@@ -72,11 +74,16 @@ def collect_logits(
                 )
             level_logits.append(verdict.level_logits.cpu().numpy())
             type_logits.append(verdict.type_logits.cpu().numpy())
+            if (found := verdict.separate) is not None:
+                arrays = (values.cpu().numpy() for values in (found.rows, found.level_logits, found.type_logits))
+                of_batch = Separate(*arrays)
+                separate.append(of_batch._replace(rows=of_batch.rows + start))
             progress.update(len(rows))
     return {
         "level_logits": np.concatenate(level_logits),
         "type_logits": np.concatenate(type_logits),
         **_labels_of(dataset),
+        "separate": Separate(*map(np.concatenate, zip(*separate))),
     }
 
 

@@ -1,24 +1,23 @@
 """`safe-llava calibrate`: from a model and a dataset to a policy, its figures and a page that shows them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-
-from ..checkpoints import load_safe_llava, read_config
-from ..data import load_safety_dataset
+from ..checkpoints import read_config
 from ..data.source_forms import has_splits
 from ..files import describe_versions, read_json, write_json
-from ..miniature.scene_dataset import build_dataset
+from ..model_card import refresh_policy_section
 from ..models.safety_policy import SafetyPolicy
 from .calibration_figures import summarize
 from .calibration_report import write_report
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
-from .labelled_log import is_audit_log, read_labelled_log
-from .logits import collect_logits, select_rows
+from .guarantee import DEFAULT_CONFIDENCE, DEFAULT_FIT_SHARE, Origin, check_shares, guarantee_policy
+from .promises import Promise, parse_promises
+from .row_digest import count_copies
+from .row_sources import MINIATURE, read_source
 
 
-MINIATURE = "miniature"
 PACKAGES = ("transformers", "torch", "scipy", "scikit-learn")
 
 
@@ -32,7 +31,10 @@ def run_calibration(
     split: str = "validation",
     target_over_refusal: float | None = None,
     target_recall: float | None = None,
-    min_examples: int = DEFAULT_MIN_EXAMPLES,
+    guarantee: Sequence[str] = (),
+    confidence: float | None = None,
+    fit_share: float | None = None,
+    min_examples: int | None = None,
     batch_size: int = 32,
     max_samples: int | None = None,
     label_map: Path | None = None,
@@ -46,14 +48,18 @@ def run_calibration(
     Args:
         model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
         dataset (`str`):
-            What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, or
-            `"miniature"` for synthetic scenes.
+            What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, the ticks
+            of an audit, or `"miniature"` for synthetic scenes.
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
         root (`str`, *optional*): where the files of a public set lie.
         image_folder (`Path`, *optional*): where the names of image files start. Defaults to the folder of the source.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
         target_over_refusal (`float`, *optional*): see [`calibrate_policy`].
         target_recall (`float`, *optional*): see [`calibrate_policy`].
+        guarantee (`Sequence[str]`, *optional*):
+            In place of a target, promises such as `"over_refusal<=0.01"`; see [`guarantee_policy`].
+        confidence (`float`, *optional*, defaults to 0.95): with which they shall hold.
+        fit_share (`float`, *optional*, defaults to 0.3): share of the rows that is fitted to and not tested on.
         min_examples (`int`, *optional*, defaults to 20): see [`calibrate_policy`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
@@ -70,7 +76,8 @@ def run_calibration(
     Raises:
         ValueError: if the model has no policy or was never trained, or if dataset or targets are not as described.
     """
-    check_target(target_over_refusal, target_recall)
+    promises = _check_options(guarantee, confidence, fit_share, target_over_refusal, target_recall, min_examples)
+    min_examples = DEFAULT_MIN_EXAMPLES if min_examples is None else min_examples
     config = read_config(model)
     if config.safety_policy is None:
         raise ValueError(
@@ -79,23 +86,42 @@ def run_calibration(
         )
     if not config.use_safety_head or config.safety_training is None:
         raise ValueError(f"The safety head of {model} was never trained, or it has none. Train stage 1 first.")
-    if is_audit_log(dataset):
-        of_images = {"root": root, "image_folder": image_folder, "max_samples": max_samples, "label_map": label_map}
-        if given := [name for name, value in of_images.items() if value is not None]:
-            raise ValueError(f"{dataset} is an audit log, which is read whole and without images: leave out {given}.")
-        logits, left_out = read_labelled_log(Path(dataset), config)
-    else:
-        rows, left_out = select_rows(_load_rows(dataset, root, image_folder, split, max_samples, label_map))
-        logits = collect_logits(*load_safe_llava(model, device, dtype), rows, batch_size) if len(rows) else {}
-    if not logits or not len(logits["safety_level"]):
-        raise ValueError(f"{dataset} has no row with labels and an image (left out: {left_out}).")
-    calibration = calibrate_policy(
-        SafetyPolicy.from_dict(config.safety_policy),
-        **logits,
-        target_over_refusal=target_over_refusal,
-        target_recall=target_recall,
-        min_examples=min_examples,
+    rows, left_out, sha256 = read_source(
+        model,
+        config,
+        dataset,
+        root=root,
+        image_folder=image_folder,
+        split=split,
+        max_samples=max_samples,
+        label_map=label_map,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
     )
+    policy = SafetyPolicy.from_dict(config.safety_policy)
+    if promises:
+        calibration = guarantee_policy(
+            policy,
+            rows,
+            promises,
+            Origin(sha256, config.safety_training["digests"][0], left_out, count_copies(rows)),
+            confidence=DEFAULT_CONFIDENCE if confidence is None else confidence,
+            fit_share=DEFAULT_FIT_SHARE if fit_share is None else fit_share,
+            min_examples=min_examples,
+        )
+    else:
+        calibration = calibrate_policy(
+            policy,
+            rows.level_logits,
+            rows.type_logits,
+            rows.level,
+            rows.type,
+            rows.separate,
+            target_over_refusal=target_over_refusal,
+            target_recall=target_recall,
+            min_examples=min_examples,
+        )
 
     facts = {
         "model": model,
@@ -114,6 +140,7 @@ def run_calibration(
     write_report(calibration, output_dir / "report.html", facts)
     if facts["model_updated"]:
         store_policy(calibration.policy, config_file)
+        refresh_policy_section(config_file.parent)
     return results
 
 
@@ -130,17 +157,28 @@ def store_policy(policy: SafetyPolicy, config_file: Path) -> None:
     write_json(config_file, config)
 
 
-def _load_rows(
-    source: str,
-    root: str | None,
-    image_folder: Path | None,
-    split: str,
-    max_samples: int | None,
-    label_map: Path | None,
-) -> Dataset:
-    if source == MINIATURE:
-        if max_samples is None:
-            raise ValueError(f"'{MINIATURE}' draws as many scenes as --max-samples; set it, such as to 1000.")
-        return build_dataset(split, max_samples, stage="evaluation")
-    dataset, _ = load_safety_dataset(source, root, image_folder=image_folder, split=split, label_map=label_map)
-    return dataset if max_samples is None else dataset.take(min(max_samples, len(dataset)))
+def _check_options(
+    guarantee: Sequence[str],
+    confidence: float | None,
+    fit_share: float | None,
+    target_over_refusal: float | None,
+    target_recall: float | None,
+    min_examples: int | None,
+) -> tuple[Promise, ...]:
+    """Refuses what contradicts itself or has no effect, before anything is loaded."""
+    if not guarantee:
+        for name, value in (("confidence", confidence), ("fit-share", fit_share)):
+            if value is not None:
+                raise ValueError(f"--{name} has no effect without --guarantee.")
+        check_target(target_over_refusal, target_recall)
+        return ()
+    if target_over_refusal is not None or target_recall is not None:
+        raise ValueError(
+            "Give a target or a guarantee, not both: a target holds on the rows at hand, a guarantee on those to come."
+        )
+    if fit_share == 0 and min_examples is not None:
+        raise ValueError("--min-examples has no effect with --fit-share 0, which fits nothing to the rows.")
+    check_shares(
+        DEFAULT_CONFIDENCE if confidence is None else confidence, DEFAULT_FIT_SHARE if fit_share is None else fit_share
+    )
+    return parse_promises(guarantee)

@@ -42,7 +42,12 @@ def is_flagged(
 
 
 def thresholds_for_over_refusal(
-    type_probs: np.ndarray, may_flag: np.ndarray, thresholds: np.ndarray, fitted: list[int], target: float
+    type_probs: np.ndarray,
+    may_flag: np.ndarray,
+    row: np.ndarray,
+    thresholds: np.ndarray,
+    fitted: list[int],
+    target: float,
 ) -> np.ndarray:
     """
     The smallest thresholds with which the whole policy flags at most a share of harmless rows. Each type first gets
@@ -50,8 +55,9 @@ def thresholds_for_over_refusal(
     common amount that keeps the joint rule within the whole share.
 
     Args:
-        type_probs (`np.ndarray` of shape `(num_rows, 6)`): of the harmless rows, see [`is_flagged`].
-        may_flag (`np.ndarray` of shape `(num_rows,)`): of the harmless rows, see [`is_flagged`].
+        type_probs (`np.ndarray` of shape `(num_assessments, 6)`): of the harmless rows, see [`is_flagged`].
+        may_flag (`np.ndarray` of shape `(num_assessments,)`): of the harmless rows, see [`is_flagged`].
+        row (`np.ndarray` of shape `(num_assessments,)`): whose each is; one is enough to flag its row.
         thresholds (`np.ndarray` of shape `(6,)`): the thresholds so far.
         fitted (`list[int]`): the types to fit; the others keep theirs.
         target (`float`): largest share of harmless rows to flag.
@@ -59,17 +65,18 @@ def thresholds_for_over_refusal(
     Returns:
         `np.ndarray` of shape `(6,)`. Where no thresholds reach the target, those that come closest.
     """
-    allowed = whole(target * len(type_probs))
-    own_share = whole(target * len(type_probs) / len(fitted))
+    num_rows = len(np.unique(row))
+    allowed = whole(target * num_rows)
+    own_share = whole(target * num_rows / len(fitted))
     shape = np.array([_smallest_threshold(type_probs[may_flag, risk], own_share) for risk in fitted])
 
     def shifted(shift: float) -> np.ndarray:
         result = thresholds.copy()
-        result[fitted] = np.clip(np.ceil(_shift_odds(shape, shift) / STEP) * STEP, LOWEST, 1).round(4)
+        result[fitted] = shift_thresholds(shape, shift)
         return result
 
     def fits(shift: float) -> bool:
-        return is_flagged(type_probs, may_flag, shifted(shift), 1 - MARGIN).sum() <= allowed
+        return len(np.unique(row[is_flagged(type_probs, may_flag, shifted(shift), 1 - MARGIN)])) <= allowed
 
     return shifted(_first_that_fits(fits, -MAX_SHIFT, MAX_SHIFT))
 
@@ -135,6 +142,11 @@ def thresholds_for_recall(
     return result
 
 
+def shift_thresholds(thresholds: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
+    """Thresholds whose log odds are moved, rounded up, and kept where thresholds may be."""
+    return np.clip(np.ceil(_shift_odds(thresholds, shift) / STEP) * STEP, LOWEST, 1).round(4)
+
+
 def whole(number: float) -> int:
     """The number rounded down, and not one too few where a float falls just short of it."""
     return math.floor(number + 1e-9)
@@ -155,7 +167,7 @@ def _largest_threshold(probs: np.ndarray, needed: int, current: float) -> float:
     return max(math.floor(within_reach[needed - 1] / STEP) * STEP, LOWEST) if needed else current
 
 
-def _shift_odds(thresholds: np.ndarray, shift: float) -> np.ndarray:
+def _shift_odds(thresholds: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
     return expit(logit(thresholds.clip(0, 1 - STEP / 2)) + shift)
 
 

@@ -16,6 +16,7 @@ from .calibrate import calibrate
 from .convert import convert
 from .data import data
 from .evaluate import evaluate
+from .export import export
 from .policy import policy
 from .quickstart import quickstart
 from .review import review
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which images are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve):
+for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve, export):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(review, name="review")

@@ -15,7 +15,8 @@ def calibrate(
         typer.Argument(
             metavar="DATASET",
             help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
-            "id, a public set by its name, a server's audit log with labels, or 'miniature' for synthetic scenes.",
+            "id, a public set by its name, a server's audit log with labels, the ticks of an audit, or 'miniature' "
+            "for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[
@@ -36,7 +37,27 @@ def calibrate(
     target_recall: Annotated[
         float | None, typer.Option(help="Or: smallest share of the risky rows of each type that it must flag.")
     ] = None,
-    min_examples: Annotated[int, typer.Option(min=2, help="Types with fewer rows keep their threshold.")] = 20,
+    guarantee: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROMISE",
+            help="In place of a target, what shall hold on rows to come: over_refusal<=0.01, miss_rate<=0.05 or "
+            "miss_rate.TYPE<=0.05, in quotes. Repeatable.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="With which all promises together shall hold; 0.95 if not given.")
+    ] = None,
+    fit_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the rows, 0.3 if not given, that temperatures and the proportions between thresholds are "
+            "fitted to, and no promise is tested on; 0 keeps the policy's."
+        ),
+    ] = None,
+    min_examples: Annotated[
+        int | None, typer.Option(min=2, help="Types with fewer rows, 20 if not given, keep their threshold.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows assessed at once.")] = 32,
     max_samples: Annotated[
         int | None, typer.Option(min=1, help="Take the first so many rows; 'miniature' draws so many.")
@@ -48,7 +69,10 @@ def calibrate(
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
     update_model: Annotated[bool, typer.Option(help="Write the policy into the config.json of a local model.")] = True,
 ) -> None:
-    """Fit temperature and thresholds to labelled rows; write the policy and a page that shows what it does."""
+    """
+    Fit temperature and thresholds to labelled rows, to a target or with a guarantee; write the policy and a page that
+    shows what it does.
+    """
     if target_over_refusal is not None and target_recall is not None:
         raise typer.BadParameter("Give --target-over-refusal or --target-recall, not both.")
     with reported():
@@ -64,6 +88,9 @@ def calibrate(
             split=split,
             target_over_refusal=target_over_refusal,
             target_recall=target_recall,
+            guarantee=guarantee or (),
+            confidence=confidence,
+            fit_share=fit_share,
             min_examples=min_examples,
             batch_size=batch_size,
             max_samples=max_samples,

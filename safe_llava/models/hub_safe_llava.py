@@ -11,6 +11,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import PROCESSOR_NAME, cached_file, logging
 
 from .pipeline_safe_llava import SafetyClassificationPipeline
+from .safety_guarantee import guarantee_in_force
 
 
 logger = logging.get_logger(__name__)
@@ -78,6 +79,8 @@ def _fill_model_card(model: PreTrainedModel, path: Path, repo_id: str) -> None:
         return
     card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *(placeholder.data.tags or [])]))
     card.data.pipeline_tag = model.card_pipeline_tag
+    if guarantee_in_force(model.config) is None:  # A policy that was changed since has lost its promise.
+        card.text = re.sub(r"(?s)### What is promised\n.*?(?=\n## )", "", card.text, count=1)
     if model.card_loading_section is not None:
         card.text = re.sub(r"(?s)## Load it\n.*?(?=\n## )", model.card_loading_section, card.text, count=1)
     card.text = re.sub(r'(pipeline\([^)]*model=)"[^"]*"', rf'\1"{repo_id}"', card.text)

@@ -5,13 +5,13 @@ import contextlib
 import http.client
 import io
 import os
+import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from .image_formats import (
@@ -99,7 +99,7 @@ def read_image(source: Any, max_pixels: int | None = None, timeout: float | None
     name = "the image" if path is None else f"the image {path}"
     try:
         if isinstance(found, np.ndarray):
-            found = _lay_out_channels(found, prefers_last=not isinstance(source, torch.Tensor))
+            found = _lay_out_channels(found, prefers_last=not _is_tensor(source))
             _check_size((found.shape[1], found.shape[0]), max_pixels, name)
             found = from_array(found)
         if isinstance(found, Image.Image):
@@ -122,6 +122,12 @@ def read_image(source: Any, max_pixels: int | None = None, timeout: float | None
         raise _unidentified(found, path, name) from error
     except Exception as error:  # Pillow's decoders raise whatever type fits their format.
         raise UnreadableImageError(f"{name} cannot be read: {error}", _kind(error)) from error
+
+
+def _is_tensor(source: Any) -> bool:
+    # Where nobody has imported torch nothing is a tensor, and images are read without it.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def read_images(images: Any, timeout: float | None = DOWNLOAD_SECONDS) -> Any:
@@ -160,7 +166,7 @@ def _find(source: Any, timeout: float | None) -> tuple[Image.Image | np.ndarray 
         return bytes(source), None
     if isinstance(source, Image.Image):
         return source, None
-    if isinstance(source, torch.Tensor):
+    if _is_tensor(source):
         source = source.detach().cpu()
         return (source.float() if source.is_floating_point() else source).numpy(), None
     if hasattr(source, "__array__"):

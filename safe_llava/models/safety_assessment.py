@@ -227,8 +227,9 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 Tokenises the texts and knows the chat template. Not needed to remove a policy.
 
         Raises:
-            ValueError: if the policy is invalid, if there is no processor to tokenise it, if a text becomes no token
-                that this model can be given, or if the processor is not the one that the model was trained with.
+            ValueError: if the policy is invalid or has a guarantee of another model, if there is no processor to
+                tokenise it, if a text becomes no token that this model can be given, or if the processor is not the
+                one that the model was trained with.
         """
         if policy is None:
             self.config.safety_policy = self.config.safety_policy_token_ids = None
@@ -237,6 +238,12 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
         check_image_processor(self.config, processor)
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
+        training = self.config.safety_training or {}
+        if policy.guarantee is not None and policy.guarantee["weights"] not in training.get("digests", []):
+            raise ValueError(
+                "The policy's `guarantee` was given for another model, or before this one was trained on. Take the "
+                'field out of its file, or attach `policy.updated({"guarantee": None})`.'
+            )
         token_ids = tokenize_policy(policy, processor)
         self.config.safety_policy, self.config.safety_policy_token_ids = policy.to_dict(), token_ids
 

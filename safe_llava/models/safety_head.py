@@ -208,8 +208,9 @@ class SafetyHead(nn.Module):
         for each call of a sharded or offloaded layer moves its weight.
         """
         states = layer(torch.cat([tokens, images.flatten(0, 1)])).unflatten(-1, (self.num_heads, self.head_dim))
-        of_tokens, of_images = states.split([len(tokens), len(states) - len(tokens)])
-        return of_tokens, of_images.unflatten(0, images.shape[:2])
+        # `len` of a tensor would become a constant where the model is exported.
+        num_tokens = tokens.shape[0]
+        return states[:num_tokens], states[num_tokens:].unflatten(0, images.shape[:2])
 
 
 def is_decided(level_logits: torch.Tensor, type_logits: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .safety_guarantee import check_guarantee, digest_decisions
 from .safety_labels import RISK_LEVELS, RISK_TYPES, SAFETY_LEVELS
 from .safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 
@@ -75,6 +76,8 @@ class SafetyPolicy:
             become probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on
             calibrated probabilities. It never changes which level or type is the most probable. Default: 1, the
             head's own.
+        guarantee (`dict`, *optional*):
+            What `safe-llava calibrate --guarantee` promised, for these very thresholds: a copy with others has none.
 
     Texts (hints and refusals) show something, and hold no control characters but tabs and line breaks.
 
@@ -99,6 +102,7 @@ class SafetyPolicy:
     refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
     untrusted_refusal: str = UNTRUSTED_REFUSAL
     temperature: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLASSIFIERS, 1.0))
+    guarantee: dict[str, Any] | None = None
 
     def __post_init__(self):
         _require_keys("types", self.types, RISK_TYPES)
@@ -121,6 +125,7 @@ class SafetyPolicy:
         _require_keys("temperature", self.temperature, CLASSIFIERS)
         for name, temperature in self.temperature.items():
             check_temperature(f"temperature.{name}", temperature)
+        check_guarantee(asdict(self))
 
     def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
         """
@@ -167,11 +172,17 @@ class SafetyPolicy:
 
     def updated(self, changes: dict[str, Any]) -> "SafetyPolicy":
         """A copy with the nested `changes` applied; what they do not name stays as it is."""
-        return SafetyPolicy(**_merge(self.to_dict(), changes, path=""))
+        changed = SafetyPolicy(**_merge(self.to_dict() | {"guarantee": None}, changes, path=""))
+        if "guarantee" not in changes and _holds(self.guarantee, changed):
+            changed.guarantee = copy.deepcopy(self.guarantee)
+        return changed
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy as nested dictionaries that JSON can hold."""
-        return asdict(self)
+        """The policy as nested dictionaries that JSON can hold; without a guarantee that no longer holds."""
+        values = asdict(self)
+        if not _holds(self.guarantee, self):
+            del values["guarantee"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SafetyPolicy":
@@ -216,6 +227,10 @@ def read_policy_changes(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return changes
+
+
+def _holds(guarantee: dict[str, Any] | None, policy: SafetyPolicy) -> bool:
+    return guarantee is not None and guarantee["decisions"] == digest_decisions(asdict(policy))
 
 
 class _Fields(list):

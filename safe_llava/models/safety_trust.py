@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from .safety_guarantee import drop_stale_guarantee
 from .safety_known_answers import answer_probes, encode_answers, measure_deviation
 from .safety_weight_digest import digest_weights, matches_digest
 
@@ -35,6 +36,7 @@ def record_training(model: PreTrainedModel, **seen: Any) -> dict[str, Any]:
         "answers": encode_answers(answer_probes(model, vocab_size)),
     }
     model.config.safety_training = training
+    drop_stale_guarantee(model.config)
     return training
 
 

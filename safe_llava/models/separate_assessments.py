@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .own_text import find_repeated_text
 from .safety_head import SafetyHead, is_decided
 from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS
 from .safety_modules import HeadInputs
@@ -110,16 +111,6 @@ def find_own_text(input_ids: torch.Tensor, placeholders: torch.Tensor, text_mask
         placeholders, text_mask (`torch.BoolTensor`): where images stand in them, and where text does.
     """
     own_text = text_mask.clone()
-    for row, (ids, is_image, is_text) in enumerate(zip(input_ids.tolist(), placeholders.tolist(), text_mask.tolist())):
-        parts: list[list[int]] = [[]]
-        for position in range(len(ids)):
-            if is_image[position] and parts[-1]:
-                parts.append([])
-            elif is_text[position]:
-                parts[-1].append(position)
-        texts = [[ids[position] for position in part] for part in parts]
-        for number in range(1, len(parts) - 1):
-            text, length = texts[number], len(texts[number])
-            if text in texts[:number] or texts[-1][:length] == text or texts[0][-length:] == text:
-                own_text[row, parts[number]] = False
+    for row, prompt in enumerate(zip(input_ids.tolist(), placeholders.tolist(), text_mask.tolist())):
+        own_text[row, find_repeated_text(*prompt)] = False
     return own_text

@@ -11,6 +11,7 @@ from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
 from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyDecision
+from ..models.safety_verdict import SafetyVerdict
 from .policy_holder import PolicyInForce
 from .prompt_encoding import EncodedPrompt
 
@@ -40,14 +41,15 @@ class Assessment:
         in_force ([`PolicyInForce`]): the policy.
         decision ([`SafetyDecision`]): what it decides.
         verdict (`dict`, *optional*): a row of [`SafetyVerdict.to_list`]; `None` where there was no image to assess.
-        logits (`dict`, *optional*): `level_logits` and `type_logits` at temperature 1, for calibration.
+        logits (`dict`, *optional*): `level_logits` and `type_logits` at temperature 1, for calibration; with several
+            images also `separate_level_logits` and `separate_type_logits`, of each assessment.
         features ([`SafeLlavaImageFeatures`], *optional*): the images as the language model reads them.
     """
 
     in_force: PolicyInForce
     decision: SafetyDecision
     verdict: dict[str, Any] | None = None
-    logits: dict[str, list[float]] | None = None
+    logits: dict[str, Any] | None = None
     features: SafeLlavaImageFeatures | None = None
 
 
@@ -78,6 +80,7 @@ class GuardPass:
             safety_policy=False,
         )
         level_logits, type_logits = raw.level_logits.float().tolist(), raw.type_logits.float().tolist()
+        separate = _separate_logits(raw)
         by_version: dict[str, tuple[list[dict[str, Any]], list[SafetyDecision]]] = {}
         assessments, first_image = [], 0
         for row, request in enumerate(requests):
@@ -92,9 +95,20 @@ class GuardPass:
                     in_force,
                     decisions[row],
                     verdicts[row],
-                    {"level_logits": level_logits[row], "type_logits": type_logits[row]},
+                    {"level_logits": level_logits[row], "type_logits": type_logits[row], **separate.get(row, {})},
                     features.select(range(first_image, last_image)) if request.keeps_features else None,
                 )
             )
             first_image = last_image
         return assessments
+
+
+def _separate_logits(verdict: SafetyVerdict) -> dict[int, dict[str, list[list[float]]]]:
+    """All assessments of the rows with several images, by row."""
+    by_row: dict[int, dict[str, list[list[float]]]] = {}
+    if verdict.separate is not None:
+        found = verdict.separate
+        for name, logits in (("level", found.level_logits), ("type", found.type_logits)):
+            for row, values in zip(found.rows.tolist(), logits.float().tolist()):
+                by_row.setdefault(row, {}).setdefault(f"separate_{name}_logits", []).append(values)
+    return by_row

@@ -16,7 +16,8 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
             answer to hint to refuse, and several risks named all.
 
     Raises:
-        RequestError: if a change is invalid, looser, or of a text or a temperature, which are the operator's.
+        RequestError: if a change is invalid, looser, or of a text, a temperature or a guarantee, which are the
+            operator's.
     """
     try:
         changed = policy.updated(changes)
@@ -48,6 +49,7 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
             for name in ("hints", "refusals", "untrusted_refusal", "temperature")
             if getattr(changed, name) != getattr(policy, name)
         ),
+        *(["guarantee"] if "guarantee" in changes else []),
     ]
     if looser:
         raise RequestError(

@@ -1,10 +1,15 @@
 """A head in numbers: calibrated scores of known labels, which are then scaled by a known temperature."""
 
+import random
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import softmax
+
+from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from safe_llava.serving.audit_log import AuditLog
 
 
 def draw_head(seed: int, num_rows: int, temperature: float = 1.0, spread: float = 3.0) -> dict[str, np.ndarray]:
@@ -34,3 +39,32 @@ def draw_head(seed: int, num_rows: int, temperature: float = 1.0, spread: float 
 @pytest.fixture(scope="session")
 def head() -> Callable[..., dict[str, np.ndarray]]:
     return draw_head
+
+
+@pytest.fixture
+def write_log(tmp_path, tiny_safe_llava):
+    """`write_log(labels, **fields)` writes what a server writes, with labels added to as many lines."""
+
+    def write(labels: list[dict], **fields) -> Path:
+        drawn = random.Random(0)
+        log = AuditLog(tmp_path / "audit.jsonl", 2**30, 1)
+        for number, label in enumerate(labels):
+            log.write(
+                "assessed",
+                **{
+                    "id": f"modr-{number}",
+                    "assessed": True,
+                    "trusted": True,
+                    "level_logits": [drawn.gauss(0, 1) for _ in SAFETY_LEVELS],
+                    "type_logits": [drawn.gauss(0, 1) for _ in SAFETY_TYPES],
+                    "weights": tiny_safe_llava.config.safety_training["digests"][0],
+                    **fields,
+                    **label,
+                },
+            )
+            log.write("answered", id=f"modr-{number}", outcome="whole")
+        log.write("rejected", status=400)
+        log.close()
+        return log.path
+
+    return write

@@ -7,7 +7,7 @@ import torch
 from safe_llava import SafetyPolicy
 from safe_llava.calibration import calibrate_policy
 from safe_llava.calibration.calibration_figures import summarize
-from safe_llava.calibration.fit import Rows, apply_policy
+from safe_llava.calibration.labelled_rows import Rows, apply_policy
 from safe_llava.data.label_parsing import SOME_RISK
 from safe_llava.models.safety_labels import RISK_TYPES
 

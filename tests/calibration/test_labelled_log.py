@@ -1,8 +1,6 @@
 """A server's audit log, once people have labelled some of its lines, gives the policy that its images would give."""
 
 import json
-import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,37 +8,6 @@ from typer.testing import CliRunner
 
 from safe_llava.calibration.labelled_log import is_audit_log, read_labelled_log
 from safe_llava.cli import app
-from safe_llava.models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
-from safe_llava.serving.audit_log import AuditLog
-
-
-@pytest.fixture
-def write_log(tmp_path, tiny_safe_llava):
-    """`write_log(labels, **fields)` writes what a server writes, with labels added to as many lines."""
-
-    def write(labels: list[dict], **fields) -> Path:
-        drawn = random.Random(0)
-        log = AuditLog(tmp_path / "audit.jsonl", 2**20, 1)
-        for number, label in enumerate(labels):
-            log.write(
-                "assessed",
-                id=f"modr-{number}",
-                **{
-                    "assessed": True,
-                    "trusted": True,
-                    "level_logits": [drawn.gauss(0, 1) for _ in SAFETY_LEVELS],
-                    "type_logits": [drawn.gauss(0, 1) for _ in SAFETY_TYPES],
-                    "weights": tiny_safe_llava.config.safety_training["digests"][0],
-                    **fields,
-                },
-                **label,
-            )
-            log.write("answered", id=f"modr-{number}", outcome="whole")
-        log.write("rejected", status=400)
-        log.close()
-        return log.path
-
-    return write
 
 
 HARMLESS, RISKY = {"safety_level": "none", "safety_type": "safe"}, {"safety_level": 3, "safety_type": "privacy"}
@@ -53,7 +20,7 @@ def test_labelled_lines_are_taken_with_their_logits_and_all_others_are_counted(w
     assert arrays["safety_level"].tolist() == [0, 3]
     assert arrays["safety_type"].tolist() == [6, 4]
     assert np.array_equal(arrays["type_logits"], [lines[0]["type_logits"], lines[4]["type_logits"]])
-    assert left_out == {"unlabelled": 1, "without_image": 0}
+    assert left_out == {"unlabelled": 1, "without_image": 0, "several_images": 0}
 
 
 def test_calibrate_reads_the_log(write_log, tiny_safe_llava, tiny_processor, tmp_path):
@@ -68,6 +35,16 @@ def test_calibrate_reads_the_log(write_log, tiny_safe_llava, tiny_processor, tmp
     assert (tmp_path / "out" / "policy.json").is_file()
     refused = CliRunner().invoke(app, [*map(str, arguments), "--max-samples", "3"])
     assert (refused.exit_code, "max_samples" in refused.output) == (1, True)
+
+
+def test_a_line_with_several_images_has_all_that_was_found_in_them(write_log, tiny_safe_llava):
+    found = {"separate_level_logits": [[0.0] * 4, [1.0] * 4], "separate_type_logits": [[2.0] * 7, [3.0] * 7]}
+    path = write_log([HARMLESS, {**HARMLESS, "images": ["a", "b"], **found}, {**RISKY, "images": ["a", "b"]}])
+    arrays, left_out = read_labelled_log(path, tiny_safe_llava.config)
+    assert arrays["safety_level"].tolist() == [0, 0]
+    assert arrays["separate"].rows.tolist() == [1, 1]
+    assert arrays["separate"].type_logits.tolist() == found["separate_type_logits"]
+    assert left_out["several_images"] == 1
 
 
 @pytest.mark.parametrize(

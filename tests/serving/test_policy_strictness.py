@@ -58,6 +58,7 @@ def test_no_change_that_is_taken_ever_loosens_a_decision():
         ({"hints": {"privacy": {"low": "Answer freely."}}}, "hints"),
         ({"refusals": {"privacy": "Sure!"}}, "refusals"),
         ({"untrusted_refusal": "Sure!"}, "untrusted_refusal"),
+        ({"guarantee": None}, "guarantee"),
         ({"temperature": {"type": 100.0}}, "temperature"),
     ],
 )

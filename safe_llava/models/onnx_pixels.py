@@ -1,0 +1,46 @@
+"""Images as the vision tower takes them, made with Pillow and numpy from the settings of an image processor."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def to_pixel_values(image: Image.Image, settings: dict[str, Any]) -> np.ndarray:
+    """
+    Resizes, crops, rescales and normalises an image, as the image processors of CLIP and SigLIP do.
+
+    Args:
+        image (`PIL.Image.Image`): the image in RGB.
+        settings (`dict`): an image processor's `to_dict()`.
+
+    Returns:
+        `np.ndarray` of shape `(3, height, width)`, float32.
+    """
+    if settings.get("do_resize"):
+        image = image.resize(_target_size(image, settings["size"]), resample=settings["resample"])
+    if settings.get("do_center_crop"):
+        image = _crop(image, settings["crop_size"]["width"], settings["crop_size"]["height"])
+    values = np.asarray(image, dtype=np.float32)
+    if settings.get("do_rescale"):
+        values = values * np.float32(settings["rescale_factor"])
+    if settings.get("do_normalize"):
+        mean, std = (np.asarray(settings[name], dtype=np.float32) for name in ("image_mean", "image_std"))
+        values = (values - mean) / std
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _target_size(image: Image.Image, size: dict[str, int]) -> tuple[int, int]:
+    if "shortest_edge" not in size:
+        return size["width"], size["height"]
+    shortest = min(image.size)
+    width, height = (
+        size["shortest_edge"] if side == shortest else int(size["shortest_edge"] * side / shortest)
+        for side in image.size
+    )
+    return width, height
+
+
+def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))

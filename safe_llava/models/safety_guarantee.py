@@ -1,0 +1,67 @@
+"""What a calibration promised of a policy, and for which thresholds and weights it stands. Plain data, no tensors."""
+
+import hashlib
+import json
+from typing import Any
+
+
+GUARANTEE_FIELDS = ("promises", "confidence", "rows", "weights", "decisions")
+
+
+def digest_decisions(policy: dict[str, Any]) -> str:
+    """
+    16 hexadecimal digits of all that decides which rows a policy flags: thresholds of the types that are on, levels
+    that it acts on, temperatures. Texts, and whether it hints or refuses, are not among it.
+
+    Args:
+        policy (`dict`): the fields of a [`SafetyPolicy`].
+    """
+    thresholds = {name: float(rule["threshold"]) for name, rule in policy["types"].items() if rule["enabled"]}
+    levels = sorted(level for level, action in policy["actions"].items() if action != "answer")
+    temperature = {name: float(value) for name, value in policy["temperature"].items()}
+    decides = json.dumps([thresholds, levels, temperature], sort_keys=True)
+    return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+
+def check_guarantee(policy: dict[str, Any]) -> None:
+    """
+    Makes sure that the guarantee of a policy, if it has one, was given for this policy.
+
+    Args:
+        policy (`dict`): the fields of a [`SafetyPolicy`].
+
+    Raises:
+        ValueError: if it is no guarantee, or the policy was changed since.
+    """
+    guarantee = policy.get("guarantee")
+    if guarantee is None:
+        return
+    if not isinstance(guarantee, dict) or set(guarantee) != set(GUARANTEE_FIELDS):
+        raise ValueError(
+            f"Safety policy: `guarantee` must be what `safe-llava calibrate --guarantee` wrote, a dictionary with "
+            f"exactly the keys {list(GUARANTEE_FIELDS)}, got {guarantee!r:.200}."
+        )
+    if guarantee["decisions"] != digest_decisions(policy):
+        raise ValueError(
+            "Safety policy: `guarantee` was given for other thresholds, actions or temperatures, and does not hold "
+            "for these. Take the field out, or calibrate again."
+        )
+
+
+def guarantee_in_force(config: Any) -> dict[str, Any] | None:
+    """
+    The guarantee of a model's stored policy; `None` where there is none, or where it was given for other weights.
+
+    Args:
+        config ([`SafeLlavaConfig`]): the model's configuration.
+    """
+    guarantee = (config.safety_policy or {}).get("guarantee")
+    if guarantee is None or guarantee["weights"] not in (config.safety_training or {}).get("digests", []):
+        return None
+    return dict(guarantee)
+
+
+def drop_stale_guarantee(config: Any) -> None:
+    """Takes the guarantee out of a model's stored policy where it was given for other weights."""
+    if config.safety_policy is not None and guarantee_in_force(config) is None:
+        config.safety_policy = {name: value for name, value in config.safety_policy.items() if name != "guarantee"}
