@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import cached_file
 
 from .files import MODEL_CARDS, read_json
-from .models.configuration_safe_llava import SafeLlavaConfig
 from .models.safety_guarantee import guarantee_in_force
 from .models.safety_labels import SAFETY_LEVELS, SAFETY_TYPES
 
@@ -56,7 +55,7 @@ def build_model_card(
     Fills `model_cards/safe_llava.md`. What is not known is said to be unknown.
 
     Args:
-        config ([`SafeLlavaConfig`]): the model's configuration, with its policy.
+        config ([`~transformers.PreTrainedConfig`]): the model's configuration, with its policy.
         metrics (`dict`, *optional*):
             Figures as in quickstart's `metrics.json`: `base`, `stage1` and `stage2` with fractions and their
             `intervals`, and optionally `data`, `seed`, `versions`, `machine` and `seconds`.
@@ -132,7 +131,7 @@ def write_model_card(
     if known is not None:
         facts = {"base_model": known.data.base_model, "license": known.data.license, **facts}
     card = build_model_card(
-        SafeLlavaConfig.from_pretrained(folder),
+        AutoConfig.from_pretrained(folder),
         metrics or read_json(folder / "metrics.json"),
         **{
             "training": read_json(folder / "trainer_state.json"),
@@ -153,7 +152,7 @@ def refresh_policy_section(folder: Path) -> None:
         ModelCard.load(path, ignore_metadata_errors=True),
         re.compile(r"(?s)## Safety policy\n.*?(?=\n## )"),
     )
-    new = section.search(build_model_card(SafeLlavaConfig.from_pretrained(folder)).text)
+    new = section.search(build_model_card(AutoConfig.from_pretrained(folder)).text)
     if new is not None and section.search(card.text) is not None:
         card.text = section.sub(lambda _: new[0], card.text, count=1)
         card.save(path)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.json_records import read_records
 from ..data.label_parsing import UNLABELLED, parse_labels
-from ..models.configuration_safe_llava import SafeLlavaConfig
+from ..models.safety_configuration import SafetyConfigMixin
 from .labelled_rows import Separate
 
 
@@ -24,13 +24,13 @@ def is_audit_log(source: str) -> bool:
     return head.startswith(b'{"time": ') and b'"event": ' in head
 
 
-def read_labelled_log(path: Path, config: SafeLlavaConfig) -> tuple[dict[str, Any], dict[str, int]]:
+def read_labelled_log(path: Path, config: SafetyConfigMixin) -> tuple[dict[str, Any], dict[str, int]]:
     """
     Reads what `calibrate_policy` takes.
 
     Args:
         path (`Path`): lines of the audit log, of which some have got `safety_level` and `safety_type`.
-        config ([`SafeLlavaConfig`]): of the model that is calibrated, which must be the one that was served.
+        config ([`SafetyConfigMixin`]): of the model that is calibrated, which must be the one that was served.
 
     Returns:
         `tuple[dict[str, Any], dict[str, int]]`: the arguments of [`calibrate_policy`] beside the policy, and how many

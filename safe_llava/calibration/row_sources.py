@@ -8,7 +8,7 @@ from datasets import Dataset
 from ..checkpoints import load_safe_llava
 from ..data import load_safety_dataset
 from ..miniature.scene_dataset import build_dataset
-from ..models.configuration_safe_llava import SafeLlavaConfig
+from ..models.safety_configuration import SafetyConfigMixin
 from .audit_ticks import is_ticks, read_ticks
 from .labelled_log import is_audit_log, read_labelled_log
 from .labelled_rows import Rows, check_rows
@@ -36,7 +36,7 @@ class SourceRows(NamedTuple):
 
 def read_source(
     model: str,
-    config: SafeLlavaConfig,
+    config: SafetyConfigMixin,
     source: str,
     *,
     root: str | None,

@@ -14,6 +14,7 @@ from transformers import ProcessorMixin
 
 from ..checkpoints import read_config
 from ..files import atomic_path, describe_versions, write_json
+from ..models.configuration_safe_llava import SafeLlavaConfig
 from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.processing_safe_llava import SafeLlavaProcessor
@@ -67,7 +68,12 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    if read_config(model).safety_policy is None:
+    config = read_config(model)
+    if config.model_type != SafeLlavaConfig.model_type:
+        raise ValueError(
+            f"{model} is a {config.model_type}, whose images are cut into tiles; its guard is not exported."
+        )
+    if config.safety_policy is None:
         raise ValueError(f"{model} has no safety policy, so an exported guard would decide nothing. Attach one first.")
     guard = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=torch.float32).eval()
     processor = SafeLlavaProcessor.from_pretrained(model)

@@ -53,7 +53,7 @@ def guarantee_in_force(config: Any) -> dict[str, Any] | None:
     The guarantee of a model's stored policy; `None` where there is none, or where it was given for other weights.
 
     Args:
-        config ([`SafeLlavaConfig`]): the model's configuration.
+        config ([`SafetyConfigMixin`]): the model's configuration.
     """
     guarantee = (config.safety_policy or {}).get("guarantee")
     if guarantee is None or guarantee["weights"] not in (config.safety_training or {}).get("digests", []):
