@@ -13,8 +13,8 @@ from .models.modeling_safe_llava import SafeLlavaForConditionalGeneration, SafeL
 from .models.processing_safe_llava import SafeLlavaProcessor
 
 
-UNREAD_FILES = frozenset({"README.md", "evaluation.json"})
-"""Files of a checkpoint that no model reads; the card is written after an evaluation."""
+UNREAD_FILES = frozenset({"README.md", "attacks.json", "evaluation.json"})
+"""Files of a checkpoint that no model reads; the card is written after an evaluation or attacks."""
 
 
 def default_device() -> str:

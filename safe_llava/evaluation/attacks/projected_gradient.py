@@ -1,0 +1,116 @@
+"""
+Projected gradient descent on the pixels (arXiv 1706.06083), at most so far from the image in any of them: random starts,
+projection to valid images, the best image so far asked at intervals, as an image of 8 bits.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from .adaptive_loss import AdaptiveLoss
+from .attack import Attack
+from .attack_reply import AttackReply, keep_worse
+from .attack_row import AttackRow
+from .attack_target import AttackTarget
+from .pixel_space import LARGEST, PixelSpace
+
+
+SUITE = "pixels"
+EPSILONS = (4, 8, 16)
+CHECKS = 4
+"""So often in each run the best image so far is asked."""
+_REACH = 2.5
+"""All steps together could cross the allowed range about that often."""
+
+
+def projected_gradient_attacks(steps: int, restarts: int) -> list[Attack]:
+    """An attack for each of `EPSILONS`, with so many steps from each of so many random starts."""
+    return [
+        Attack(
+            f"pgd/{epsilon}",
+            SUITE,
+            f"every pixel changed by at most {epsilon} of 255, in {restarts} x {steps} steps against all outputs at once",
+            _descend_from(epsilon, steps, restarts),
+        )
+        for epsilon in EPSILONS
+    ]
+
+
+def _descend_from(epsilon: int, steps: int, restarts: int):
+    def attempt(target: AttackTarget, rows: Sequence[AttackRow]) -> list[AttackReply]:
+        return attack_pixels(target, rows, epsilon, steps, restarts)
+
+    return attempt
+
+
+def attack_pixels(
+    target: AttackTarget, rows: Sequence[AttackRow], epsilon: int, steps: int, restarts: int
+) -> list[AttackReply]:
+    """
+    Attacks the images of rows, each row by itself.
+
+    Args:
+        target ([`AttackTarget`]): the model.
+        rows (`Sequence[AttackRow]`): what is asked.
+        epsilon (`int`): largest change of a pixel, of 255.
+        steps (`int`): steps from each start.
+        restarts (`int`): random starts; a row that is beaten takes no further one.
+
+    Returns:
+        `list[AttackReply]`: for each row what its tries came to, with the steps taken until then.
+    """
+    replies: list[AttackReply] = []
+    for start in range(0, len(rows), target.batch_size):
+        batch = list(rows[start : start + target.batch_size])
+        tries: list[list[AttackReply]] = [[] for _ in batch]
+        for restart in range(restarts):
+            left = [place for place, tried in enumerate(tries) if not any(reply.is_beaten for reply in tried)]
+            if left:
+                found = _descend(target, [batch[place] for place in left], epsilon, steps, restart)
+                for place, tried in zip(left, found):
+                    tries[place] += tried
+        replies += [keep_worse(tried) for tried in tries]
+    return replies
+
+
+def _descend(
+    target: AttackTarget, rows: list[AttackRow], epsilon: int, steps: int, restart: int
+) -> list[list[AttackReply]]:
+    """One start: the replies of each row, up to the one that beats it."""
+    space = PixelSpace(target, rows)
+    loss = AdaptiveLoss(target, rows, space.inputs)
+    lowest, highest = (space.pixels - epsilon).clamp(min=0), (space.pixels + epsilon).clamp(max=LARGEST)
+    pixels = lowest + (highest - lowest) * _random_start(space, target.seed, restart)
+    best, best_loss = pixels.clone(), torch.full((len(rows),), torch.inf, device=pixels.device)
+    tried: list[list[AttackReply]] = [[] for _ in rows]
+    checks = {round(steps * (number + 1) / CHECKS) for number in range(CHECKS)}
+    for step in range(steps + 1):
+        pixels.requires_grad_(True)
+        losses = loss(space.normalise(pixels))
+        (gradient,) = torch.autograd.grad(losses.sum(), pixels)
+        with torch.no_grad():
+            is_better = losses.to(best_loss) < best_loss
+            best_loss = torch.where(is_better, losses.to(best_loss), best_loss)
+            best = torch.where(is_better[space.image_rows].view(-1, 1, 1, 1), pixels, best)
+            stepped = pixels - _REACH * epsilon / steps * gradient.sign()
+            pixels = torch.minimum(torch.maximum(stepped, lowest), highest)
+        if step in checks:
+            asked = space.to_rows(best)
+            left = [place for place, found in enumerate(tried) if not any(reply.is_beaten for reply in found)]
+            for place, reply in zip(left, target.ask([asked[place] for place in left])):
+                tried[place].append(replace(reply, epsilon=epsilon, steps=restart * steps + step))
+            if all(any(reply.is_beaten for reply in found) for found in tried):
+                break
+    return tried
+
+
+def _random_start(space: PixelSpace, seed: int, restart: int) -> torch.Tensor:
+    """Uniform in [0, 1), of each row the same whatever rows stand beside it."""
+    drawn = []
+    for row in space.rows:
+        digest = hashlib.sha256(f"{row.key}/{seed}/{restart}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        drawn += [torch.rand(space.pixels.shape[1:], generator=generator) for _ in row.images]
+    return torch.stack(drawn).to(space.pixels)
