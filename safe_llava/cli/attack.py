@@ -15,7 +15,9 @@ def attack(
     ],
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="icet, image, pixels or all, the default; may be given several times."),
+        typer.Option(
+            help="icet, typographic, image, spread, text, pixels, border, together or all, the default; may be given again."
+        ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Risky rows to attack, drawn with the seed.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the rows, and of what attacks draw.")] = 0,

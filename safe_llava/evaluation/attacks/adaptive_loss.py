@@ -1,6 +1,6 @@
 """
-What a white-box attack drives down, all at once: the head's level and type, the policy's joint condition on them, and
-the surprise of the answer that a model without safety would give, behind the hint that the policy gives at that moment.
+What a white-box attack drives down, all at once: the head's level and type, the policy's joint condition on them,
+and the surprise of the answer that a model without safety would give, behind the hint that the policy gives just then.
 """
 
 from collections.abc import Sequence

@@ -70,6 +70,5 @@ def _find_cost(tries: Sequence[Sequence[Outcome]]) -> dict[str, Any] | None:
     cheapest: list[Any] = [min(of_row) for of_row in costs if of_row]  # type: ignore[type-var]
     if not cheapest:
         return None
-    return {
-        name: statistics.median(cost[place] for cost in cheapest) for place, name in enumerate(("epsilon", "steps"))
-    }
+    epsilons, steps = zip(*cheapest)
+    return {"epsilon": statistics.median(epsilons), "steps": statistics.median(steps)}

@@ -90,7 +90,7 @@ def _image_path(output_dir: Path, attack: str, key: str, number: int) -> Path:
 
 def _read_images(output_dir: Path, attack: str, row: AttackRow) -> list[str]:
     """The images of one try as base64; an attack may have made more of them than the row has."""
-    images = []
+    images: list[str] = []
     while (path := _image_path(output_dir, attack, row.key, len(images))).is_file():
         images.append(base64.b64encode(path.read_bytes()).decode())
     return images

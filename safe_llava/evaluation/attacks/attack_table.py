@@ -83,8 +83,9 @@ def write_attack_card(folder: Path, results: Mapping[str, Any]) -> Path:
 def _describe(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return "-"
-    low, high = figure["attacked"]["interval"]
-    return f"{100 * figure['clean']['value']:.1f} → {100 * figure['attacked']['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    clean, attacked = (100 * figure[name]["value"] for name in ("clean", "attacked"))
+    low, high = (100 * end for end in figure["attacked"]["interval"])
+    return f"{clean:.1f} → {attacked:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _describe_cost(cost: Mapping[str, Any] | None) -> str:

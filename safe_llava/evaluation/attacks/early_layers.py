@@ -22,9 +22,9 @@ SUITE = "icet"
 
 def early_layer_attacks(target: AttackTarget) -> list[Attack]:
     """
-    For every layer of the tower two attacks: `icet_language/L` moves what the language model reads while the head goes
-    on with the layer that it was trained on; `icet_both/L` moves `config.vision_feature_layer` of the loaded model, and
-    with it what the head reads. A model without a head has the second alone.
+    For every layer of the tower two attacks: `icet_language/L` moves what the language model reads while the head
+    goes on with the layer that it was trained on; `icet_both/L` moves `config.vision_feature_layer` of the loaded
+    model, and with it what the head reads. A model without a head has the second alone.
     """
     attacks = []
     for layer in range(1, count_layers(target) + 1):

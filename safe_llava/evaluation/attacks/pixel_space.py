@@ -18,8 +18,8 @@ _TOLERANCE = 1e-2
 
 class PixelSpace:
     """
-    The images of some rows at the size that the tower sees, where an attacker who knows the model changes them: what is
-    changed there goes through the processor unchanged.
+    The images of some rows at the size that the tower sees, where an attacker who knows the model changes them: what
+    is changed there goes through the processor unchanged.
 
     Args:
         target ([`AttackTarget`]): knows the processor.

@@ -1,6 +1,6 @@
 """
-Projected gradient descent on the pixels (arXiv 1706.06083), at most so far from the image in any of them: random starts,
-projection to valid images, the best image so far asked at intervals, as an image of 8 bits.
+Projected gradient descent on the pixels (arXiv 1706.06083), at most so far from the image in any of them: random
+starts, projection to valid images, the best image so far asked at intervals, as an image of 8 bits.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def projected_gradient_attacks(steps: int, restarts: int) -> list[Attack]:
         Attack(
             f"pgd/{epsilon}",
             SUITE,
-            f"every pixel changed by at most {epsilon} of 255, in {restarts} x {steps} steps against all outputs at once",
+            f"pixels changed by at most {epsilon} of 255, in {restarts} x {steps} steps against all outputs at once",
             _descend_from(epsilon, steps, restarts),
         )
         for epsilon in EPSILONS

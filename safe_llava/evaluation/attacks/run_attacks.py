@@ -42,8 +42,8 @@ def run_attacks(
     dtype: str = "auto",
 ) -> dict[str, Any]:
     """
-    Attacks a model on the risky rows of a world. Run again with the same `output_dir`, it goes on where it was; suites,
-    batch size and device may be others then.
+    Attacks a model on the risky rows of a world. Run again with the same `output_dir`, it goes on where it was;
+    suites, batch size and device may be others then.
 
     Args:
         model (`str` or `os.PathLike`): a LLaVA with or without safety modules, a folder or a Hub id.
@@ -84,17 +84,16 @@ def run_attacks(
         check_settings(output_dir, kept, settings)
     loaded, processor = _load(settings["model"], settings["safety_policy"], device, dtype)
     target = AttackTarget(loaded, processor, world.grammar, seed, batch_size)
-    attacks = build_attacks(parts, target, steps, restarts)
     rows = draw_risky_rows(world, num_rows, seed)
+    attacks = build_attacks(parts, target, world, steps, restarts)
     write_json(output_dir / SETTINGS_FILE, settings)
     log = OutcomeLog(output_dir / OUTCOMES_FILE)
     digest = hashlib.sha256(json.dumps(settings["model_files"]).encode()).hexdigest()[:12]
     shown = {row.key for row in rows[:NUM_EXAMPLES]}
     clean = Attack(CLEAN, CLEAN, "the rows as they are", AttackTarget.ask)
     for attack in tqdm([clean, *attacks], desc="attacks"):
-        wanted = [
-            row for row in rows if attack.applies(row) and (digest, attack.name, row.key, seed) not in log.outcomes
-        ]
+        new = [row for row in rows if (digest, attack.name, row.key, seed) not in log.outcomes]
+        wanted = [row for row in new if attack.applies(row)]
         for start in tqdm(range(0, len(wanted), batch_size), desc=attack.name, leave=False):
             replies = attack.attempt(target, wanted[start : start + batch_size])
             keep_example_images(output_dir, attack.name, [reply for reply in replies if reply.row.key in shown])

@@ -22,20 +22,21 @@ WIDTH = 12
 _REACH = 2.5
 
 
-def universal_border_attack(training_rows: Sequence[AttackRow], steps: int) -> Attack:
+def universal_border_attack(target: AttackTarget, training_rows: Sequence[AttackRow], steps: int) -> Attack:
     """
     Args:
+        target ([`AttackTarget`]): the model that the border is trained against.
         training_rows (`Sequence[AttackRow]`): rows to train the border on, none of which is attacked.
         steps (`int`): steps of the training, each on one batch.
     """
 
     @cache
-    def border_for(target: AttackTarget) -> torch.Tensor:
+    def find_border() -> torch.Tensor:
         return train_border(target, training_rows, steps)
 
     def attempt(target: AttackTarget, rows: Sequence[AttackRow]) -> list[AttackReply]:
         space = PixelSpace(target, rows)
-        return target.ask(space.to_rows(frame(space.pixels, border_for(target))))
+        return target.ask(space.to_rows(frame(space.pixels, find_border())))
 
     about = f"one border around every image, trained on {len(training_rows)} other rows in {steps} steps"
     return Attack("border", SUITE, about, attempt)
