@@ -16,7 +16,7 @@ def attack(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="icet, typographic, image, spread, text, pixels, border, together or all, the default; may be given again."
+            help="icet, typographic, image, spread, text, pixels, border, together or all, the default; repeatable."
         ),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Risky rows to attack, drawn with the seed.")] = 100,

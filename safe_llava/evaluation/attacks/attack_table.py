@@ -37,12 +37,12 @@ def table_rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def rich_table(results: Mapping[str, Any]) -> Table:
-    """The table for a terminal."""
-    table = Table(title=title(results), caption=NOTE)
+    """The table for a terminal: without the intervals, for which there is no room."""
+    table = Table(title=title(results), caption="In percent, the rows as they are → under attack.")
     for place, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+        table.add_column(column, justify="right" if place else "left")
     for row in table_rows(results):
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*(cell.partition(" [")[0] for cell in row))
     return table
 
 

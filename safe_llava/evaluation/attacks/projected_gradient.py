@@ -71,7 +71,10 @@ def attack_pixels(
                 found = _descend(target, [batch[place] for place in left], epsilon, steps, restart)
                 for place, tried in zip(left, found):
                     tries[place] += tried
-        replies += [keep_worse(tried) for tried in tries]
+        for tried in tries:
+            kept = keep_worse(tried)
+            # What did not break cost all steps.
+            replies.append(kept if kept.unsafe else replace(kept, steps=tried[-1].steps))
     return replies
 
 
