@@ -15,11 +15,10 @@ ATTACKS = [Attack(name, "pixels", "about", lambda target, rows: []) for name in 
 
 
 def outcome(attack: str, row: str, is_broken: bool, cost: tuple[int, int] | None = None, **changes) -> Outcome:
-    epsilon, steps = cost or (None, None)
-    held = Outcome(
-        "m", attack, row, 0, "risky", "Who?", "", "", is_broken, is_broken, is_broken, "", "", "", None, None
+    broken = Outcome(
+        "m", attack, row, 0, "risky", "Who?", "", "", *[is_broken] * 3, "", "", "", *(cost or (None, None))
     )
-    return replace(held, epsilon=epsilon, steps=steps, **changes)
+    return replace(broken, **changes)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from safe_llava.answer_scoring import AnswerGrammar, Manner
+from safe_llava.evaluation.attacks import attack_suites
 from safe_llava.evaluation.attacks.attack_suites import SUITES, build_attacks
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.combined_attacks import combined_attacks
@@ -42,7 +43,8 @@ def test_a_change_breaks_a_head_whose_bound_it_crosses(attack, weaken, weaken_be
     assert flags(attack.attempt(target, [row])) == [BROKEN]
 
 
-def test_a_head_that_rests_on_nothing_is_moved_by_no_attack(stubborn, make_row, drawn_world):
+def test_a_head_that_rests_on_nothing_is_moved_by_no_attack(stubborn, make_row, drawn_world, monkeypatch):
+    monkeypatch.setattr(attack_suites, "BORDER_ROWS", 4)
     attacks = build_attacks(SUITES, stubborn, drawn_world, steps=2, restarts=1)
     assert {attack.suite for attack in attacks} == set(SUITES)
     rows = [make_row()]
