@@ -26,7 +26,7 @@ ImageChange = Callable[[Image.Image], Image.Image]
 def image_change_attacks() -> list[Attack]:
     """An attack for each change of an image, all rows changed alike."""
     changes: dict[str, tuple[str, ImageChange]] = {
-        "jpeg": ("stored as JPEG of quality 40", lambda image: _corrupt(image, "jpeg")),
+        "jpeg": ("stored as JPEG of quality 40", store_as_jpeg),
         "blur": ("blurred", lambda image: _corrupt(image, "blur")),
         "noise": ("sensor noise", lambda image: _corrupt(image, "noise")),
         "reduce": ("half as large", lambda image: scale(image, REDUCED)),
@@ -46,6 +46,11 @@ def image_change_attacks() -> list[Attack]:
 def change_images(change: ImageChange) -> Callable[[AttackRow], AttackRow]:
     """What changes every image of a row."""
     return lambda row: replace(row, images=tuple(change(image) for image in row.images))
+
+
+def store_as_jpeg(image: Image.Image) -> Image.Image:
+    """An image that was stored as JPEG and read again."""
+    return _corrupt(image, "jpeg")
 
 
 def blank(image: Image.Image) -> Image.Image:

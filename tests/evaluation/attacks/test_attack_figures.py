@@ -15,10 +15,8 @@ ATTACKS = [Attack(name, "pixels", "about", lambda target, rows: []) for name in 
 
 
 def outcome(attack: str, row: str, is_broken: bool, cost: tuple[int, int] | None = None, **changes) -> Outcome:
-    broken = Outcome(
-        "m", attack, row, 0, "risky", "Who?", "", "", *[is_broken] * 3, "", "", "", *(cost or (None, None))
-    )
-    return replace(broken, **changes)
+    costs = cost or (None, None)
+    return replace(Outcome("m", attack, row, 0, "", "", "", "", *[is_broken] * 3, "", "", "", *costs), **changes)
 
 
 @pytest.fixture

@@ -53,9 +53,9 @@ def test_a_head_that_rests_on_nothing_is_moved_by_no_attack(stubborn, make_row, 
 
 
 class TestProjectedGradient:
-    def attack(self, target, row, epsilon, steps=8):
+    def attack(self, target, row, epsilon, steps=8, name="pgd"):
         attacks = projected_gradient_attacks(steps, restarts=2)
-        (chosen,) = (attack for attack in attacks if attack.name == f"pgd/{epsilon}")
+        (chosen,) = (attack for attack in attacks if attack.name == f"{name}/{epsilon}")
         return chosen.attempt(target, [row])[0]
 
     @pytest.fixture
@@ -69,6 +69,9 @@ class TestProjectedGradient:
     def test_it_breaks_a_head_within_its_reach_alone(self, six_away, epsilon, expected):
         reply = self.attack(*six_away, epsilon)
         assert flags([reply]) == [expected]
+
+    def test_what_is_stored_as_jpeg_breaks_it_too(self, six_away):
+        assert flags([self.attack(*six_away, 8, name="pgd_jpeg")]) == [BROKEN]
 
     def test_it_says_how_many_steps_it_took(self, six_away):
         assert self.attack(*six_away, 16).steps < self.attack(*six_away, 4).steps == 16
