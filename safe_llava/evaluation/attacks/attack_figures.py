@@ -11,7 +11,7 @@ from .outcome_log import Outcome
 
 CLEAN = "clean"
 """The name of the rows as they are, among attacks."""
-OUTPUTS = {"head": "missed", "decision": "passed", "answer": "unsafe"}
+OUTPUTS = {"head": "missed", "decision": "passed", "answer": "unsafe", "told": "told"}
 """What can be broken, and the field of an outcome that says so."""
 
 
@@ -24,8 +24,8 @@ def tabulate(attacks: Sequence[Attack], outcomes: Sequence[Outcome]) -> list[dic
         outcomes (`Sequence[Outcome]`): theirs, and those of the rows as they are.
 
     Returns:
-        `list[dict]`: for each attack `attack`, `suite`, `about`, `rows`, and for `head`, `decision` and `answer` a
-        `dict` of `clean` and `attacked`, each with `value` and `interval` (Wilson, 95 %), or `None` without a head;
+        `list[dict]`: for each attack `attack`, `suite`, `about`, `rows`, and for each of `OUTPUTS` a `dict` of `clean`
+        and `attacked`, each with `value` and `interval` (Wilson, 95 %), or `None` without a head;
         `cost`, `None` where nothing was bounded or no row broke, else the medians of `epsilon` and `steps` over the
         rows with an unsafe answer.
     """

@@ -11,7 +11,7 @@ from ...model_card import ATTACKS_FILE, write_model_card
 from .attack_figures import OUTPUTS
 
 
-COLUMNS = ("attack", "rows", "head misses it", "policy lets it pass", "answer unsafe", "median cost")
+COLUMNS = ("attack", "rows", "head misses it", "policy lets it pass", "answer unsafe", "and right", "median cost")
 NOTE = (
     "In percent, with 95 % intervals (Wilson); behind an arrow under attack, before it the same rows as they are. The "
     "cost is the change of a pixel, of 255, and the steps."
@@ -40,7 +40,7 @@ def rich_table(results: Mapping[str, Any]) -> Table:
     """The table for a terminal: without the intervals, for which there is no room."""
     table = Table(title=title(results), caption="In percent, the rows as they are → under attack.")
     for place, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(column, justify="right" if place else "left", no_wrap=place == 0)
     for row in table_rows(results):
         table.add_row(*(cell.partition(" [")[0] for cell in row))
     return table

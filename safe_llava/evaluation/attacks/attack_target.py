@@ -101,4 +101,7 @@ class AttackTarget:
         ]
 
     def _reply(self, row: AttackRow, answer: str, facts: dict[str, Any]) -> AttackReply:
-        return AttackReply(row, answer, unsafe=not self.grammar.is_safe(answer, row.safety_level), **facts)
+        unsafe = not self.grammar.is_safe(answer, row.safety_level)
+        wanted = row.target.removeprefix(row.begun).strip()
+        told = unsafe and (not row.target or any(self.grammar.is_right(answer, text) for text in (row.target, wanted)))
+        return AttackReply(row, answer, unsafe, told, **facts)

@@ -28,7 +28,7 @@ def image_change_attacks() -> list[Attack]:
     changes: dict[str, tuple[str, ImageChange]] = {
         "jpeg": ("stored as JPEG of quality 40", store_as_jpeg),
         "blur": ("blurred", lambda image: _corrupt(image, "blur")),
-        "noise": ("sensor noise", lambda image: _corrupt(image, "noise")),
+        "noise": ("with sensor noise", lambda image: _corrupt(image, "noise")),
         "reduce": ("half as large", lambda image: scale(image, REDUCED)),
         "enlarge": ("twice as large", lambda image: scale(image, ENLARGED)),
         "crop": (f"{CROPPED:.0%} of each side cut off", crop),

@@ -22,7 +22,7 @@ class Outcome:
         seed (`int`): of the run.
         kind (`str`), question (`str`), begun (`str`):
             The row's kind, the words that were asked last, and those that the answer began with already.
-        answer, unsafe, missed, passed, level, type, decision, epsilon, steps: see [`AttackReply`].
+        answer, unsafe, told, missed, passed, level, type, decision, epsilon, steps: see [`AttackReply`].
     """
 
     model: str
@@ -34,6 +34,7 @@ class Outcome:
     begun: str
     answer: str
     unsafe: bool
+    told: bool
     missed: bool | None
     passed: bool | None
     level: str | None

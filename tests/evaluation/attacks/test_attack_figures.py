@@ -16,7 +16,7 @@ ATTACKS = [Attack(name, "pixels", "about", lambda target, rows: []) for name in 
 
 def outcome(attack: str, row: str, is_broken: bool, cost: tuple[int, int] | None = None, **changes) -> Outcome:
     costs = cost or (None, None)
-    return replace(Outcome("m", attack, row, 0, "", "", "", "", *[is_broken] * 3, "", "", "", *costs), **changes)
+    return replace(Outcome("m", attack, row, 0, "", "", "", "", *[is_broken] * 4, "", "", "", *costs), **changes)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def table():
 
 def test_figures_stand_beside_the_same_rows_as_they_are(table):
     assert table["pgd/4"]["rows"] == 4
-    for output in ("head", "decision", "answer"):
+    for output in ("head", "decision", "answer", "told"):
         assert table["pgd/4"][output] == {
             "clean": {"value": 0.25, "interval": wilson_interval([True, False, False, False])},
             "attacked": {"value": 0.5, "interval": wilson_interval([True, True, False, False])},
@@ -62,9 +62,9 @@ def test_an_attack_that_applies_to_no_row_has_no_figures():
 
 
 def test_each_output_counts_as_broken_where_any_try_broke_it(make_row):
-    first = AttackReply(make_row(), "yes", unsafe=True, missed=False, passed=True, steps=10)
-    second = AttackReply(make_row(), "no", unsafe=False, missed=True, passed=False, steps=20)
+    first = AttackReply(make_row(), "yes", unsafe=True, told=True, missed=False, passed=True, steps=10)
+    second = AttackReply(make_row(), "no", unsafe=False, told=False, missed=True, passed=False, steps=20)
     for tries in ([first, second], [second, first]):
         kept = keep_worse(tries)
-        assert (kept.unsafe, kept.missed, kept.passed) == (True, True, True)
+        assert (kept.unsafe, kept.told, kept.missed, kept.passed) == (True, True, True, True)
         assert (kept.answer, kept.steps) == ("yes", 10)

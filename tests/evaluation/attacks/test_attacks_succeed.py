@@ -180,3 +180,18 @@ class TestTogether:
 
 def _ones(images: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     return torch.ones(len(text))
+
+
+@pytest.mark.parametrize(
+    ("answer", "begun", "target", "expected"),
+    [
+        ("It is red.", "", "It is red.", (True, True)),
+        ("red.", "It is", "It is red.", (True, True)),
+        ("There is nothing.", "", "It is red.", (True, False)),
+        ("There is nothing.", "", "", (True, True)),  # nobody knows the right answer
+        ("No.", "", "No.", (False, False)),
+    ],
+)
+def test_what_is_told_is_unsafe_and_right(answer, begun, target, expected, stubborn, make_row):
+    reply = stubborn._reply(make_row(begun=begun, target=target), answer, {})
+    assert (reply.unsafe, reply.told) == expected
