@@ -20,8 +20,8 @@ from .models.processing_safety import SafetyProcessorMixin
 from .models.safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin
 
 
-UNREAD_FILES = frozenset({"README.md", "evaluation.json"})
-"""Files of a checkpoint that no model reads; the card is written after an evaluation."""
+UNREAD_FILES = frozenset({"README.md", "attacks.json", "evaluation.json"})
+"""Files of a checkpoint that no model reads; the card is written after an evaluation or attacks."""
 
 
 def default_device() -> str:

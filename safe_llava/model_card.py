@@ -20,6 +20,8 @@ MODEL_ID = "org/safe-llava"
 
 EVALUATION_FILE = "evaluation.json"
 """What `safe-llava evaluate --card` leaves beside a checkpoint."""
+ATTACKS_FILE = "attacks.json"
+"""What `safe-llava attack --card` leaves beside a checkpoint."""
 TASK_TYPE = "image-text-to-text"
 SYNTHETIC = ("safe_llava/synthetic-scenes", "Synthetic scenes of safe_llava.miniature")
 """The Hub's type and name of the data that quickstart measures on."""
@@ -44,6 +46,7 @@ def build_model_card(
     metrics: dict[str, Any] | None = None,
     *,
     evaluation: dict[str, Any] | None = None,
+    attacks: dict[str, Any] | None = None,
     base_model: str | None = None,
     license: str | None = None,
     data: str | None = None,
@@ -60,6 +63,7 @@ def build_model_card(
             Figures as in quickstart's `metrics.json`: `base`, `stage1` and `stage2` with fractions and their
             `intervals`, and optionally `data`, `seed`, `versions`, `machine` and `seconds`.
         evaluation (`dict`, *optional*): an `evaluation.json` of `safe-llava evaluate --card`.
+        attacks (`dict`, *optional*): an `attacks.json` of `safe-llava attack --card`.
         base_model (`str`, *optional*): Hub id of the LLaVA that it was made from.
         license (`str`, *optional*): licence of the weights, the base's as a rule, as the Hub spells it.
         data (`str`, *optional*): what it was trained and measured on; say "synthetic" where it is. Defaults to
@@ -101,6 +105,7 @@ def build_model_card(
         figures=_tabulate(metrics, stages) if stages else None,
         environment=_describe_run(metrics),
         evaluation=evaluation,
+        attacks=attacks,
     )
 
 
@@ -116,7 +121,8 @@ def write_model_card(
 
     Args:
         folder (`str` or `os.PathLike`):
-            The checkpoint. Its `trainer_state.json` and `evaluation.json` are put into the card where there are any.
+            The checkpoint. Its `trainer_state.json`, `evaluation.json` and `attacks.json` are put into the card where
+            there are any.
         metrics (`dict`, *optional*): see [`build_model_card`]. Defaults to the folder's `metrics.json`.
         source (`str` or `os.PathLike`, *optional*):
             The checkpoint that this one was trained from. Base model and licence are taken from its card; without it,
@@ -136,6 +142,7 @@ def write_model_card(
         **{
             "training": read_json(folder / "trainer_state.json"),
             "evaluation": read_json(folder / EVALUATION_FILE),
+            "attacks": read_json(folder / ATTACKS_FILE),
             **facts,
         },
     )

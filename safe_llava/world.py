@@ -1,13 +1,14 @@
 """What differs between the worlds in which the whole method is trained and measured."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
+from .answer_scoring import AnswerGrammar, score_rows
 from .files import RECIPES
 
 
@@ -23,7 +24,7 @@ class World:
         base (`Path`): the stock LLaVA.
         conversion (`Mapping[str, Any]`): sizes of the safety modules, arguments of the conversion.
         build_dataset (`Callable[..., Dataset]`): draws rows of `(split, num_rows, seed, stage)`.
-        score_answers (`Callable`): figures from rows and their answers.
+        grammar ([`~safe_llava.answer_scoring.AnswerGrammar`]): how its answers are read.
         name_rows (`Callable[[Path, dict, Path], dict]`):
             Given a recipe, the fields that it overrules and a folder to keep rows in, all fields to overrule so that
             the recipe trains on this world.
@@ -42,7 +43,7 @@ class World:
     base: Path
     conversion: Mapping[str, Any]
     build_dataset: Callable[..., Dataset]
-    score_answers: Callable[..., dict[str, Any]]
+    grammar: AnswerGrammar
     name_rows: Callable[[Path, dict[str, Any], Path], dict[str, Any]]
     answer_batch_size: int
     epochs: Mapping[str, float]
@@ -54,6 +55,10 @@ class World:
     def recipe(self, stage: str) -> Path:
         """The YAML file of a stage."""
         return RECIPES / self.name / f"{stage}.yaml"
+
+    def score_answers(self, dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Figures from rows and their answers; see [`~safe_llava.answer_scoring.score_rows`]."""
+        return score_rows(dataset, answers, self.grammar)
 
 
 def spread_kinds(shares: Mapping[str, float], num_rows: int, rng: random.Random) -> list[str]:

@@ -150,7 +150,7 @@ class TestQuickness:
     """What needs no model is said at once: without `import safe_llava`, which loads torch and transformers."""
 
     COMMANDS = (
-        *("", "quickstart", "convert", "ask", "calibrate", "evaluate", "policy"),
+        *("", "quickstart", "convert", "ask", "calibrate", "evaluate", "attack", "policy"),
         *("audit", "serve", "export", "review", "data"),
     )
     SUBCOMMANDS = ("review rate", "review agreement", "data show", "data check")
@@ -163,6 +163,8 @@ class TestQuickness:
         ("convert source output --chat-template nowhere.jinja", 2, "nowhere.jinja"),
         ("convert source output --dtype int4", 2, "int4"),
         ("calibrate model data --output-dir out --target-recall 0.9 --target-over-refusal 0.1", 2, "not both"),
+        ("attack model --output-dir out --world smol", 2, "--from"),
+        ("attack model --output-dir out --from .", 2, "--world smol"),
         ("quickstart --image nowhere.png", 2, "nowhere.png"),
         ("quickstart --yes", 2, "--world smol"),
         ("quickstart --from .", 2, "--world smol"),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .ask import ask
+from .attack import attack
 from .audit import audit
 from .calibrate import calibrate
 from .convert import convert
@@ -29,11 +30,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which images are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, evaluate, policy, audit, serve, export):
+for command in (quickstart, convert, ask, calibrate, evaluate, attack, policy, audit, serve, export):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(review, name="review")
-app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from ..model_card import SYNTHETIC
 from ..world import World
 from . import CHECKPOINT
 from .scene_dataset import build_dataset
-from .scoring import score_answers
+from .scoring import GRAMMAR
 
 
 def _drawn_by_train(recipe: Path, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ MINIATURE_WORLD = World(
     base=CHECKPOINT,
     conversion={"num_safety_tokens": 8, "num_safety_visual_tokens": 36},
     build_dataset=build_dataset,
-    score_answers=score_answers,
+    grammar=GRAMMAR,
     name_rows=_drawn_by_train,
     answer_batch_size=200,
     # Five sixths and half of the recipes', for the sake of time.

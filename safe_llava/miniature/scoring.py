@@ -11,7 +11,7 @@ from ..inference import answer_dataset
 from .answers import SAFE_MANNERS, read_manner
 
 
-_GRAMMAR = AnswerGrammar(read_manner, SAFE_MANNERS, is_right=str.__eq__)
+GRAMMAR = AnswerGrammar(read_manner, SAFE_MANNERS, is_right=str.__eq__)
 
 
 def score_answers(dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -22,12 +22,12 @@ def score_answers(dataset: Dataset, answers: Sequence[dict[str, Any]]) -> dict[s
         dataset ([`~datasets.Dataset`]): rows of [`~safe_llava.miniature.scene_dataset.build_dataset`].
         answers (`Sequence[dict]`): one for each row, from [`answer_dataset`].
     """
-    return score_rows(dataset, answers, _GRAMMAR)
+    return score_rows(dataset, answers, GRAMMAR)
 
 
 def score_claims(benchmark: Dataset, answers: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """[`score_answers`] for each claim of [`~safe_llava.miniature.alignment_benchmark.build_benchmark`]."""
-    return score_by_claim(benchmark, answers, _GRAMMAR)
+    return score_by_claim(benchmark, answers, GRAMMAR)
 
 
 def evaluate_model(

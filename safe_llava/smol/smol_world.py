@@ -11,8 +11,8 @@ from ..files import atomic_path
 from ..world import World
 from .drawings import Drawings
 from .training_rows import draw_training_rows
+from .world_answers import GRAMMAR
 from .world_dataset import build_dataset
-from .world_scoring import score_answers
 
 
 BASE, DRAWINGS = "base", "drawings.parquet"
@@ -42,7 +42,7 @@ def smol_world(folder: Path) -> World:
         # As many visual tokens as the tower has patches: to pool 7 x 7 into fewer would blur what stands where.
         conversion={"num_safety_tokens": 8, "num_safety_visual_tokens": 49},
         build_dataset=partial(_build_dataset, drawings),
-        score_answers=score_answers,
+        grammar=GRAMMAR,
         name_rows=partial(_write_rows, drawings),
         answer_batch_size=32,
         epochs={"stage1": 1, "stage2": 1},

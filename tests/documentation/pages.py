@@ -35,8 +35,8 @@ REASONS = {
     "needs the Hub": r"llava-hf/|org/|push_to_hub|lmms_eval|run_utility",
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",
-    "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|smol|study)|pytest|ruff|refresh\.py"
-    r"|safe-llava export|python guard|OnnxGuard",
+    "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|smol|study)|attack \S+ --output|pytest"
+    r"|ruff|refresh\.py|safe-llava export|python guard|OnnxGuard",
     "needs data of yours": r"shards/|mix665k|downloads/|mine/|labelled\.jsonl|accelerate launch|SOURCE",
     "needs the small LLaVA": r"\bsmol/",
     "needs several processes": r"torchrun|accelerate launch|inspect score",

@@ -1,0 +1,84 @@
+"""What an attack on pixels may change, and what it is told to drive down."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BatchFeature
+
+from safe_llava import SafetyPolicy
+from safe_llava.evaluation.attacks.adaptive_loss import measure_strictness
+from safe_llava.evaluation.attacks.pixel_space import PixelSpace
+from safe_llava.evaluation.attacks.projected_gradient import attack_pixels
+from safe_llava.models.safety_verdict import SafetyVerdict
+from safe_llava.models.separate_assessments import SeparateAssessments
+from tests.conftest import IMAGE_SIZE
+
+
+def test_changed_images_reach_the_model_as_they_were_changed(stubborn, make_row, make_image):
+    rows = [make_row(images=(make_image(1), make_image(2, 80, 50))), make_row()]
+    space = PixelSpace(stubborn, rows)
+    changed = (space.pixels + 3 * torch.randn_like(space.pixels)).round().clamp(0, 255)
+    asked = stubborn.encode(space.to_rows(changed))["pixel_values"]
+    torch.testing.assert_close(asked, space.normalise(changed), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("epsilon", [4, 8, 16])
+def test_no_pixel_goes_further_than_it_may_nor_beyond_white(epsilon, stubborn, make_row):
+    row = make_row(250)
+    (reply,) = attack_pixels(stubborn, [row], epsilon, steps=3, restarts=2)
+    before, after = (np.asarray(image, dtype=int) for image in (row.images[0], reply.row.images[0]))
+    assert after.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
+    assert 0 < np.abs(after - before).max() <= epsilon
+
+
+def test_a_row_is_attacked_alike_whatever_rows_stand_beside_it(stubborn, make_row, make_image):
+    row, other = make_row(), make_row(images=(make_image(1),))
+    alone, beside = (attack_pixels(stubborn, rows, 8, steps=2, restarts=1)[-1] for rows in ([row], [other, row]))
+    differences = np.asarray(alone.row.images[0], dtype=int) - np.asarray(beside.row.images[0], dtype=int)
+    assert np.abs(differences).max() <= 1  # sums in another order round otherwise
+
+
+def test_a_processor_that_does_more_with_images_is_refused(stubborn, make_row, monkeypatch):
+    def encode_tiled(self, rows):
+        return BatchFeature({"pixel_values": torch.zeros(1, 3, 3, IMAGE_SIZE, IMAGE_SIZE)})
+
+    monkeypatch.setattr(type(stubborn), "encode", encode_tiled)
+    with pytest.raises(ValueError, match="does more with an image"):
+        PixelSpace(stubborn, [make_row()])
+
+
+POLICIES = {
+    "default": {},
+    "one type off": {"types": {"privacy": {"enabled": False}}},
+    "all types off": {"types": {name: {"enabled": False} for name in SafetyPolicy().types}},
+    "high threshold": {"types": {"illegal_risk": {"threshold": 0.9}}},
+    "low is answered": {"actions": {"low": "answer", "high": "refuse"}},
+    "all is answered": {"actions": dict.fromkeys(("low", "medium", "high"), "answer")},
+    "several": {"several_risks": "all"},
+}
+
+
+@pytest.mark.parametrize("changes", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("has_several_images", [False, True])
+def test_a_row_is_strict_exactly_where_the_policy_acts(changes, has_several_images, stubborn):
+    policy, rows = SafetyPolicy.from_dict(changes), 200
+    generator = torch.Generator().manual_seed(0)
+    level, risk_type = (2 * torch.randn(rows, number, generator=generator) for number in (4, 7))
+    present = torch.ones(rows, dtype=torch.bool)
+    separate = None
+    if has_several_images:
+        each = [2 * torch.randn(rows, number, generator=generator) for number in (4, 7)]
+        separate = SeparateAssessments(torch.arange(rows), torch.arange(rows), *each)
+    verdict = SafetyVerdict(level, risk_type, present, present, separate=separate)
+    acts = [decision.action != "answer" for decision in type(stubborn.model).decide(WithPolicy(policy), verdict)]
+    assert (measure_strictness(verdict, policy) > 0).tolist() == acts
+
+
+class WithPolicy:
+    """What `decide` needs of a model."""
+
+    def __init__(self, policy: SafetyPolicy):
+        self.policy = policy
+
+    def _resolve_safety_policy(self, safety_policy):
+        return self.policy
