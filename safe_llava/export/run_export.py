@@ -67,7 +67,12 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    if read_config(model).safety_policy is None:
+    config = read_config(model)
+    if config.model_type != "safe_llava":
+        raise ValueError(
+            f"{model} is a {config.model_type}; guards of LLaVA-1.5-style models (safe_llava) are exported."
+        )
+    if config.safety_policy is None:
         raise ValueError(f"{model} has no safety policy, so an exported guard would decide nothing. Attach one first.")
     guard = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=torch.float32).eval()
     processor = SafeLlavaProcessor.from_pretrained(model)
