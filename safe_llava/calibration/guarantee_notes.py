@@ -32,7 +32,7 @@ def list_guarantee_notes(calibration: Calibration) -> list[str]:
     """
     guarantee = calibration.guarantee or {}
     of_rows, rows, policy = guarantee["rows"], calibration.rows, calibration.policy
-    share = f"{guarantee['confidence']:.4g}"
+    share = f"{100 * guarantee['confidence']:.4g} %"
     notes = [
         "The promise holds for images and questions that are drawn as these rows were, with these weights, thresholds "
         f"and temperatures: of many such drawings of rows, {share} or more end with a promise that is kept. Images, "

@@ -14,7 +14,6 @@ from transformers import ProcessorMixin
 
 from ..checkpoints import read_config
 from ..files import atomic_path, describe_versions, write_json
-from ..models.configuration_safe_llava import SafeLlavaConfig
 from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.processing_safe_llava import SafeLlavaProcessor
@@ -69,9 +68,9 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
         if find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     config = read_config(model)
-    if config.model_type != SafeLlavaConfig.model_type:
+    if config.model_type != "safe_llava":
         raise ValueError(
-            f"{model} is a {config.model_type}, whose images are cut into tiles; its guard is not exported."
+            f"{model} is a {config.model_type}; guards of LLaVA-1.5-style models (safe_llava) are exported."
         )
     if config.safety_policy is None:
         raise ValueError(f"{model} has no safety policy, so an exported guard would decide nothing. Attach one first.")

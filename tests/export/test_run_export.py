@@ -136,7 +136,7 @@ def test_8_bit_weights_are_smaller_and_change_little(exported, samples, tmp_path
     assert onnx.stat().st_size < exported.with_suffix(".onnx").stat().st_size
     for ours, theirs in zip(OnnxGuard(exported)(samples), OnnxGuard(folder)(samples)):
         assert ours != theirs
-        assert list(theirs["type_probs"].values()) == pytest.approx(list(ours["type_probs"].values()), abs=0.1)
+        assert list(theirs["type_probs"].values()) == pytest.approx(list(ours["type_probs"].values()), abs=0.2)
 
 
 @pytest.mark.parametrize("int8", [False, True])

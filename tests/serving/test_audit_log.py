@@ -21,6 +21,16 @@ def test_a_request_leaves_digests_verdict_action_policy_and_latency(serve, image
     assert answered["latency_ms"] >= assessed["latency_ms"]
 
 
+def test_a_line_has_the_scores_of_each_image_where_there_are_several(serve, image_url, other_url):
+    server = serve(acting("answer"))
+    server.moderate([image_part(image_url), image_part(other_url)])
+    server.moderate([image_part(image_url)])
+    two, one = server.lines("assessed")
+    assert [len(two[f"separate_{name}_logits"]) for name in ("level", "type")] == [3, 3]
+    assert two["level_logits"] in two["separate_level_logits"]
+    assert "separate_level_logits" not in one
+
+
 def test_content_is_written_down_only_where_it_is_asked_for(serve, image_url, caplog):
     for log_content in (False, True):
         server = serve(acting("answer"), log_content=log_content)
