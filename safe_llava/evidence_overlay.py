@@ -12,6 +12,7 @@ from .models.image_reading import read_images
 from .models.processing_safety import SafetyProcessorMixin
 from .models.safety_labels import RISK_TYPES
 from .models.safety_verdict import SafetyVerdict
+from .models.special_tokens import find_special_tokens
 
 
 MARGIN, LINE, FONT_SIZE = 14, 28, 18
@@ -157,7 +158,7 @@ def read_words(
     """
     tokenizer = processor.tokenizer
     placeholder = processor.image_token_id
-    special_ids = {*tokenizer.all_special_ids, placeholder}
+    special_ids = {*find_special_tokens(tokenizer), placeholder}
     least = SPECIAL_TOKEN_SHARE * max(relevance, default=0.0)
     words: list[tuple[str, float]] = []
     for is_special, tokens in groupby(zip(token_ids, relevance), key=lambda token: token[0] in special_ids):

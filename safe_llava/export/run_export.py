@@ -18,6 +18,7 @@ from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.processing_safe_llava import SafeLlavaProcessor
 from ..models.safety_policy import SafetyPolicy
+from ..models.special_tokens import find_special_tokens
 from .parity import compare, require_same_pixels
 from .traceable_guard import INPUTS, OUTPUTS, trace
 
@@ -158,7 +159,6 @@ def describe(
     tokenizer, policy = processor.tokenizer, SafetyPolicy.from_dict(guard.config.safety_policy or {})
     # Weights that were rounded give other scores than those that a promise was tested with.
     policy = policy.updated({"guarantee": None}) if int8 else policy
-    added = tokenizer.added_tokens_decoder.values()
     pad = tokenizer.pad_token_id
     return {
         "onnx": onnx,
@@ -166,7 +166,7 @@ def describe(
         "policy": policy.to_dict(),
         "image_processor": processor.image_processor.to_dict(),
         "image_token_id": guard.config.image_token_id,
-        "special_tokens": sorted({processor.image_token, *(token.content for token in added if token.special)}),
+        "special_tokens": sorted({processor.image_token, *find_special_tokens(tokenizer).values()}),
         "template_variables": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         "pad_token_id": 0 if pad is None else pad,
         "max_length": guard.config.text_config.max_position_embeddings,

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedConfig, ProcessorMixin
 
 from .safety_policy import SafetyPolicy
+from .special_tokens import find_special_tokens
 
 
 # Stand-ins in a rendered chat, to learn what the template puts around a question and around an answer.
@@ -124,7 +125,7 @@ def _render(processor: ProcessorMixin, num_turns: int) -> str:
 
 def _check_text(path: str, text: str, ids: list[int], processor: ProcessorMixin) -> None:
     tokenizer = processor.tokenizer
-    special = {*tokenizer.all_special_ids, processor.image_token_id} - {tokenizer.unk_token_id}
+    special = {*find_special_tokens(tokenizer), processor.image_token_id} - {tokenizer.unk_token_id}
     if found := [token_id for token_id in ids if token_id in special]:
         problem = f"it becomes the special token {tokenizer.convert_ids_to_tokens(found[0])!r}"
     elif not ids:

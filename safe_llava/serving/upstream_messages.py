@@ -10,12 +10,12 @@ from PIL import Image
 
 from ..models.chat_text import ChatText
 from ..models.processing_safety import SafetyProcessorMixin
+from ..models.special_tokens import find_special_tokens
 
 
 def special_texts(processor: SafetyProcessorMixin) -> ChatText:
     """What breaks up the special tokens of a model in texts, for engines that would read them as such."""
-    added = processor.tokenizer.added_tokens_decoder.values()
-    return ChatText({processor.image_token, *(token.content for token in added if token.special)})
+    return ChatText({processor.image_token, *find_special_tokens(processor.tokenizer).values()})
 
 
 def to_upstream(

@@ -14,6 +14,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from ..data.label_parsing import SET_COLUMNS, parse_labels
 from ..models.image_reading import read_images
+from ..models.special_tokens import find_special_tokens
 from .class_figures import CLASSES
 from .training_row import is_head_only, row_images, row_labels
 
@@ -150,7 +151,8 @@ class SafeDataCollator:
     def _end(self, text: str) -> str:
         """The text with a token at its end that stops generation: the template's own, or else the EOS token."""
         tokenizer, text = self.processor.tokenizer, text.rstrip()
-        return text if text.endswith(tuple(tokenizer.all_special_tokens)) else text + tokenizer.eos_token
+        ends = text.endswith(tuple(find_special_tokens(tokenizer).values()))
+        return text if ends else text + tokenizer.eos_token
 
 
 def _as_tensors(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
