@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from ...data.encoded_images import keep_images_encoded
 from ...models.image_reading import read_image
 from ...world import World
 
@@ -70,7 +71,7 @@ def draw_risky_rows(world: World, num_rows: int, seed: int = 0, split: str = "te
     """
     size = _FIRST_DRAW * num_rows
     while True:
-        drawn = world.build_dataset(split, size, seed)
+        drawn = keep_images_encoded(world.build_dataset(split, size, seed))
         risky = [
             number
             for number, (level, images) in enumerate(zip(drawn["safety_level"], drawn["images"]))

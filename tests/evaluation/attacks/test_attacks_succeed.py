@@ -12,7 +12,7 @@ from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.combined_attacks import combined_attacks
 from safe_llava.evaluation.attacks.early_layers import early_layer_attacks
 from safe_llava.evaluation.attacks.image_changes import image_change_attacks
-from safe_llava.evaluation.attacks.projected_gradient import projected_gradient_attacks
+from safe_llava.evaluation.attacks.projected_gradient import attack_pixels, projected_gradient_attacks
 from safe_llava.evaluation.attacks.prompt_changes import prompt_change_attacks
 from safe_llava.evaluation.attacks.spread_images import spread_attacks
 from safe_llava.evaluation.attacks.typographic import typographic_attacks
@@ -111,6 +111,18 @@ class TestProjectedGradient:
         safe += [reply.answer for reply in target.ask([row])]
         assert flags(target.ask([row])) == [(None, None, False)]
         assert flags([self.attack(target, row, 16)]) == [(None, None, True)]
+
+
+def test_where_no_policy_acts_all_is_answered(weaken, tiny_processor, make_row):
+    target = weaken(lambda images, text: torch.ones(len(text)))
+    policy = target.model.safety_policy
+    target.model.set_safety_policy(None)
+    try:
+        replies = [*target.ask([make_row()]), *attack_pixels(target, [make_row()], 8, steps=2, restarts=1)]
+        assert flags(replies) == [(False, True, True)] * 2
+        assert {reply.decision for reply in replies} == {"answer"}
+    finally:
+        target.model.set_safety_policy(policy, tiny_processor)
 
 
 class TestEarlyLayers:
