@@ -47,14 +47,16 @@ class TraceableGuard(nn.Module):
             `tuple[torch.Tensor, ...]`: by [`OUTPUTS`] the head's level logits, those with untaught levels raised, the
             type logits, whether the head's own logits decide something, and whether the verdict can be trusted.
         """
-        modules = self.guard.model.safety_modules
+        model: Any = self.guard.model
+        modules = model.safety_modules
         projector, head = modules.require_head()
-        outputs: Any = self.guard.get_image_features(pixel_values, return_dict=True)
+        outputs = model.vision_tower(pixel_values, output_hidden_states=model.vision_layers, return_dict=True)
+        patches, grid = model.read_patches(outputs.hidden_states, pixel_values.shape)
         text_embeds = self.guard.get_input_embeddings()(input_ids)
         tokens = text_embeds.new_zeros(0, text_embeds.shape[-1])
         if modules.tokens is not None:
             tokens = modules.tokens()[0].to(text_embeds.dtype)
-        features = projector(outputs.patch_features, outputs.patch_grid)[images].to(text_embeds.dtype)
+        features = projector(patches, grid)[images].to(text_embeds.dtype)
         raw, types = head(text_embeds, text_mask, tokens, features, image_rows)
         levels = raise_untaught_levels(raw, self.guard.config.safety_training)
         trusted = says_something(raw) & is_decided(levels, types)

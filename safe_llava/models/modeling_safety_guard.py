@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -70,6 +71,18 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         """
         raise NotImplementedError
 
+    def read_patches(
+        self, hidden_states: Sequence[torch.Tensor], images: torch.Size
+    ) -> tuple[torch.Tensor, tuple[int, int]]:
+        """
+        What the head reads of the vision tower's hidden states, of shape `(num_images, num_patches,
+        vision_hidden_size)`, and the patches per column and per row. Nothing in it depends on how many images there
+        are, so that it can be traced.
+        """
+        features = torch.cat([hidden_states[layer] for layer in self.vision_layers], dim=-1)
+        grid = find_patch_grid(self.config, features.shape, images)
+        return features[:, features.shape[1] - grid[0] * grid[1] :], grid
+
     @can_return_tuple
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
         """
@@ -101,12 +114,12 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         outputs = self.vision_tower(
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
-        features = torch.cat([outputs.hidden_states[layer] for layer in self.vision_layers], dim=-1)
-        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
-        num_patches = features.shape[1] - int(self.config.vision_feature_select_strategy == "default")
-        rows = self.count_rows(num_patches, len(features), **image_arguments)
+        patches, grid = self.read_patches(outputs.hidden_states, pixel_values.shape)
+        num_positions = outputs.hidden_states[self.vision_layers[0]].shape[1]
+        num_patches = num_positions - int(self.config.vision_feature_select_strategy == "default")
+        rows = self.count_rows(num_patches, len(patches), **image_arguments)
         return SafeLlavaImageFeatures(
-            patch_features=features[:, features.shape[1] - grid[0] * grid[1] :],
+            patch_features=patches,
             patch_grid=grid,
             num_placeholders=[self.config.num_safety_tokens + number for number in rows],
             hidden_states=outputs.hidden_states if all_hidden_states else None,

@@ -137,7 +137,7 @@ def test_the_page_holds_all_it_shows_and_no_word_of_the_data_is_markup(write_lin
         record(image=..., question="Hi"),
     )
     write_check_page(tmp_path / "page.html", check_dataset(source, image_folder=image_folder), NASTY)
-    page = (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text().replace(str(tmp_path), "")
     assert "<script" not in page
     assert "49" not in re.sub(r"base64,[^\"]*", "", page)
     assert page.count("&lt;script&gt;alert(1)") >= 4

@@ -44,7 +44,7 @@ class AdaptiveLoss:
             return self._surprise(ids, mask, {"pixel_values": pixel_values})
         model: Any = self.target.model
         ids, mask = self.inputs["input_ids"], self.inputs["attention_mask"]
-        verdict, image_outputs, _ = model._assess_prompts(ids, mask, pixel_values, None)
+        verdict, image_outputs, _ = model._assess_prompts(ids, mask, pixel_values, None, {})
         policy = model.safety_policy
         if policy is not None:
             verdict = verdict.with_temperature(**policy.temperature)
