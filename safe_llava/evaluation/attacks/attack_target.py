@@ -40,8 +40,8 @@ class AttackTarget:
     def __post_init__(self):
         if getattr(self.model.config, "image_grid_pinpoints", None) is not None:
             raise ValueError(
-                f"{self.model.name_or_path} is a {self.model.config.model_type}, which cuts images into tiles. Attacks "
-                "are written for LLaVAs that see an image as one square."
+                f"{self.model.name_or_path} is a {self.model.config.model_type}, which cuts images into tiles. "
+                "Attacks are written for LLaVAs that see an image as one square."
             )
 
     @property
