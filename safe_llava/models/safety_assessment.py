@@ -162,7 +162,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
     def explain_distrust(self) -> str | None:
         """
         Why no verdict of this model can be trusted, or `None`; see [`~safe_llava.models.safety_trust.find_distrust`].
-        Looked into again whenever the weights have changed.
+        Looked into again whenever the weights, or the layers that the head reads, have changed.
         """
         weights = [*self.model.vision_tower.parameters(), *self.model.safety_modules.parameters()]
         weights.append(self.get_input_embeddings().weight)
@@ -170,7 +170,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             (id(weight), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
             for weight in weights
         ]
-        state.append(self.config.safety_training)
+        state += [self.config.safety_training, list(self.model.vision_layers)]
         if self._distrust is None or self._distrust[0] != state:
             self._distrust = state, find_distrust(self)
             if self._distrust[1] is not None:

@@ -94,6 +94,19 @@ def test_weights_that_come_back_are_trusted_again(model, inputs):
     assert model.assess(**inputs).trusted.all()
 
 
+@pytest.mark.parametrize("layer", [0, 1, -1, [-1], [-2, -1]])
+def test_a_head_that_is_shown_another_layer_is_not_trusted(layer, model, inputs):
+    """An early exit of the vision tower, on a model that has been loaded and trusted."""
+    assert model.assess(**inputs).trusted.all()
+    trained = model.config.vision_feature_layer
+    model.config.vision_feature_layer = layer
+    try:
+        assert model.explain_distrust() is not None
+    finally:
+        model.config.vision_feature_layer = trained
+    assert model.assess(**inputs).trusted.all()
+
+
 def test_the_answers_to_the_probes_tell_what_a_digest_cannot(model):
     model.model.safety_modules.head.num_heads, model.model.safety_modules.head.head_dim = 2, 16
     assert f"at most {TOLERANCE}" in find_distrust(model)

@@ -24,7 +24,8 @@ def early_layer_attacks(target: AttackTarget) -> list[Attack]:
     """
     For every layer of the tower two attacks: `icet_language/L` moves what the language model reads while the head
     goes on with the layer that it was trained on; `icet_both/L` moves `config.vision_feature_layer` of the loaded
-    model, and with it what the head reads. A model without a head has the second alone.
+    model, and with it what the head reads, which costs the model its trust. A model without a head has the second
+    alone.
     """
     attacks = []
     for layer in range(1, count_layers(target) + 1):
@@ -72,9 +73,6 @@ def _move_both(layer: int):
 @contextmanager
 def moved_tower(model: PreTrainedModel, layer: int) -> Iterator[None]:
     """While it lasts, the config of a loaded model names another layer."""
-    if getattr(model.config, "use_safety_head", False):
-        # The attacker has the model loaded, and its weights recognised, before the layer is moved.
-        model.explain_distrust()
     trained = model.config.vision_feature_layer
     model.config.vision_feature_layer = _as_many(model, layer)
     try:
