@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+from transformers import PreTrainedConfig
 
-from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
+from safe_llava.family import FAMILY
 from safe_llava.models.safety_policy_tokens import tokenize_policy
 from safe_llava.models.safety_trust import record_training
 
 from .request import load_processor, make_inputs, make_policy, make_prompt
-from .shapes import build, safe_config
+from .shapes import build, safe_config, stock_class
 from .two_pass import TEXT_LENGTH, AuthorsHead, TwoPasses
 
 
@@ -35,21 +35,22 @@ Ask = Callable[..., Any]
 """Answers the request once. Takes what `generate` takes beyond the prompt: `max_new_tokens`, `stopping_criteria`."""
 
 
-def build_models(base: LlavaConfig, ways: list[str], device: str, dtype: torch.dtype) -> dict[str, Any]:
+def build_models(base: PreTrainedConfig, ways: list[str], device: str, dtype: torch.dtype) -> dict[str, Any]:
     """The models that these ways need. Where there are several, they share one backbone."""
     needed = {part for way in ways for part in _PARTS[way]}
     models: dict[str, Any] = {}
     config = safe_config(base)
+    member: Any = FAMILY[config.model_type]
     if "stock" in needed:
-        models["stock"] = build(LlavaForConditionalGeneration, base, device, dtype)
+        models["stock"] = build(stock_class(base), base, device, dtype)
     if "safe" in needed:
-        models["safe"] = safe = build(SafeLlavaForConditionalGeneration, config, device, dtype)
+        models["safe"] = safe = build(member.generator, config, device, dtype)
         safe.set_safety_policy(make_policy(), load_processor())
         raise_alarm(safe.model.safety_modules.head)
         if "stock" in models:
             share_modules(models["stock"], safe)
     if "guard" in needed:
-        models["guard"] = guard = build(SafeLlavaForSafetyClassification, config, device, dtype)
+        models["guard"] = guard = build(member.guard, config, device, dtype)
         raise_alarm(guard.model.safety_modules.head)
     if "head" in needed:
         with torch.device(device):
@@ -81,14 +82,14 @@ def share_modules(stock: nn.Module, safe: nn.Module) -> None:
     safe.lm_head = stock.lm_head
 
 
-def make_way(way: str, base: LlavaConfig, models: dict[str, Any], batch_size: int) -> Ask:
+def make_way(way: str, base: PreTrainedConfig, models: dict[str, Any], batch_size: int) -> Ask:
     """A function that answers the request in this way."""
     model = models.get("stock") or models["safe"]
     device, dtype = model.device.type, model.dtype
     config = safe_config(base)
     token_ids = token_ids_of_policy()
 
-    def inputs(for_config: LlavaConfig, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def inputs(for_config: PreTrainedConfig, **kwargs: Any) -> dict[str, torch.Tensor]:
         prompt = make_prompt(for_config, token_ids["assistant_turn"], **kwargs)
         return make_inputs(for_config, prompt, batch_size, device, dtype)
 
@@ -107,10 +108,10 @@ def make_way(way: str, base: LlavaConfig, models: dict[str, Any], batch_size: in
         hint = token_ids["hint"]
         length = {} if way == "two_pass_short" else {"num_text_tokens": TEXT_LENGTH - 1 - len(hint)}
         asked = inputs(config, hint=hint, **length)
-        del asked["attention_mask"]
-        asked["text_ids"] = torch.full((batch_size, TEXT_LENGTH), 5, device=device)
+        images = {name: value for name, value in asked.items() if name not in ("input_ids", "attention_mask")}
+        text_ids = torch.full((batch_size, TEXT_LENGTH), 5, device=device)
         two_passes = TwoPasses(models["safe"], models["head"])
-        return lambda **kwargs: two_passes.generate(**asked, **kwargs)
+        return lambda **kwargs: two_passes.generate(text_ids, asked["input_ids"], images, **kwargs)
 
     policy: Any = False
     if way in POLICY_ACTIONS:

@@ -23,19 +23,20 @@ from .flop_counts import DESIGN_OVER_STOCK, NUM_NEW_TOKENS, count_parameters, co
 from .machine import describe_setting, device_and_dtype
 from .peak_memory import peak_memory
 from .request import NUM_TEXT_TOKENS
-from .shapes import SHAPES, base_config
+from .shapes import SHAPES, TILED_SHAPES, base_config
 
 
 BATCH_SIZES = {
-    "cpu": {"miniature": [1, 8, 32], "mid": [1]},
+    "cpu": {"miniature": [1, 8, 32], "mid": [1], "mid-next": [1]},
     "cuda": {"miniature": [1, 8, 32], "mid": [1, 8, 32], "llava-1.5-7b": [1, 8, 32]},
 }
 """By default. Larger batches of the mid shape take minutes a round on two cores."""
+ALL_SHAPES = (*SHAPES, *TILED_SHAPES)
 
 
 def main(
     output_dir: Annotated[Path, typer.Option(help="Gets results.json.")],
-    shape: Annotated[str, typer.Option(help=", ".join(SHAPES))] = "mid",
+    shape: Annotated[str, typer.Option(help=", ".join(ALL_SHAPES))] = "mid",
     batch_size: Annotated[list[int] | None, typer.Option(min=1, help="May be given several times.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Answers of each way.")] = 5,
     new_tokens: Annotated[int, typer.Option(min=2, help="Tokens of an answer that is timed.")] = 64,
@@ -43,8 +44,8 @@ def main(
     count_only: Annotated[bool, typer.Option("--count-only", help="Count FLOPs; measure nothing.")] = False,
 ) -> None:
     """Count and measure one shape."""
-    if shape not in SHAPES:
-        raise typer.BadParameter(f"No shape {shape!r}; there are {', '.join(SHAPES)}.")
+    if shape not in ALL_SHAPES:
+        raise typer.BadParameter(f"No shape {shape!r}; there are {', '.join(ALL_SHAPES)}.")
     device, dtype = device_and_dtype()
     console = Console()
     results = {

@@ -1,5 +1,6 @@
 """The results as tables for a terminal, and for a page."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -8,14 +9,16 @@ from .answering_ways import WAYS
 from .cost_ratios import BOUNDS
 
 
+LEAST = {"least_answering": "least possible, no hint", "least_hinting": "least possible, with the hint"}
+
+
 def count_table(results: dict[str, Any]) -> Table:
     """FLOPs, counted."""
     flops = results["flops"]
     table = Table(title=f"{results['shape']}: GFLOP counted, {results['answer_tokens_counted']} tokens answered")
     for header in ("", "first token", "over stock", "answer", "over stock", "in the design"):
         table.add_column(header, justify="left" if not header else "right")
-    named = WAYS | {"least_answering": "least possible, no hint", "least_hinting": "least possible, hint"}
-    for way, label in named.items():
+    for way, label in (WAYS | LEAST).items():
         cells = [label]
         for part in ("first_token", "answer"):
             cells += [f"{flops[way][part] / 1e9:.1f}", f"{flops[way][part] / flops['stock'][part] - 1:+.1%}"]
@@ -64,14 +67,24 @@ def page_table(timed: dict[str, Any], counted: dict[str, Any]) -> str:
     columns = [f"{timed['shape']}: {name}" for name in measured]
     columns += [f"7B: FLOPs, {name}" for name in ("first token", f"{counted['answer_tokens_counted']}-token answer")]
     rows = ["| over stock LLaVA | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    least = {"least_answering": "least possible, no hint", "least_hinting": "least possible, with the hint"}
-    for way, label in (WAYS | least).items():
+    for way, label in (WAYS | LEAST).items():
         if way == "stock":
             continue
         peak = times["peak_bytes"].get(way)
         cells = [*_time_cells(times, way), "" if peak is None else f"{peak / times['peak_bytes']['stock']:.2f}"]
         cells += [f"{flops[way][part] / flops['stock'][part] - 1:+.1%}" for part in ("first_token", "answer")]
         rows.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def counted_table(counted: Mapping[str, dict[str, Any]]) -> str:
+    """In markdown: FLOPs of a whole answer at shapes that were counted alone."""
+    rows = ["| FLOPs of an answer over stock | " + " | ".join(counted) + " |", "|---|" + "---:|" * len(counted)]
+    for way, label in (WAYS | LEAST).items():
+        if way != "stock":
+            flops = [results["flops"] for results in counted.values()]
+            cells = [f"{each[way]['answer'] / each['stock']['answer'] - 1:+.1%}" for each in flops]
+            rows.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 

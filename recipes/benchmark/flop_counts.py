@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-from transformers import DynamicCache, LlavaForConditionalGeneration
+from transformers import DynamicCache
 
-from safe_llava import SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
+from safe_llava.family import FAMILY
 from safe_llava.models.outputs_safe_llava import CACHE_NAME
 
 from .answering_ways import WAYS, token_ids_of_policy
 from .request import NUM_TEXT_TOKENS
-from .shapes import base_config, build, safe_config
+from .request_images import count_image_rows, make_images
+from .shapes import base_config, build, safe_config, stock_class
 from .two_pass import TEXT_LENGTH, AuthorsHead, TwoPasses
 
 
@@ -53,8 +54,8 @@ def count_parameters(shape: str) -> dict[str, int]:
     stock, safe = (
         sum(weight.numel() for weight in build(model_class, config, "meta", torch.float32).parameters())
         for model_class, config in (
-            (LlavaForConditionalGeneration, base),
-            (SafeLlavaForConditionalGeneration, safe_config(base)),
+            (stock_class(base), base),
+            (FAMILY[f"safe_{base.model_type}"].generator, safe_config(base)),
         )
     )
     return {"stock": stock, "added": safe - stock}
@@ -69,18 +70,19 @@ def count_ways(shape: str, new_tokens: int = NUM_NEW_TOKENS) -> dict[str, dict[s
     """
     base = base_config(shape)
     config = safe_config(base)
-    safe: Any = build(SafeLlavaForConditionalGeneration, config, "meta", torch.float32)
-    guard: Any = build(SafeLlavaForSafetyClassification, config, "meta", torch.float32)
+    member = FAMILY[config.model_type]
+    safe: Any = build(member.generator, config, "meta", torch.float32)
+    guard: Any = build(member.guard, config, "meta", torch.float32)
     width = config.text_config.hidden_size
     with torch.device("meta"):
         head = AuthorsHead(width, config.safety_head_num_attention_heads)
-        size = config.vision_config.image_size
-        pixels = torch.zeros(1, 3, size, size)
         text = torch.zeros(1, TEXT_LENGTH, dtype=torch.long)
+    images = make_images(config, 1, "meta", torch.float32)
+    stock_rows, rows = count_image_rows(base), count_image_rows(config)
     hint = len(token_ids_of_policy()["hint"])
 
     def assess(model: Any, features: Any) -> None:
-        length = NUM_TEXT_TOKENS + config.image_seq_length
+        length = NUM_TEXT_TOKENS + rows
         embeds = torch.zeros(1, length, width, device="meta")
         placeholders = torch.zeros(1, length, dtype=torch.bool, device="meta")
         model.safety_modules(embeds, placeholders, features)
@@ -93,20 +95,20 @@ def count_ways(shape: str, new_tokens: int = NUM_NEW_TOKENS) -> dict[str, dict[s
         _, last_step = count_token(safe, length + new_tokens - 2)
         return first, first + (first_step + last_step) * (new_tokens - 1) // 2
 
-    features = safe.model.get_image_features(pixels, return_dict=True)
-    vision = count(lambda: safe.model.get_image_features(pixels, return_dict=True))
+    features = safe.model.get_image_features(**images, return_dict=True)
+    vision = count(lambda: safe.model.get_image_features(**images, return_dict=True))
     assessed = count(lambda: assess(safe.model, features))
-    guarded = count(lambda: assess(guard.model, guard.model.get_image_features(pixels, return_dict=True)))
+    guarded = count(lambda: assess(guard.model, guard.model.get_image_features(**images, return_dict=True)))
     projected = count(lambda: safe.model.safety_modules.projector(features.patch_features, features.patch_grid))
     classified = count(lambda: TwoPasses(safe, head).classify(text, features))
 
-    stock_length, length = (NUM_TEXT_TOKENS + each.image_seq_length for each in (base, config))
+    stock_length, length = NUM_TEXT_TOKENS + stock_rows, NUM_TEXT_TOKENS + rows
     before_and_length = {
         "stock": (vision, stock_length),
         "off": (vision, length),
         "answering": (vision + assessed, length),
         "hinting": (vision + assessed, length + hint),
-        "two_pass": (2 * (vision + classified), TEXT_LENGTH - 1 + config.image_seq_length),
+        "two_pass": (2 * (vision + classified), TEXT_LENGTH - 1 + rows),
         "two_pass_short": (2 * (vision + classified), length + hint),
         "guard_then_answer": (guarded + vision, stock_length),
         "least_answering": (vision + projected, length),

@@ -51,7 +51,7 @@ from .shapes import TILED_SHAPES, base_config, build, safe_config
 from .training_ways import make_batch
 
 
-SHAPES = ("llava-1.5-7b", "llava-1.5-13b", *TILED_SHAPES)
+SHAPES = ("llava-1.5-7b", "llava-1.5-13b", *TILED_SHAPES[1:])
 WAYS = ("DDP", "ZeRO-2", "FSDP2")
 NUM_GPUS = (1, 2, 4, 8)
 
@@ -111,16 +111,16 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
 
 def count_activations(shape: str, stage: int, batch_size: int, dtype: torch.dtype) -> dict[str, int]:
     """Bytes that autograd keeps of one batch with no layer checkpointed and with all of them."""
-    full, image_size = safe_config(base_config(shape)), TILED_SHAPES.get(shape)
+    full = safe_config(base_config(shape))
     counts = {}
     for layers in (2, 3):
         config = copy.deepcopy(full)
         config.text_config.num_hidden_layers = layers
         backbone = make_model(config, stage, "meta", dtype).base_model
-        counts[layers] = kept_for_backward(backbone, config, batch_size, dtype, image_size)
+        counts[layers] = kept_for_backward(backbone, config, batch_size, dtype)
     layer, num_layers = counts[3] - counts[2], full.text_config.num_hidden_layers
     rest = counts[2] - 2 * layer
-    tokens = batch_size * make_batch(full, 1, dtype, image_size)["input_ids"].shape[1]
+    tokens = batch_size * make_batch(full, 1, dtype)["input_ids"].shape[1]
     inputs = num_layers * tokens * full.text_config.hidden_size * dtype.itemsize
     return {"kept": rest + num_layers * layer, "checkpointed": rest + inputs + layer}
 
@@ -135,13 +135,7 @@ def make_model(config: Any, stage: int, device: str, dtype: torch.dtype) -> PreT
     return get_peft_model(model, lora, low_cpu_mem_usage=device == "meta").get_base_model()
 
 
-def kept_for_backward(
-    backbone: nn.Module,
-    config: Any,
-    batch_size: int,
-    dtype: torch.dtype,
-    image_size: tuple[int, int] | None = None,
-) -> int:
+def kept_for_backward(backbone: nn.Module, config: Any, batch_size: int, dtype: torch.dtype) -> int:
     """Bytes of the storages that a forward pass keeps for backward, parameters left out. The backbone is on "meta"."""
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -149,14 +143,15 @@ def kept_for_backward(
         kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
         return tensor
 
-    # Made before, for how many tiles an image has takes values, which fake tensors have not.
-    batch = make_batch(config, batch_size, dtype, image_size)
+    batch = make_batch(config, batch_size, dtype)
+    # How many tiles an image has takes values, which fake tensors have not.
+    sizes = {name: batch.pop(name).tolist() for name in ("image_sizes",) if name in batch}
     with FakeTensorMode() as mode, ExitStack() as stack:
         weights = {
             name: torch.empty(tensor.shape, dtype=tensor.dtype, requires_grad=tensor.requires_grad)
             for name, tensor in (*backbone.named_parameters(), *backbone.named_buffers())
         }
-        batch = {k: mode.from_tensor(v) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        batch = {name: mode.from_tensor(value) for name, value in batch.items()} | sizes
         for module in (llava, llava_next, llava_onevision):
             stack.enter_context(mock.patch.object(module, "torch_compilable_check"))
         with saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -1,11 +1,13 @@
 """One request, as every way is asked it: an image, 64 tokens of text, and a hint of 48 tokens where one is given."""
 
 import torch
-from transformers import LlavaConfig, LlavaProcessor
+from transformers import LlavaProcessor, PreTrainedConfig
 
 from safe_llava import SafetyPolicy
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.models.safety_labels import RISK_LEVELS, RISK_TYPES
+
+from .request_images import count_image_rows, make_images
 
 
 NUM_TEXT_TOKENS = 64
@@ -29,7 +31,7 @@ def load_processor() -> LlavaProcessor:
 
 
 def make_prompt(
-    config: LlavaConfig,
+    config: PreTrainedConfig,
     assistant_turn: list[int],
     num_text_tokens: int = NUM_TEXT_TOKENS,
     hint: list[int] | None = None,
@@ -37,19 +39,17 @@ def make_prompt(
     """Token ids: a chat's frame, the image's placeholders, the question, the hint, the assistant's turn."""
     frame = [_WORD] * 4
     question = [_WORD] * (num_text_tokens - len(frame) - len(assistant_turn))
-    return [*frame, *[config.image_token_id] * config.image_seq_length, *question, *(hint or []), *assistant_turn]
+    image = [config.image_token_id] * count_image_rows(config)
+    return [*frame, *image, *question, *(hint or []), *assistant_turn]
 
 
 def make_inputs(
-    config: LlavaConfig, prompt: list[int], batch_size: int, device: str, dtype: torch.dtype
+    config: PreTrainedConfig, prompt: list[int], batch_size: int, device: str, dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
     """What the processor would give: the same prompt in every row, with an image of its own."""
-    size = config.vision_config.image_size
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(batch_size, 3, size, size, generator=generator)
     input_ids = torch.tensor([prompt] * batch_size, device=device)
     return {
         "input_ids": input_ids,
         "attention_mask": torch.ones_like(input_ids),
-        "pixel_values": pixels.to(device, dtype),
+        **make_images(config, batch_size, device, dtype),
     }

@@ -11,6 +11,7 @@ from transformers import (
     PreTrainedModel,
     Qwen2Config,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from safe_llava.family import FAMILY
 from safe_llava.miniature import CHECKPOINT
@@ -18,8 +19,8 @@ from safe_llava.models.safety_configuration import SafetyConfigMixin
 
 
 SHAPES = ("miniature", "mid", "llava-1.5-7b", "llava-1.5-13b")
-TILED_SHAPES = {"llava-next-7b": (672, 672), "llava-onevision-7b": (768, 768), "llava-onevision-0.5b": (768, 768)}
-"""Shapes that cut images, and the height and width of those that they are given: four tiles beside the base tile."""
+TILED_SHAPES = ("mid-next", "llava-next-7b", "llava-onevision-7b", "llava-onevision-0.5b")
+"""Shapes that cut images."""
 
 
 def base_config(shape: str) -> Any:
@@ -28,6 +29,11 @@ def base_config(shape: str) -> Any:
         return LlavaConfig.from_pretrained(CHECKPOINT)
     if shape == "mid":
         return _config(224, vision=_sizes(512, 2048, 12, 8), text=_sizes(1024, 2816, 16, 16))
+    if shape == "mid-next":
+        mid = base_config("mid")
+        return LlavaNextConfig(
+            vision_config=mid.vision_config, text_config=mid.text_config, image_grid_pinpoints=[[448, 448]]
+        )
     if shape == "llava-1.5-7b":
         return _config(336, vision=_sizes(1024, 4096, 24, 16), text=_sizes(4096, 11008, 32, 32))
     if shape == "llava-1.5-13b":
@@ -52,6 +58,11 @@ def safe_config(base: PreTrainedConfig) -> SafetyConfigMixin:
     fields = {name: value for name, value in base.to_dict().items() if name not in ("model_type", "architectures")}
     num_patches = (base.vision_config.image_size // base.vision_config.patch_size) ** 2
     return FAMILY[f"safe_{base.model_type}"].config(**fields, num_safety_visual_tokens=num_patches)
+
+
+def stock_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The stock LLaVA that answers."""
+    return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
 
 
 def build(model_class: type[PreTrainedModel], config: Any, device: str, dtype: torch.dtype) -> PreTrainedModel:

@@ -15,7 +15,6 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTraine
 from trl import SFTConfig, SFTTrainer
 
 from safe_llava import SafeLlavaForConditionalGeneration
-from safe_llava.family import FAMILY
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.training import (
     LANGUAGE_MODEL_LINEAR_LAYERS,
@@ -25,6 +24,7 @@ from safe_llava.training import (
 )
 
 from .machine import device_and_dtype
+from .request_images import count_image_rows, make_images
 from .shapes import base_config, build, safe_config
 
 
@@ -141,9 +141,7 @@ def train_naively(
             optimizer.zero_grad()
 
 
-def make_batch(
-    config: Any, batch_size: int, dtype: torch.dtype, image_size: tuple[int, int] | None = None
-) -> dict[str, Any]:
+def make_batch(config: Any, batch_size: int, dtype: torch.dtype) -> dict[str, Any]:
     """
     Rows of one image, a prompt and an answer, without padding. Noise, seed 0.
 
@@ -151,22 +149,8 @@ def make_batch(
         config (`Any`): of a model.
         batch_size (`int`): how many rows.
         dtype (`torch.dtype`): of the pixels.
-        image_size (`tuple[int, int]`, *optional*): height and width of images that are cut into tiles.
     """
-    generator = torch.Generator().manual_seed(0)
-    size = config.vision_config.image_size
-    tiles: list[int] = []
-    sizes: dict[str, Any] = {}
-    if image_size is None:
-        num_image_tokens = config.image_seq_length
-    else:
-        sizes = {"image_sizes": [image_size] * batch_size}
-        with torch.device("meta"):
-            guard = FAMILY[config.model_type].guard(config)
-        tiles = guard.model.count_tiles(image_sizes=[image_size]) or []
-        num_patches = (size // config.vision_config.patch_size) ** 2
-        rows = guard.model.count_rows(num_patches, 1, image_sizes=[image_size])
-        num_image_tokens = rows[0] + config.num_safety_tokens
+    num_image_tokens = count_image_rows(config)
     length = num_image_tokens + NUM_PROMPT_TOKENS + NUM_ANSWER_TOKENS
     input_ids = torch.full((batch_size, length), 5)
     input_ids[:, 5 : 5 + num_image_tokens] = config.image_token_id
@@ -176,8 +160,7 @@ def make_batch(
         "input_ids": input_ids,
         "attention_mask": torch.ones_like(input_ids),
         "labels": labels,
-        "pixel_values": torch.randn(batch_size, *tiles, 3, size, size, generator=generator).to(dtype),
-        **sizes,
+        **make_images(config, batch_size, "cpu", dtype),
         "safety_level": torch.arange(batch_size) % 4,
         "safety_type": torch.arange(batch_size) % 7,
     }

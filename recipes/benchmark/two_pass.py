@@ -44,25 +44,26 @@ class TwoPasses:
 
     @torch.no_grad()
     def generate(
-        self, text_ids: torch.Tensor, input_ids: torch.Tensor, pixel_values: torch.Tensor, **kwargs: Any
+        self, text_ids: torch.Tensor, input_ids: torch.Tensor, images: dict[str, torch.Tensor], **kwargs: Any
     ) -> torch.Tensor:
         """
         Args:
             text_ids (`torch.LongTensor` of shape `(batch_size, 1024)`): the padded prompt of the first pass.
             input_ids (`torch.LongTensor` of shape `(batch_size, sequence_length)`): the prompt of the second pass.
-            pixel_values (`torch.Tensor` of shape `(batch_size, num_channels, height, width)`): the images.
+            images (`dict[str, torch.Tensor]`): `pixel_values`, and where images are cut their `image_sizes`.
         """
-        level_logits, type_logits = self.classify(text_ids, self.encode(pixel_values))
+        level_logits, type_logits = self.classify(text_ids, self.encode(images))
         # What the notebook's choice of a hint waits for.
         level_logits.argmax(dim=-1).tolist(), type_logits.argmax(dim=-1).tolist()
-        features = self.encode(pixel_values)
+        features = self.encode(images)
         self.classify(text_ids, features)
         return self.model.generate(
             input_ids=input_ids, mm_encoder_outputs={"image": features}, safety_policy=False, **kwargs
         )
 
-    def encode(self, pixel_values: torch.Tensor) -> Any:
-        return self.model.model.get_image_features(pixel_values, return_dict=True)
+    def encode(self, images: dict[str, torch.Tensor]) -> Any:
+        inner: Any = self.model.model
+        return inner.get_image_features(**images, return_dict=True)
 
     def classify(self, text_ids: torch.Tensor, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
         inner: Any = self.model.model

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from recipes.benchmark.cost_ratios import BOUNDS
-from recipes.benchmark.cost_tables import page_table
+from recipes.benchmark.cost_tables import counted_table, page_table
+from recipes.benchmark.shapes import TILED_SHAPES
 
 
 ROOT = Path(__file__).parents[3]
@@ -15,11 +16,15 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def results() -> dict[str, dict]:
     folder = ROOT / "recipes" / "benchmark" / "results"
-    return {shape: json.loads((folder / f"{shape}.json").read_text()) for shape in ("mid", "llava-1.5-7b")}
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
 def test_a_page_shows_the_committed_results(results, pages):
     assert page_table(results["mid"], results["llava-1.5-7b"]) in pages
+
+
+def test_a_page_shows_what_was_counted_where_images_are_cut(results, pages):
+    assert counted_table({shape: results[shape] for shape in TILED_SHAPES[1:]}) in pages
 
 
 def test_what_is_promised_at_the_mid_shape_was_measured(results):

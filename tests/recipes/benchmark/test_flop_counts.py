@@ -11,12 +11,12 @@ from transformers import StaticCache
 from recipes.benchmark import flop_counts
 from recipes.benchmark.answering_ways import token_ids_of_policy
 from recipes.benchmark.request import make_inputs, make_prompt
-from recipes.benchmark.shapes import safe_config
+from recipes.benchmark.shapes import TILED_SHAPES, safe_config
 from safe_llava.models.outputs_safe_llava import CACHE_NAME
 
 
 RESULTS = Path(__file__).parents[3] / "recipes" / "benchmark" / "results"
-SHAPES = ("miniature", "mid", "llava-1.5-7b")
+SHAPES = ("miniature", "mid", "llava-1.5-7b", "llava-next-7b", "llava-onevision-0.5b")
 OURS = ("off", "answering", "hinting", "refusing")
 ALL_WAYS = ("stock", *OURS, "two_pass", "two_pass_short", "guard_then_answer")
 NUM_NEW_TOKENS = 4
@@ -49,9 +49,10 @@ def test_an_answer_takes_at_most_one_percent_more_flops_than_the_least_possible(
         assert flops[way]["answer"] <= 1.01 * flops[f"least_{way}"]["answer"]
 
 
-def test_the_authors_way_takes_more_than_twice_the_flops_to_the_first_token(counted):
-    flops = counted[0]["flops"]
-    assert flops["two_pass"]["first_token"] > 2 * flops["hinting"]["first_token"]
+def test_the_authors_way_takes_a_quarter_more_flops_to_the_first_token_and_twice_as_many_for_one_square(counted):
+    flops, shape = counted[0]["flops"], counted[1]["shape"]
+    least = 1.25 if shape in TILED_SHAPES else 2
+    assert flops["two_pass"]["first_token"] > least * flops["hinting"]["first_token"]
 
 
 @pytest.fixture(scope="module")

@@ -39,11 +39,12 @@ def test_checkpointing_leaves_less_than_a_quarter_of_the_activations_at_the_mid_
     assert 0 < 4 * found["checkpointed"] < found["kept"]
 
 
-@pytest.mark.parametrize(("shape", "size"), TILED_SHAPES.items())
-def test_a_row_whose_image_is_cut_has_as_many_placeholders_as_the_model_makes(shape, size):
+@pytest.mark.parametrize("shape", TILED_SHAPES)
+def test_a_row_whose_image_is_cut_has_as_many_placeholders_as_the_model_makes(shape):
     config = safe_config(base_config(shape))
     config.text_config.num_hidden_layers = 1
-    batch = make_batch(config, 1, torch.bfloat16, size)
+    batch = make_batch(config, 1, torch.bfloat16)
     model = make_model(config, 1, "meta", torch.bfloat16)
-    (rows,) = model.get_image_features(batch["pixel_values"].to("meta"), image_sizes=[size]).pooler_output
+    pixels = batch["pixel_values"].to("meta")
+    (rows,) = model.get_image_features(pixels, image_sizes=batch["image_sizes"]).pooler_output
     assert (batch["input_ids"] == config.image_token_id).sum() == len(rows)
