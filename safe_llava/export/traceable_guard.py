@@ -7,6 +7,7 @@ from torch import nn
 
 from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
 from ..models.safety_head import is_decided, raise_untaught_levels, says_something
+from ..models.safety_modules import read_patches
 
 
 INPUTS = ("input_ids", "text_mask", "pixel_values", "images", "image_rows")
@@ -51,7 +52,7 @@ class TraceableGuard(nn.Module):
         modules = model.safety_modules
         projector, head = modules.require_head()
         outputs = model.vision_tower(pixel_values, output_hidden_states=model.vision_layers, return_dict=True)
-        patches, grid = model.read_patches(outputs.hidden_states, pixel_values.shape)
+        patches, grid = read_patches(model.config, outputs.hidden_states, model.vision_layers, pixel_values.shape)
         text_embeds = self.guard.get_input_embeddings()(input_ids)
         tokens = text_embeds.new_zeros(0, text_embeds.shape[-1])
         if modules.tokens is not None:

@@ -17,8 +17,8 @@ from .outputs_safe_llava import (
     name_image_outputs,
 )
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images
-from .vision_features import find_base_tiles, find_patch_grid, find_vision_layers
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images, read_patches
+from .vision_features import find_base_tiles, find_vision_layers
 
 
 class SafetyModelMixin(SafeLlavaPreTrainedModel):
@@ -79,9 +79,7 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
             )
         layers = self.vision_layers if vision_feature_layer is None else vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
-        features = torch.cat([outputs.hidden_states[layer] for layer in layers], dim=-1)
-        grid = find_patch_grid(self.config, features.shape, pixel_values.shape)
-        patches = features[:, features.shape[1] - grid[0] * grid[1] :]
+        patches, grid = read_patches(self.config, outputs.hidden_states, layers, pixel_values.shape)
         rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
         return SafeLlavaImageFeatures(
             # A tower's output may have fields of its own, and lack the usual ones.

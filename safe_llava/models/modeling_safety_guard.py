@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from .image_batches import refuse_videos
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
-from .vision_features import find_base_tiles, find_patch_grid, shorten_vision_tower
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images, read_patches
+from .vision_features import find_base_tiles, shorten_vision_tower
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -71,18 +70,6 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         """
         raise NotImplementedError
 
-    def read_patches(
-        self, hidden_states: Sequence[torch.Tensor], images: torch.Size
-    ) -> tuple[torch.Tensor, tuple[int, int]]:
-        """
-        What the head reads of the vision tower's hidden states, of shape `(num_images, num_patches,
-        vision_hidden_size)`, and the patches per column and per row. Nothing in it depends on how many images there
-        are, so that it can be traced.
-        """
-        features = torch.cat([hidden_states[layer] for layer in self.vision_layers], dim=-1)
-        grid = find_patch_grid(self.config, features.shape, images)
-        return features[:, features.shape[1] - grid[0] * grid[1] :], grid
-
     @can_return_tuple
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
         """
@@ -114,7 +101,7 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         outputs = self.vision_tower(
             pixel_values, output_hidden_states=all_hidden_states or self.vision_layers, return_dict=True, **kwargs
         )
-        patches, grid = self.read_patches(outputs.hidden_states, pixel_values.shape)
+        patches, grid = read_patches(self.config, outputs.hidden_states, self.vision_layers, pixel_values.shape)
         num_positions = outputs.hidden_states[self.vision_layers[0]].shape[1]
         num_patches = num_positions - int(self.config.vision_feature_select_strategy == "default")
         rows = self.count_rows(num_patches, len(patches), **image_arguments)

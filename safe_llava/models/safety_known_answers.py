@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from .safety_modules import SafeLlavaImageFeatures
-from .vision_features import find_patch_grid
+from .safety_modules import SafeLlavaImageFeatures, read_patches
 
 
 NUM_PROBES, NUM_WORDS, NUM_SAMPLES = 2, 32, 32
@@ -82,9 +81,7 @@ def _look(model: PreTrainedModel, tiles: torch.Tensor) -> SafeLlavaImageFeatures
     """What the head reads of images that are a tile each and have a placeholder each."""
     tower, layers = model.model.vision_tower, model.model.vision_layers
     states = tower(tiles, output_hidden_states=True, return_dict=True).hidden_states
-    features = torch.cat([states[layer] for layer in layers], dim=-1)
-    grid = find_patch_grid(model.config, features.shape, tiles.shape)
-    patches = features[:, features.shape[1] - grid[0] * grid[1] :]
+    patches, grid = read_patches(model.config, states, layers, tiles.shape)
     return SafeLlavaImageFeatures(patch_features=patches, patch_grid=grid, num_placeholders=[1] * len(tiles))
 
 

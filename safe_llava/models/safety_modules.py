@@ -20,6 +20,7 @@ from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
 from .safety_head import SafetyHead
 from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
+from .vision_features import find_patch_grid
 
 
 @dataclass
@@ -233,6 +234,24 @@ def init_safety_weights(module: nn.Module) -> None:
     elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
         # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
         init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
+
+
+def read_patches(
+    config: PreTrainedConfig, hidden_states: Sequence[torch.Tensor], layers: Sequence[int], images: torch.Size
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """
+    The patches of some hidden states side by side, of shape `(num_images, num_patches, width)`, and how many stand in
+    a column and in a row. Nothing in it depends on how many images there are, so that it can be traced.
+
+    Args:
+        config ([`SafetyConfigMixin`]): see [`~safe_llava.models.vision_features.find_patch_grid`].
+        hidden_states (`Sequence[torch.Tensor]`): those of the vision tower.
+        layers (`Sequence[int]`): which of them.
+        images (`torch.Size`): `(num_images, num_channels, height, width)`.
+    """
+    features = torch.cat([hidden_states[layer] for layer in layers], dim=-1)
+    grid = find_patch_grid(config, features.shape, images)
+    return features[:, features.shape[1] - grid[0] * grid[1] :], grid
 
 
 def encode_images(
