@@ -17,7 +17,7 @@ from safe_llava.audit import SourceSpec, read_verdicts, run_audit
 from safe_llava.calibration import collect_logits
 from safe_llava.data.encoded_images import keep_images_encoded
 from safe_llava.inference import answer_dataset, ask
-from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
+from safe_llava.models.safety_texts import NEUTRAL_QUESTION
 from safe_llava.training import SafeDataCollator, SafeSFTTrainer
 
 

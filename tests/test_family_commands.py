@@ -12,7 +12,7 @@ from safe_llava.audit.verdict_table import read_verdicts
 from safe_llava.checkpoints import load_guard, load_safe_llava
 from safe_llava.cli import app
 from safe_llava.inference import encode_question
-from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
+from safe_llava.models.safety_texts import NEUTRAL_QUESTION
 from tests.family_members import MEMBERS, alarm, build_member
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageClassification, AutoProcessor, PreTrai
 from ..checkpoints import read_config
 from ..models.image_batches import join_images
 from ..models.image_reading import UnreadableImageError, read_image
-from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ..models.safety_texts import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict
 from .audit_row import AuditRow

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from transformers import ProcessorMixin
 
+from ..guards.assessing_guard import AssessingGuard
+from ..guards.torch_guard import TorchGuard
 from ..miniature.scene_dataset import build_dataset
-from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
+from ..models.array_verdict import ArrayVerdict, softmax
 from ..models.onnx_guard import OnnxGuard
 from ..models.onnx_pixels import to_pixel_values
 from ..models.safety_labels import RISK_TYPES
+from ..models.safety_policy import SafetyPolicy
 
 
 BATCH_SIZE = 32
@@ -20,15 +21,12 @@ SAME_PIXELS = 1e-5
 """How far normalised values may lie apart: rounding."""
 
 
-def compare(
-    guard: SafeLlavaForSafetyClassification, processor: ProcessorMixin, folder: Path, num_scenes: int
-) -> dict[str, Any]:
+def compare(guard: TorchGuard, folder: Path, num_scenes: int) -> dict[str, Any]:
     """
     Assesses scenes with both, each by its own preprocessing.
 
     Args:
-        guard ([`SafeLlavaForSafetyClassification`]): the guard that was exported.
-        processor ([`SafeLlavaProcessor`]): its processor.
+        guard ([`TorchGuard`]): the guard that was exported.
         folder (`Path`): the exported folder.
         num_scenes (`int`): scenes to draw; those without an image do not count.
 
@@ -38,41 +36,54 @@ def compare(
         how far the sum of probability / threshold is from 1, and the best level's logit from the second.
     """
     samples = [
-        {"images": row["images"], "text": _question(row)}
+        (row["images"], _question(row))
         for row in build_dataset("test", num_scenes, stage="evaluation")
         if row["images"]
     ]
     exported = OnnxGuard(folder)
+    policy = exported.policy
     flips, largest = [], 0.0
     for start in range(0, len(samples), BATCH_SIZE):
         batch = samples[start : start + BATCH_SIZE]
-        for number, (own, other) in enumerate(zip(_assess(guard, processor, batch), exported(batch)), start):
-            largest = max(largest, *(_distance(own[name], other[name]) for name in ("level_probs", "type_probs")))
-            names = ("action", "level", "types")
-            if any(list(own["decision"][name]) != list(other["decision"][name]) for name in names):
-                by = {"model": own["decision"], "exported": other["decision"]}
-                decisions = {who: {name: decision[name] for name in names} for who, decision in by.items()}
-                flips.append({"row": number, **decisions, "margin": own["margin"]})
+        own, other = (_assess(each, batch, policy) for each in (guard, exported))
+        for name in ("level_logits", "type_logits"):
+            distance = softmax(getattr(own, name)) - softmax(getattr(other, name))
+            largest = max(largest, float(np.abs(distance).max()))
+        margins = _margins(own, policy)
+        for row, (first, second) in enumerate(zip(own.decide(policy), other.decide(policy))):
+            fields = ("action", "level", "types")
+            by = {"model": first, "exported": second}
+            decisions = {who: {name: getattr(decision, name) for name in fields} for who, decision in by.items()}
+            if decisions["model"] != decisions["exported"]:
+                flips.append({"row": start + row, **decisions, "margin": margins[row]})
     return {"rows": len(samples), "alike": len(samples) - len(flips), "largest_difference": largest, "flips": flips}
 
 
-def require_same_pixels(processor: ProcessorMixin, settings: dict[str, Any]) -> None:
+def require_same_pixels(guard: TorchGuard, settings: dict[str, Any]) -> None:
     """
-    Makes sure that what the exported guard makes of images is what the image processor makes of them.
+    Makes sure that what the exported guard makes of images is what the image processor makes of them; where it cuts
+    them, what it makes the base tile.
+
+    Args:
+        guard ([`TorchGuard`]): has the image processor.
+        settings (`dict`): what the exported guard knows of it.
 
     Raises:
-        ValueError: if it is not, for images of any of several shapes.
+        ValueError: if it is not, for images of any of several shapes, alone or with another one.
     """
     drawn = np.random.default_rng(0)
     for width, height in ((40, 30), (31, 77), (640, 480), (9, 9), (1000, 300)):
         image = Image.fromarray(drawn.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        own = processor.image_processor(image, return_tensors="np")["pixel_values"][0]
-        exported = to_pixel_values(image, settings)
-        if own.shape != exported.shape or np.abs(own - exported).max() > SAME_PIXELS:
-            raise ValueError(
-                f"{type(processor.image_processor).__name__} does more to an image of {width} x {height} pixels than "
-                "to resize, crop, rescale and normalise it, which is all that an exported guard does."
-            )
+        for images in ([image], [image, image.rotate(90, expand=True)]):
+            own = guard.encode_images(images)["pixel_values"].numpy()
+            own = own[:, 0] if own.ndim == 5 else own
+            exported = np.stack([to_pixel_values(each, settings, len(images) == 1) for each in images])
+            if own.shape != exported.shape or np.abs(own - exported).max() > SAME_PIXELS:
+                raise ValueError(
+                    f"{type(guard.processor.image_processor).__name__} does more to {len(images)} images of {width} x "
+                    f"{height} pixels than to resize, crop, rescale and normalise them, which is all that an exported "
+                    "guard does."
+                )
 
 
 def _question(row: dict[str, Any]) -> str:
@@ -81,33 +92,20 @@ def _question(row: dict[str, Any]) -> str:
     return "\n".join(filter(None, texts))
 
 
-def _distance(own: dict[str, float], other: dict[str, float]) -> float:
-    return max(abs(value - other[name]) for name, value in own.items())
-
-
-def _assess(
-    guard: SafeLlavaForSafetyClassification, processor: ProcessorMixin, samples: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """What the model finds, with the margins of its decisions."""
+def _assess(guard: AssessingGuard, samples: list[tuple[list[Any], str]], policy: SafetyPolicy) -> ArrayVerdict:
     chats = []
-    for sample in samples:
-        images = [{"type": "image", "image": image} for image in sample["images"]]
-        chats.append([{"role": "user", "content": [*images, {"type": "text", "text": sample["text"]}]}])
-    inputs = processor.apply_chat_template(
-        chats,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        processor_kwargs={"padding": True, "return_tensors": "pt"},
-    )
-    verdict = guard.assess(**inputs.to(torch.float32))
-    policy: Any = guard.safety_policy
-    thresholds = np.array(
-        [policy.types[name]["threshold"] if policy.types[name]["enabled"] else np.inf for name in RISK_TYPES]
-    )
-    sums = (verdict.type_probs[:, : len(RISK_TYPES)].numpy() / thresholds).sum(axis=1)
-    best = verdict.level_logits.topk(2, dim=-1).values
+    for images, text in samples:
+        parts: list[dict[str, Any]] = [{"type": "image"}] * len(images)
+        chats.append([{"role": "user", "content": [*parts, {"type": "text", "text": text}]}])
+    pixels = [guard.encode_images([image.convert("RGB") for image in images]) for images, _ in samples]
+    return guard.assess(guard.encode(guard.render(chats), pixels)).with_temperature(**policy.temperature)
+
+
+def _margins(verdict: ArrayVerdict, policy: SafetyPolicy) -> list[dict[str, float]]:
+    rules = (policy.types[name] for name in RISK_TYPES)
+    thresholds = np.array([rule["threshold"] if rule["enabled"] else np.inf for rule in rules])
+    sums = (softmax(verdict.type_logits)[:, : len(RISK_TYPES)] / thresholds).sum(axis=1) - 1
+    levels = np.sort(verdict.level_logits, axis=1)
     return [
-        {**row, "decision": vars(decision), "margin": {"sum": float(sum_) - 1, "level": float(first - second)}}
-        for row, decision, sum_, (first, second) in zip(verdict.to_list(), guard.decide(verdict), sums, best)
+        {"sum": float(sum_), "level": float(gap)} for sum_, gap in zip(sums, levels[:, -1] - levels[:, -2])
     ]

@@ -1,7 +1,9 @@
 """`safe-llava export`: the ONNX file, the folder beside it, and proof that both decide as the model does."""
 
 import hashlib
+import json
 import logging
+import re
 import shutil
 import warnings
 from importlib.util import find_spec
@@ -10,37 +12,23 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
 
-from ..checkpoints import read_config
+from ..checkpoints import load_guard, read_config
 from ..files import atomic_path, describe_versions, write_json
-from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
-from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
-from ..models.processing_safe_llava import SafeLlavaProcessor
+from ..guards.torch_guard import TorchGuard
+from ..models.onnx_folder import FILES, SETTINGS, digest_settings, is_exported
+from ..models.onnx_pixels import BASE_TILE_SIZE, SQUARES
+from ..models.onnx_session import answer_probes, open_session
 from ..models.safety_policy import SafetyPolicy
-from ..models.special_tokens import find_special_tokens
 from .parity import compare, require_same_pixels
 from .traceable_guard import INPUTS, OUTPUTS, trace
 
 
-CODE = (
-    "chat_text",
-    "image_formats",
-    "image_modes",
-    "image_reading",
-    "onnx_guard",
-    "onnx_pixels",
-    "own_text",
-    "safety_guarantee",
-    "safety_labels",
-    "safety_policy",
-    "safety_texts",
-)
-"""What the guard needs at work, of the code that travels with models."""
 PACKAGES = ("onnx", "onnxruntime", "torch", "transformers")
 LEAST_INT8 = 0.995
 """Share of decisions that an int8 guard must share with the model."""
 _INIT = '"""A guard that `safe-llava export` wrote. It needs onnxruntime, tokenizers, jinja2, Pillow and numpy."""\n'
+_IMPORT = re.compile(r"^from \.(\w+) import", re.MULTILINE)
 
 
 def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int = 500) -> dict[str, Any]:
@@ -63,43 +51,38 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     folder = onnx_file.with_suffix("")
     if onnx_file.suffix != ".onnx":
         raise ValueError(f"The file must be called something.onnx, got {onnx_file}.")
-    if folder.exists() and not (folder / "guard.json").is_file():
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_exported(folder)):
         raise ValueError(f"{folder} stands where the folder beside {onnx_file} would go. Choose another name.")
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    config = read_config(model)
-    if config.model_type != "safe_llava":
-        raise ValueError(
-            f"{model} is a {config.model_type}; guards of LLaVA-1.5-style models (safe_llava) are exported."
-        )
-    if config.safety_policy is None:
+    if read_config(model).safety_policy is None:
         raise ValueError(f"{model} has no safety policy, so an exported guard would decide nothing. Attach one first.")
-    guard = SafeLlavaForSafetyClassification.from_pretrained(model, dtype=torch.float32).eval()
-    processor = SafeLlavaProcessor.from_pretrained(model)
-    guard.check_ready(processor)
-    require_same_pixels(processor, processor.image_processor.to_dict())
+    guard = TorchGuard(*load_guard(model, "cpu", "float32"))
     if (reason := guard.explain_distrust()) is not None:
         raise ValueError(f"No verdict of {model} can be trusted: {reason}. An export would hide it.")
+    pixel_settings = describe_images(guard)
+    require_same_pixels(guard, pixel_settings)
 
     with atomic_path(onnx_file) as partial:
-        _write_onnx(guard, _blank_pixels(processor).shape[-2:], partial)
+        _write_onnx(guard, partial)
         if int8:
             quantise(partial)
-        sha256 = hashlib.sha256(partial.read_bytes()).hexdigest()
+        encoded = partial.read_bytes()
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
     _write_code(folder)
-    processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
-    write_json(folder / "guard.json", describe(guard, processor, onnx_file.name, sha256, int8))
+    guard.processor.tokenizer.backend_tokenizer.save(str(folder / FILES[0]))
+    (folder / FILES[1]).write_text(guard.processor.chat_template, encoding="utf-8")
+    files = {onnx_file.name: encoded, **{name: (folder / name).read_bytes() for name in FILES}}
+    write_json(folder / SETTINGS, describe(guard, pixel_settings, files, int8))
 
-    parity = compare(guard, processor, folder, scenes)
+    parity = compare(guard, folder, scenes)
     results = {
         "model": model,
         "int8": int8,
-        "bytes": onnx_file.stat().st_size,
+        "bytes": len(encoded),
         "parity": parity,
         "versions": describe_versions(*PACKAGES),
     }
@@ -114,16 +97,13 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     return results
 
 
-def _blank_pixels(processor: ProcessorMixin) -> torch.Tensor:
-    return processor.image_processor(Image.new("RGB", (40, 30)), return_tensors="pt")["pixel_values"]
-
-
-def _write_onnx(guard: SafeLlavaForSafetyClassification, size: torch.Size, path: Path) -> None:
+def _write_onnx(guard: TorchGuard, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    height, width = guard.encode_images([Image.new("RGB", (40, 30))])["pixel_values"].shape[-2:]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
-            trace(guard, *size),
+            trace(guard.model, height, width),
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamo=True,
@@ -145,31 +125,66 @@ def quantise(path: Path) -> None:
 
 
 def _write_code(folder: Path) -> None:
-    source = Path(__file__).parents[1] / "models"
-    for name in CODE:
-        shutil.copyfile(source / f"{name}.py", folder / f"{name}.py")
+    source, waiting, written = Path(__file__).parents[1] / "models", ["onnx_guard"], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in written:
+            written.add(name)
+            shutil.copyfile(source / f"{name}.py", folder / f"{name}.py")
+            waiting += _IMPORT.findall((source / f"{name}.py").read_text(encoding="utf-8"))
     (folder / "__init__.py").write_text(f"{_INIT}\nfrom .onnx_guard import OnnxGuard\n\n\n__all__ = ['OnnxGuard']\n")
     shutil.copyfile(Path(__file__).with_name("folder_main.py"), folder / "__main__.py")
 
 
+def describe_images(guard: TorchGuard) -> dict[str, Any]:
+    """What [`~safe_llava.models.onnx_pixels.to_pixel_values`] needs to know of an image processor."""
+    settings = guard.processor.image_processor.to_dict()
+    if cuts_images(guard):
+        size = settings["size"]
+        edges = [size.get(name) or size["shortest_edge"] for name in ("width", "height")]
+        settings |= {BASE_TILE_SIZE: edges, SQUARES: "batch_num_images" in guard.model.image_arguments}
+    return settings
+
+
+def cuts_images(guard: TorchGuard) -> bool:
+    """Whether an image becomes several tiles, of which a guard sees the base tile."""
+    return guard.model.count_tiles(image_sizes=[[30, 40]]) is not None
+
+
 def describe(
-    guard: SafeLlavaForSafetyClassification, processor: ProcessorMixin, onnx: str, sha256: str, int8: bool
+    guard: TorchGuard, image_processor: dict[str, Any], files: dict[str, bytes], int8: bool
 ) -> dict[str, Any]:
-    """What the folder says of the guard, beside its tokenizer and template."""
-    tokenizer, policy = processor.tokenizer, SafetyPolicy.from_dict(guard.config.safety_policy or {})
-    # Weights that were rounded give other scores than those that a promise was tested with.
-    policy = policy.updated({"guarantee": None}) if int8 else policy
-    pad = tokenizer.pad_token_id
-    return {
+    """
+    What the folder says of the guard.
+
+    Args:
+        guard ([`TorchGuard`]): the guard.
+        image_processor (`dict`): of [`describe_images`].
+        files (`dict[str, bytes]`): what the ONNX file, which comes first, and the files of the folder hold, by name.
+        int8 (`bool`): whether its weights are rounded.
+    """
+    tokenizer, config = guard.processor.tokenizer, guard.model.config
+    onnx, encoded = next(iter(files.items()))
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    policy = SafetyPolicy.from_dict(config.safety_policy or {})
+    vocab_size = guard.model.get_input_embeddings().weight.shape[0]
+    blank = guard.encode_images([Image.new("RGB", (40, 30))])
+    placeholders = guard.processor.replace_image_token(blank, 0).count(guard.processor.image_token)
+    settings = {
         "onnx": onnx,
-        "sha256": sha256,
-        "policy": policy.to_dict(),
-        "image_processor": processor.image_processor.to_dict(),
-        "image_token_id": guard.config.image_token_id,
-        "special_tokens": sorted({processor.image_token, *find_special_tokens(tokenizer).values()}),
+        "files": digests,
+        # Weights that were rounded give other scores than those that a promise was tested with.
+        "weights": digests[onnx] if int8 else guard.weights,
+        "policy": (policy.updated({"guarantee": None}) if int8 else policy).to_dict(),
+        "known_answers": answer_probes(open_session(encoded), vocab_size),
+        "image_processor": image_processor,
+        "image_token_id": config.image_token_id,
+        # Images that are cut take as many rows as they are large.
+        "rows_of_image": None if cuts_images(guard) else placeholders,
+        "special_tokens": guard.special_texts.special_tokens,
         "template_variables": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
-        "pad_token_id": 0 if pad is None else pad,
-        "max_length": guard.config.text_config.max_position_embeddings,
-        "neutral_question": NEUTRAL_QUESTION,
-        "weights": (guard.config.safety_training or {})["digests"][0],
+        "pad_token_id": tokenizer.pad_token_id or 0,
+        "max_length": guard.max_tokens,
+        "vocab_size": vocab_size,
     }
+    return {**settings, "digest": digest_settings(json.loads(json.dumps(settings)))}

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..models.modeling_safe_llava import SafeLlavaForSafetyClassification
+from ..models.modeling_safety_guard import SafetyClassificationMixin
 from ..models.safety_head import is_decided, raise_untaught_levels, says_something
 from ..models.safety_modules import read_patches
 
@@ -20,10 +20,10 @@ class TraceableGuard(nn.Module):
     encoded once and assessed in as many rows as wanted.
 
     Args:
-        guard ([`SafeLlavaForSafetyClassification`]): the guard.
+        guard ([`SafetyClassificationMixin`]): the guard, of any LLaVA of the family.
     """
 
-    def __init__(self, guard: SafeLlavaForSafetyClassification):
+    def __init__(self, guard: SafetyClassificationMixin):
         super().__init__()
         self.guard = guard
         self.eval()
@@ -40,7 +40,8 @@ class TraceableGuard(nn.Module):
         Args:
             input_ids (`torch.LongTensor` of shape `(num_rows, sequence_length)`): the prompts.
             text_mask (`torch.BoolTensor` of shape `(num_rows, sequence_length)`): where their text stands.
-            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images.
+            pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`): the images; where the
+                model cuts them, their base tiles.
             images (`torch.LongTensor` of shape `(num_looks,)`): an image that a row looks at.
             image_rows (`torch.LongTensor` of shape `(num_looks,)`): that row.
 
@@ -64,7 +65,7 @@ class TraceableGuard(nn.Module):
         return raw, levels, types, is_decided(raw, types), trusted
 
 
-def trace(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> torch.export.ExportedProgram:
+def trace(guard: SafetyClassificationMixin, height: int, width: int) -> torch.export.ExportedProgram:
     """
     The forward as a graph for any number of rows, tokens and images of one size: what ONNX is made of, and what
     AOTInductor takes.
@@ -73,7 +74,7 @@ def trace(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> t
     return torch.export.export(TraceableGuard(guard), inputs, dynamic_shapes=_dynamic_shapes())
 
 
-def _example_inputs(guard: SafeLlavaForSafetyClassification, height: int, width: int) -> tuple[torch.Tensor, ...]:
+def _example_inputs(guard: SafetyClassificationMixin, height: int, width: int) -> tuple[torch.Tensor, ...]:
     """Inputs of which every size is another, and none is 0 or 1, which a trace would take for constants."""
     channels = getattr(guard.config.vision_config, "num_channels", 3)
     return (

@@ -1,6 +1,5 @@
 """The pipeline task "safety-classification": images, with or without a question, to verdicts and decisions."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -8,14 +7,10 @@ from transformers.pipelines import ImageTextToTextPipeline, Pipeline
 from transformers.utils.chat_template_utils import Chat
 
 from .image_batches import join_images
-from .image_reading import DOWNLOAD_SECONDS, read_image, read_images
+from .image_reading import DOWNLOAD_SECONDS, read_images
 from .safety_configuration import SAFE_MODEL_TYPES
 from .safety_policy import SafetyPolicy
-
-
-NEUTRAL_QUESTION = "What is in this picture?"
-"""Stands in for the question where an image is assessed alone."""
-_PART_TYPES = ("text", "image", "image_url")
+from .sample_chats import require_known_parts, to_message
 
 
 class SafetyClassificationPipeline(Pipeline):
@@ -57,7 +52,7 @@ class SafetyClassificationPipeline(Pipeline):
 
         Args:
             inputs (`Any` or `list`):
-                A sample is an image, assessed with [`NEUTRAL_QUESTION`]: everything that
+                A sample is an image, assessed with a neutral question: everything that
                 [`~safe_llava.models.image_reading.read_image`] takes, such as a path, a URL or a `PIL.Image.Image`; or
                 a dictionary with any of `image` (an image), `images` (a list of images) and `text` (the question);
                 or a chat (a list of messages). A field of images that is there and empty is refused: leave it out of
@@ -78,9 +73,9 @@ class SafetyClassificationPipeline(Pipeline):
         # transformers wraps chats as `Chat`, but not those in a list that begins with another kind of sample.
         messages = inputs.messages if isinstance(inputs, Chat) else inputs
         if isinstance(messages, list):
-            _require_known_parts(messages)
+            require_known_parts(messages)
         else:
-            messages = [_to_message(messages, timeout)]
+            messages = [to_message(messages, timeout)]
         encoded = self.processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -124,36 +119,3 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
         if self.model.config.model_type in SAFE_MODEL_TYPES and isinstance(inputs, dict) and "images" in inputs:
             inputs = {**inputs, "images": read_images(inputs["images"], timeout)}
         return super().preprocess(inputs, timeout=timeout, **kwargs)
-
-
-def _require_known_parts(messages: list[dict[str, Any]]) -> None:
-    """What a chat template passes over, such as an image under another type, nobody would have looked at."""
-    contents = [message.get("content") for message in messages]
-    parts = [part for content in contents if isinstance(content, list | tuple) for part in content]
-    unknown = [part for part in parts if not isinstance(part, Mapping) or part.get("type") not in _PART_TYPES]
-    if unknown or not any(contents):
-        raise ValueError(
-            f"A chat holds texts, or parts of the types {', '.join(_PART_TYPES)}, but this one holds "
-            f"{f'{unknown[0]!r:.80}' if unknown else 'nothing'}."
-        )
-
-
-def _to_message(sample: Any, timeout: float | None) -> dict[str, Any]:
-    if not isinstance(sample, dict) or sample.keys() == {"bytes", "path"}:
-        sample = {"image": sample}
-    unknown = sorted(sample.keys() - {"image", "images", "text"})
-    images = [*([sample["image"]] if sample.get("image") is not None else []), *(sample.get("images") or [])]
-    fields = [name for name in ("image", "images") if name in sample]
-    if (fields and not images) or any(image is None for image in images):
-        raise ValueError(
-            f"The sample has a field {fields[0]!r} that holds no image. A sample with a missing image is not assessed "
-            'as text alone; where there should be none, leave the field out: {"text": question}.'
-        )
-    if unknown or not (images or sample.get("text")):
-        raise ValueError(
-            f"A sample holds `image` or `images` and `text`, or one of them, but this one holds {sorted(sample)}. "
-            'Pass an image, {"image": image, "text": question}, or a chat.'
-        )
-    read = [read_image(image, timeout=timeout).image for image in images]
-    parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in read]
-    return {"role": "user", "content": [*parts, {"type": "text", "text": sample.get("text") or NEUTRAL_QUESTION}]}

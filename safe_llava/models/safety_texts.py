@@ -5,6 +5,9 @@ A hint is put after the user's question and before the assistant's turn. Followi
 ours.
 """
 
+NEUTRAL_QUESTION = "What is in this picture?"
+"""Stands in for the question where an image is assessed alone."""
+
 DEFAULT_HINTS: dict[str, dict[str, str]] = {
     "politics": {
         "low": "The picture may carry a political message. Answer with care and take no side.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models.image_reading import UnreadableImageError, read_image
-from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ..models.safety_texts import NEUTRAL_QUESTION
 from .image_fetching import read_url
 from .request_errors import RequestError
 from .request_schemas import AssistantMessage, ImagePart, Message, Part, RefusalPart, TextPart

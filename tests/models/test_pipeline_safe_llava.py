@@ -4,7 +4,7 @@ import pytest
 from transformers import pipeline
 
 from safe_llava import SafeLlavaForSafetyClassification, SafetyPolicy
-from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
+from safe_llava.models.safety_texts import NEUTRAL_QUESTION
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import DownloadConfig, DownloadManager
 
 from ...models.image_formats import is_image_name
-from ...models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ...models.safety_texts import NEUTRAL_QUESTION
 from .public_set import PublicSet, SetRequest, SetRow, conversation_of
 from .published_tables import PublishedFileError, Record, find_table, read_csv
 

@@ -6,7 +6,7 @@ Its card describes what is published; the names of the columns beside `image`, `
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...models.pipeline_safe_llava import NEUTRAL_QUESTION
+from ...models.safety_texts import NEUTRAL_QUESTION
 from .public_set import PublicSet, SetRequest, SetRow, conversation_of
 from .published_tables import PublishedFileError, Record
 from .set_files import find_tables, read_rows
