@@ -106,9 +106,8 @@ def load_guard(
     What assesses and cannot answer, of the checkpoint of a guard or of a whole model; as [`load_safe_llava`].
     """
     read_config(checkpoint)
-    guard = AutoModelForImageClassification.from_pretrained(
-        checkpoint, dtype=dtype, device_map=device or default_device()
-    )
+    device = _require_device(device)
+    guard = AutoModelForImageClassification.from_pretrained(checkpoint, dtype=dtype, device_map=device)
     processor = AutoProcessor.from_pretrained(checkpoint)
     guard.eval().check_ready(processor)
     return guard, processor
@@ -126,11 +125,22 @@ def load_safe_llava(
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
 
     Raises:
-        ValueError: if the checkpoint is no SafeLLaVA, if its processor is not the one that it was trained with, or if
+        ValueError: if the checkpoint is no SafeLLaVA, if there is no such device, if its processor is not the one that it was trained with, or if
             its policy is not what its tokenizer makes of it.
     """
     read_config(checkpoint)
-    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device or default_device())
+    device = _require_device(device)
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device)
     processor = AutoProcessor.from_pretrained(checkpoint)
     model.eval().check_ready(processor)
     return model, processor
+
+
+def _require_device(device: str | None) -> str:
+    """The device, on which something was put before any weight is read; see [`default_device`]."""
+    device = device or default_device()
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # Torch raises the one without CUDA, the other beyond it.
+        raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,12 @@ def check_settings(folder: Path, kept: dict[str, Any], settings: dict[str, Any])
 
 
 def describe_versions(*packages: str) -> dict[str, str]:
-    """The versions of this package and of installed distributions, by name."""
-    return {"safe-llava": __version__, **{name: importlib.metadata.version(name) for name in packages}}
+    """The versions of this package and of those distributions that are installed, by name."""
+    found = {"safe-llava": __version__}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def describe_machine(device: str | None = None) -> str:

@@ -23,7 +23,7 @@ from .table_check import check_table
 from .verdict_table import ASSESSED, TEXT_ONLY, UNREADABLE, PartName, part_paths, read_parts
 
 
-PACKAGES = ("transformers", "torch", "datasets", "pillow")
+PACKAGES = ("transformers", "torch", "onnxruntime", "datasets", "pillow")
 ROWS_NAMED = 5
 """Rows that the summary names of each kind of fault."""
 

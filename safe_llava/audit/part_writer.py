@@ -50,7 +50,7 @@ class PartWriter:
     ):
         self._assessor, self._folder, self._settings, self._plan = assessor, folder, settings, plan
         self._shard, self._num_parts, self._processes = shard, num_parts, processes
-        self._clock = time.thread_time if assessor.model.device.type == "cpu" else time.perf_counter
+        self._clock = time.thread_time if assessor.guard.device == "cpu" else time.perf_counter
         self._begin()
 
     @property

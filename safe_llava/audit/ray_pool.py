@@ -5,7 +5,6 @@ from typing import Any
 
 import ray
 
-from ..checkpoints import default_device
 from .plan import Plan
 from .row_assessment import RowAssessor
 from .shard_audit import audit_shards
@@ -30,7 +29,7 @@ class ShardActor:
     def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
         self.output_dir = Path(output_dir)
         self.plan = Plan.read(self.output_dir / "plan.json")
-        self.assessor = RowAssessor(self.plan.model, self.plan.policy, device or default_device(), dtype)
+        self.assessor = RowAssessor(self.plan.model, self.plan.policy, device, dtype)
         manifest = self.output_dir / "manifest.parquet"
         self.source = open_source(self.plan.spec, self.output_dir, manifest, self.plan.settings.part_size)
         self.workers, self.skip_broken, self.actors = workers, skip_broken, actors

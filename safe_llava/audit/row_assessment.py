@@ -1,22 +1,17 @@
 """The guard at work: rows are decoded in threads, then assessed in batches."""
 
 import hashlib
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from accelerate.utils import find_executable_batch_size
 from PIL import Image
-from transformers import AutoModelForImageClassification, AutoProcessor, PreTrainedModel
 
-from ..checkpoints import read_config
-from ..models.image_batches import join_images
+from ..guards.open_guard import open_guard
+from ..models.array_verdict import ArrayVerdict
 from ..models.image_reading import UnreadableImageError, read_image
-from ..models.safety_texts import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyPolicy
-from ..models.safety_verdict import SafetyVerdict
+from ..models.safety_texts import NEUTRAL_QUESTION
 from .audit_row import AuditRow
 from .verdict_table import ASSESSED, LEVEL_COLUMNS, TEXT_ONLY, TYPE_COLUMNS, UNREADABLE
 
@@ -35,14 +30,14 @@ class PreparedRow:
 
     Args:
         row (`AuditRow`): the row.
-        images (`dict[str, torch.Tensor]`): `pixel_values` of its images, and what else the processor says of them.
+        images (`dict`): `pixel_values` of its images, and what else the processor says of them.
         facts (`dict`): what the verdict table says of the row beside the verdict: `width`, `height`, `notes`, ...
         reason (`str`, *optional*): why it cannot be assessed.
         seconds (`float`): processor time that decoding took.
     """
 
     row: AuditRow
-    images: dict[str, torch.Tensor] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     seconds: float = 0.0
@@ -55,30 +50,24 @@ class PreparedRow:
 
 class RowAssessor:
     """
-    A guard with its processor and policy.
+    A guard with its policy.
 
     Args:
-        model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
+        model (`str`): a SafeLLaVA or guard checkpoint, a folder or a Hub id; or the folder of an exported guard.
         policy (`dict`, *optional*): fields to change in the stored policy.
-        device (`str`, *optional*, defaults to `"cpu"`): where to assess.
+        device (`str`, *optional*): where to assess. Defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
 
     Raises:
-        ValueError: if there is no SafeLLaVA at `model`, the policy is invalid, or there is no such device.
+        ValueError: if there is no guard at `model`, the policy is invalid, or there is no such device.
     """
 
-    def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str = "cpu", dtype: str = "auto"):
-        read_config(model)
-        self.model = AutoModelForImageClassification.from_pretrained(model, dtype=dtype).eval()
-        try:
-            self.model.to(device)
-        except (AssertionError, RuntimeError) as error:  # Torch raises the one without CUDA, the other beyond it.
-            raise ValueError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-        self.processor = AutoProcessor.from_pretrained(model)
-        self.model.check_ready(self.processor)
-        self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
-        self.model_version = _fingerprint(self.model, self.processor)
-        self._longest_token = max(map(len, self.processor.tokenizer.get_vocab()))
+    def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str | None = None, dtype: str = "auto"):
+        # One thread each: sums over several round otherwise. More cores are used by more processes.
+        self.guard = open_guard(model, device, dtype, onnx_threads=1)
+        self.policy = (self.guard.policy or SafetyPolicy()).updated(policy or {})
+        self.model_version = self.guard.version
+        self._longest_token = self.guard.longest_token
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
 
     def prepare(self, row: AuditRow) -> PreparedRow:
@@ -96,7 +85,7 @@ class RowAssessor:
             images = [read_image(loaded) for loaded in row.images]
             for loaded in images:
                 _require_broad(loaded.image)
-            encoded = self._encode([loaded.image for loaded in images])
+            encoded = self.guard.encode_images([loaded.image for loaded in images])
         except UnreadableImageError as error:
             return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
         except TypeError as error:
@@ -119,12 +108,12 @@ class RowAssessor:
         """
         try:
             verdict = self._assess(batch)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
+        except Exception as error:
+            if len(batch) == 1 or not self.guard.ran_out_of_memory(error):
                 raise
             half = len(batch) // 2
             return self.assess(batch[:half]) + self.assess(batch[half:])
-        decisions = self.model.decide(verdict, self.policy)
+        decisions = verdict.decide(self.policy)
         return [
             {"level": row["level"], "type": row["type"], "trusted": row["trusted"]}
             | {"action": decision.action, "types": list(decision.types)}
@@ -135,11 +124,11 @@ class RowAssessor:
 
     def _require_short(self, text: str | None) -> None:
         """A text that is surely too long is not even cut into tokens, for that alone could take for ever."""
-        most = self.model.config.text_config.max_position_embeddings
+        most = self.guard.max_tokens
         if text is None or len(text.encode()) <= most:
             return
         counted = "more than " if len(text) > most * self._longest_token else ""
-        size = most if counted else len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+        size = most if counted else self.guard.count_tokens(text)
         if size > most or counted:
             raise UnreadableImageError(
                 f"the question has {counted}{size} tokens, and the model takes {most}", "question too long"
@@ -147,32 +136,24 @@ class RowAssessor:
 
     def find_batch_size(self) -> int:
         """The largest batch, of images with a neutral question, that memory holds."""
-        largest = LARGEST_BATCH.get(self.model.device.type, LARGEST_BATCH_ON_ACCELERATORS)
-        blank = self._encode([Image.new("RGB", (8, 8))])
+        size = LARGEST_BATCH.get(self.guard.device, LARGEST_BATCH_ON_ACCELERATORS)
+        blank = self.guard.encode_images([Image.new("RGB", (8, 8))])
+        while True:
+            try:
+                self._assess([PreparedRow(AuditRow(""), blank)] * size)
+                return size
+            except Exception as error:
+                if size == 1 or not self.guard.ran_out_of_memory(error):
+                    raise
+                size //= 2
 
-        def try_batch(batch_size: int) -> int:
-            self._assess([PreparedRow(AuditRow(""), blank)] * batch_size)
-            return batch_size
-
-        return find_executable_batch_size(try_batch, starting_batch_size=largest)()
-
-    def _encode(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
-        """The images of one row, which some processors cut otherwise than images of several rows."""
-        return dict(self.processor.image_processor([images], return_tensors="pt"))
-
-    def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
-        numbers = [len(prepared.images["pixel_values"]) for prepared in batch]
-        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, number) for prepared, number in zip(batch, numbers)]
-        prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        images: dict[str, Any] = join_images([prepared.images for prepared in batch])
-        # Users' texts hold no such token any more: the processor's chat template has seen to that.
-        placeholders = (self.processor.replace_image_token(images, index) for index in range(sum(numbers)))
-        token = re.escape(self.processor.image_token)
-        prompts = [re.sub(token, lambda _: next(placeholders), prompt) for prompt in prompts]
-        images["pixel_values"] = images["pixel_values"].to(self.model.device, self.model.dtype)
-        inputs = self.processor.tokenizer(prompts, padding=True, return_tensors="pt").to(self.model.device)
-        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        return self.model.assess(**prompt, **images, safety_policy=self.policy)
+    def _assess(self, batch: list[PreparedRow]) -> ArrayVerdict:
+        images = [prepared.images for prepared in batch]
+        chats = [
+            _chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.images["pixel_values"])) for prepared in batch
+        ]
+        verdict = self.guard.assess(self.guard.encode(self.guard.render(chats), images))
+        return verdict.with_temperature(**self.policy.temperature)
 
 
 def _require_broad(image: Image.Image) -> None:
@@ -187,14 +168,3 @@ def _require_broad(image: Image.Image) -> None:
 def _chat(text: str, num_images: int) -> list[dict[str, Any]]:
     images: list[dict[str, Any]] = [{"type": "image"}] * num_images
     return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
-
-
-def _fingerprint(model: PreTrainedModel, processor: Any) -> str:
-    """Changes with every weight that a verdict rests on, with its type and with the preprocessing."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    digest.update(processor.image_processor.to_json_string().encode())
-    digest.update(str(processor.chat_template).encode())
-    return digest.hexdigest()[:12]

@@ -1,6 +1,7 @@
 """An audit from beginning to end: one process of it, of which there may be many."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import torch
 from tqdm.auto import tqdm
 
-from ..checkpoints import default_device
 from .audit_results import write_results
 from .audit_state import remove_partials, state_error
 from .plan import Plan, settle_plan
@@ -58,7 +57,7 @@ def run_audit(
 
     Args:
         spec ([`SourceSpec`]): what to audit.
-        model (`str`): a SafeLLaVA or guard checkpoint: a folder or a Hub id.
+        model (`str`): a SafeLLaVA or guard checkpoint, a folder or a Hub id; or the folder of an exported guard.
         output_dir (`Path`):
             Gets `verdicts/*.parquet`, `summary.json`, `keep.txt`, `drop.txt`, `text-only.txt`, `not-images.txt` and
             `report.html`.
@@ -83,7 +82,6 @@ def run_audit(
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    device = device or default_device()
     assessor = RowAssessor(model, policy, device, dtype)
     plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"
@@ -98,7 +96,7 @@ def run_audit(
         broken = audit_with_ray(output_dir, shards, ray_actors, device, dtype, workers, skip_broken_shards)
         return _outcome(output_dir, plan, source, share, broken, world_size)
     with (
-        _one_compute_thread() if device == "cpu" else nullcontext(),
+        _one_compute_thread() if assessor.guard.device == "cpu" else nullcontext(),
         _progress_bar(source, share, finished, begun, shard_size, is_shown=rank == 0) as on_row,
     ):
         broken = audit_shards(
@@ -140,6 +138,10 @@ def _outcome(
 @contextmanager
 def _one_compute_thread() -> Iterator[None]:
     """Sums over several threads round otherwise. More cores are used by more processes."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # The guard has no need of it, and takes one thread by itself.
+        yield
+        return
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .options import Device, DType, PolicyChanges, read_policy_changes, reported
+from .package_import import import_package
 
 
 SHARDS_NAMED = 5
@@ -72,7 +73,7 @@ def audit(
     foreign, or because nobody can count the rows behind the end of a broken shard; 1: an error, or parts of the source
     are unfinished.
     """
-    with reported(), _ends_reported():
+    with reported(), _ends_reported(model):
         from safe_llava.audit.run_audit import run_audit
         from safe_llava.audit.sources import SourceSpec
 
@@ -121,7 +122,8 @@ def audit(
 
 
 @contextmanager
-def _ends_reported() -> Iterator[None]:
+def _ends_reported(model: str) -> Iterator[None]:
+    import_package(model)
     from safe_llava.audit.audit_state import AuditStateError
 
     try:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Device, DType, Model, PolicyChanges, reported
+from .package_import import import_package
 
 
 class UpstreamImages(str, Enum):
@@ -68,6 +69,7 @@ def serve(
 ) -> None:
     """Serve moderation and chat in OpenAI's form; every image is assessed before anything answers."""
     with reported():
+        import_package(model)
         from safe_llava.serving.image_addresses import read_host
         from safe_llava.serving.run_server import run_server
         from safe_llava.serving.serving_settings import ServingLimits, ServingSettings, Upstream

@@ -11,7 +11,6 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from ..models.array_verdict import ArrayVerdict, Separate
-from ..models.chat_text import ChatText
 from ..models.encoded_prompt import EncodedPrompt
 from ..models.image_batches import join_images
 from ..models.processing_safety import SafetyProcessorMixin
@@ -20,7 +19,7 @@ from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
 from ..models.safety_verdict import SafetyVerdict
-from ..models.special_tokens import find_special_tokens
+from ..models.special_tokens import special_texts
 
 
 class TorchGuard:
@@ -39,8 +38,7 @@ class TorchGuard:
         if not model.config.use_safety_head:
             raise ValueError("The model has no safety head, so nothing could be assessed. Take one that has.")
         self.model, self.processor = model, processor
-        special = find_special_tokens(processor.tokenizer).values()
-        self.special_texts = ChatText({processor.image_token, *special})
+        self.special_texts = special_texts(processor)
         self._enforces = False
 
     @property

@@ -6,10 +6,9 @@ from typing import Any
 from transformers import ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
 
-from .chat_text import ChatText
 from .image_reading import read_images
 from .safety_configuration import build_auto_map
-from .special_tokens import find_special_tokens
+from .special_tokens import special_texts
 
 
 class SafetyProcessorMixin(ProcessorMixin):
@@ -44,8 +43,7 @@ class SafetyProcessorMixin(ProcessorMixin):
             TypeError: if a message holds something that a template may render and that is no text, number, list or
                 dictionary, nor turns into one as dataclasses and pydantic's models do.
         """
-        special_tokens = find_special_tokens(self.tokenizer).values()
-        chat_text = ChatText({self.image_token, getattr(self, "video_token", ""), *special_tokens})
+        chat_text = special_texts(self)
         # What these variables hold are special tokens, and are to stay some.
         own = {name: kwargs.pop(name) for name in self.tokenizer.special_tokens_map if name in kwargs}
         kwargs = {name: chat_text.neutralize_variable(value) for name, value in kwargs.items()}

@@ -1,11 +1,6 @@
-"""An answer's tokens as text, piece by piece: up to a stop text, and without blanks around it."""
+"""An answer's text, piece by piece: up to a stop text, and without blanks around it."""
 
 from collections.abc import Callable, Sequence
-
-import torch
-from tokenizers.decoders import DecodeStream
-from transformers import PreTrainedTokenizerBase
-from transformers.generation.streamers import BaseStreamer
 
 
 class AnswerText:
@@ -48,33 +43,6 @@ class AnswerText:
             self._has_begun = True
             self.emit(self._pending[:length])
             self._pending = self._pending[length:]
-
-
-class AnswerStreamer(BaseStreamer):
-    """
-    A streamer that decodes an answer's tokens.
-
-    Args:
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a fast tokenizer.
-        text ([`AnswerText`]): takes what they say.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, text: AnswerText):
-        self.text = text
-        self._tokenizer = tokenizer.backend_tokenizer
-        self._decoder = DecodeStream(skip_special_tokens=True)
-        self._has_prompt = False
-
-    def put(self, value: torch.Tensor) -> None:
-        if not self._has_prompt:
-            self._has_prompt = True
-            return
-        for token_id in value.flatten().tolist():
-            if piece := self._decoder.step(self._tokenizer, token_id):
-                self.text.add(piece)
-
-    def end(self) -> None:
-        self.text.end()
 
 
 def _count_begun(text: str, stop: str) -> int:

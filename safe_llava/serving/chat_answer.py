@@ -8,12 +8,12 @@ from typing import Any
 
 from starlette.requests import Request
 
+from ..models.encoded_prompt import EncodedPrompt
 from ..models.safety_policy import SafetyDecision
 from .chat_shapes import Choice
 from .generation_request import Done, Ended, Event, Generation, Piece, Sampling
 from .guard_pass import Assessment
 from .guard_service import GuardService
-from .prompt_encoding import EncodedPrompt
 from .request_errors import RequestError, client_left
 from .request_intake import wait_until_left
 
@@ -40,7 +40,7 @@ class ChatAnswer:
         assessment: Assessment,
         sampling: Sampling,
     ):
-        self.service, self.id = service, id
+        self.service, self.id, self.worker = service, id, service.require_worker()
         self.choices = [Choice() for _ in range(sampling.n)]
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ class ChatAnswer:
         Raises:
             RequestError: if the client leaves before, or the server shuts down.
         """
-        self.service.worker.submit(self.generation)
+        self.worker.submit(self.generation)
         async with self._stopped_by(request):
             await self._next()
 
@@ -79,7 +79,7 @@ class ChatAnswer:
 
     def close(self, outcome: str, latency_ms: float) -> None:
         """Stops what still runs, and writes the outcome down, once."""
-        self.service.worker.cancel(self.generation)
+        self.worker.cancel(self.generation)
         if self._is_closed:
             return
         self._is_closed = True
@@ -110,7 +110,7 @@ class ChatAnswer:
     async def _stopped_by(self, request: Request) -> AsyncIterator[None]:
         async def stop() -> None:
             await wait_until_left(request)
-            self.service.worker.cancel(self.generation)
+            self.worker.cancel(self.generation)
             self._events.put_nowait(Done(client_left()))
 
         watch = asyncio.create_task(stop())

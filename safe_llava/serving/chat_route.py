@@ -22,6 +22,7 @@ _MAX_STOP_TEXTS, _MAX_STOP_CHARS = 4, 256
 
 async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
     """Answers one request."""
+    service.require_worker()
     body = exchange.parse(ChatRequest)
     service.require_model(body.model)
     in_force = service.policies.stricter(body.safety_policy)
@@ -42,7 +43,7 @@ async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
             return ClosingStream(_stream_refusal(shape, refusal, n, includes_usage))
         return JSONResponse(shape.completion([Choice([refusal], "stop")] * n, refusal))
 
-    room = service.max_tokens - len(prompt) - _count_hint(service, assessment)
+    room = service.guard.max_tokens - len(prompt) - _count_hint(service, assessment)
     max_tokens = _fit(asked, room, service.settings.limits.new_tokens)
     sampling = Sampling(max_tokens, body.temperature, body.top_p, n, stop, body.seed)
     answer = ChatAnswer(service, exchange.id, prompt, chat.messages, assessment, sampling)
@@ -119,8 +120,7 @@ def _fit(asked: int | None, room: int, limit: int) -> int:
 def _count_hint(service: GuardService, assessment: Assessment) -> int:
     if assessment.decision.action != "hint":
         return 0
-    known = (service.model.config.safety_policy_token_ids or {})["texts"]["hint"]
-    return sum(len(known[text]) for text in assessment.decision.texts)
+    return sum(map(service.guard.count_hint, assessment.decision.texts))
 
 
 def _read_stop(stop: str | list[str] | None) -> list[str]:

@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from ..models.encoded_prompt import EncodedPrompt
 from .guard_pass import Assessment
-from .prompt_encoding import EncodedPrompt
 
 
 _GREEDY_BELOW, _MIN_TEMPERATURE = 1e-5, 0.01
@@ -104,3 +104,19 @@ class Generation:
         """Stops the answer, or keeps it from beginning. What `has_begun` says is final then."""
         with self._turn:
             self.cancelled.set()
+
+
+class AnsweringWorker(Protocol):
+    """What answers chats: this process' model, or another engine."""
+
+    def submit(self, generation: Generation) -> None:
+        """Takes a chat."""
+
+    def cancel(self, generation: Generation) -> None:
+        """Stops a chat, or keeps it from beginning."""
+
+    def drain(self) -> None:
+        """Nothing new is begun; what runs goes on."""
+
+    def close(self) -> None:
+        """Stops everything."""

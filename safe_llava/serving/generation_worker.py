@@ -11,7 +11,8 @@ from transformers.generation import StoppingCriteria, StoppingCriteriaList
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
 from ..models.processing_safety import SafetyProcessorMixin
-from .answer_text import AnswerStreamer, AnswerText
+from .answer_streamer import AnswerStreamer
+from .answer_text import AnswerText
 from .decided_policy import DecidedPolicy
 from .generation_request import Done, Ended, Generation, Piece, Started
 from .request_errors import shutting_down

@@ -4,16 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from ..models.image_batches import join_images
-from ..models.processing_safety import SafetyProcessorMixin
-from ..models.safety_assessment import SafeLlavaAssessmentMixin
-from ..models.safety_modules import SafeLlavaImageFeatures
+from ..guards.assessing_guard import AssessingGuard
+from ..models.array_verdict import Separate
+from ..models.encoded_prompt import EncodedPrompt
 from ..models.safety_policy import SafetyDecision
-from ..models.safety_verdict import SafetyVerdict
 from .policy_holder import PolicyInForce
-from .prompt_encoding import EncodedPrompt
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Assessment:
     decision: SafetyDecision
     verdict: dict[str, Any] | None = None
     logits: dict[str, Any] | None = None
-    features: SafeLlavaImageFeatures | None = None
+    features: Any = None
 
 
 class GuardPass:
@@ -58,57 +53,48 @@ class GuardPass:
     Assesses a batch of prompts in one pass of the vision tower.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): the model.
-        processor ([`SafetyProcessorMixin`]): pads.
+        guard ([`AssessingGuard`]): what assesses; a [`TorchGuard`] where a request keeps features.
     """
 
-    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafetyProcessorMixin):
-        self.model, self.processor = model, processor
+    def __init__(self, guard: AssessingGuard):
+        self.guard: Any = guard
 
-    @torch.no_grad()
     def __call__(self, requests: Sequence[GuardRequest], key: Any = None) -> list[Assessment]:
-        model = self.model
-        prompts = [{"input_ids": request.prompt.input_ids} for request in requests]
-        inputs = self.processor.tokenizer.pad(prompts, return_tensors="pt").to(model.device)
-        images = join_images([request.prompt.images for request in requests])
-        images["pixel_values"] = images["pixel_values"].to(model.device, model.dtype)
-        features: Any = model.get_image_features(**images, return_dict=True)
-        raw = model.assess(
-            inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            mm_encoder_outputs={"image": features},
-            safety_policy=False,
-        )
-        level_logits, type_logits = raw.level_logits.float().tolist(), raw.type_logits.float().tolist()
-        separate = _separate_logits(raw)
+        prompts = [request.prompt for request in requests]
+        features: Any = None
+        if any(request.keeps_features for request in requests):
+            raw, features = self.guard.assess_and_keep(prompts)
+        else:
+            raw = self.guard.assess(prompts)
+        level_logits, type_logits = raw.level_logits.tolist(), raw.type_logits.tolist()
         by_version: dict[str, tuple[list[dict[str, Any]], list[SafetyDecision]]] = {}
         assessments, first_image = [], 0
         for row, request in enumerate(requests):
             in_force = request.in_force
             if in_force.version not in by_version:
                 verdict = raw.with_temperature(**in_force.policy.temperature)
-                by_version[in_force.version] = verdict.to_list(), model.decide(verdict, in_force.policy)
+                by_version[in_force.version] = verdict.to_list(), verdict.decide(in_force.policy)
             verdicts, decisions = by_version[in_force.version]
-            last_image = first_image + len(request.prompt.images["pixel_values"])
+            logits = {"level_logits": level_logits[row], "type_logits": type_logits[row]}
+            images = range(first_image, first_image + request.prompt.num_images)
             assessments.append(
                 Assessment(
                     in_force,
                     decisions[row],
                     verdicts[row],
-                    {"level_logits": level_logits[row], "type_logits": type_logits[row], **separate.get(row, {})},
-                    features.select(range(first_image, last_image)) if request.keeps_features else None,
+                    {**logits, **_separate_logits(raw.separate.of_row(row))},
+                    features.select(images) if request.keeps_features else None,
                 )
             )
-            first_image = last_image
+            first_image = images.stop
         return assessments
 
 
-def _separate_logits(verdict: SafetyVerdict) -> dict[int, dict[str, list[list[float]]]]:
-    """All assessments of the rows with several images, by row."""
-    by_row: dict[int, dict[str, list[list[float]]]] = {}
-    if verdict.separate is not None:
-        found = verdict.separate
-        for name, logits in (("level", found.level_logits), ("type", found.type_logits)):
-            for row, values in zip(found.rows.tolist(), logits.float().tolist()):
-                by_row.setdefault(row, {}).setdefault(f"separate_{name}_logits", []).append(values)
-    return by_row
+def _separate_logits(found: Separate) -> dict[str, list[list[float]]]:
+    """All assessments of a row with several images."""
+    if not len(found.rows):
+        return {}
+    return {
+        "separate_level_logits": found.level_logits.tolist(),
+        "separate_type_logits": found.type_logits.tolist(),
+    }

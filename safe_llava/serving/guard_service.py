@@ -7,20 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..batching import Batcher
-from ..models.processing_safety import SafetyProcessorMixin
-from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..guards.assessing_guard import AssessingGuard
+from ..models.encoded_prompt import EncodedPrompt
 from ..models.safety_policy import SafetyDecision
 from .audit_log import AuditLog
 from .chat_reading import ReadChat
-from .generation_worker import GenerationWorker
+from .generation_request import AnsweringWorker
 from .guard_pass import Assessment, GuardPass, GuardRequest
 from .policy_holder import PolicyHolder, PolicyInForce
-from .prompt_encoding import EncodedPrompt, encode_chat
+from .prompt_encoding import encode_chat
 from .request_errors import RequestError
 from .serving_metrics import ServingMetrics
 from .serving_settings import ServingSettings
-from .upstream_messages import special_texts
-from .upstream_worker import UpstreamWorker
 
 
 _READERS = 4
@@ -34,37 +32,26 @@ class GuardService:
     Assesses what routes read, and writes it down before it returns.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
-            A model with a safety head; the guard alone, or a [`GuardWithRows`], where another engine answers.
-        processor ([`SafetyProcessorMixin`]): its processor.
+        guard ([`AssessingGuard`]): what assesses.
         policies ([`PolicyHolder`]): the policy in force.
         log ([`AuditLog`]): where every request is written down.
         settings ([`ServingSettings`]): what the operator decided.
-
-    Raises:
-        ValueError: if the model has no safety head.
+        answers (`Callable`, *optional*): given the metrics, what answers chats; without it none is answered.
     """
 
     def __init__(
         self,
-        model: SafeLlavaAssessmentMixin,
-        processor: SafetyProcessorMixin,
+        guard: AssessingGuard,
         policies: PolicyHolder,
         log: AuditLog,
         settings: ServingSettings,
+        answers: Callable[[ServingMetrics], AnsweringWorker] | None = None,
     ):
-        if not model.config.use_safety_head:
-            raise ValueError("The model has no safety head, so nothing could be assessed. Serve one that has.")
-        self.model, self.processor, self.policies = model, processor, policies
+        self.guard, self.policies = guard, policies
         self.log, self.settings, self.metrics = log, settings, ServingMetrics()
-        self.worker: GenerationWorker | UpstreamWorker
-        if settings.upstream is None:
-            self.worker = GenerationWorker(model, processor, self.metrics)
-        else:
-            self.worker = UpstreamWorker(settings.upstream, special_texts(processor), self.metrics)
-        self.max_tokens: int = model.config.get_text_config().max_position_embeddings
-        self._weights = (model.config.safety_training or {}).get("digests", [None])[0]
-        self._guard = GuardPass(model, processor)
+        self.worker = None if answers is None else answers(self.metrics)
+        self._is_draining = False
+        self._assess_prompts = GuardPass(guard)
         self._batcher: Batcher[GuardRequest, Assessment] = Batcher(
             self._assess_batch, settings.limits.guard_batch, _PATIENCE
         )
@@ -73,12 +60,27 @@ class GuardService:
     @property
     def is_draining(self) -> bool:
         """Whether the server is shutting down."""
-        return self.worker.is_draining
+        return self._is_draining
+
+    def drain(self) -> None:
+        """Nothing new is begun; what runs goes on."""
+        self._is_draining = True
+        if self.worker is not None:
+            self.worker.drain()
 
     def close(self) -> None:
-        self.worker.close()
+        self._is_draining = True
+        if self.worker is not None:
+            self.worker.close()
         self._readers.shutdown(cancel_futures=True)
         self.log.close()
+
+    def require_worker(self) -> AnsweringWorker:
+        """What answers chats; raises a `RequestError` where there is nothing that could."""
+        if self.worker is None:
+            message = "This server has the guard alone, which assesses and does not answer: ask /v1/moderations."
+            raise RequestError(404, "not_answered_here", message)
+        return self.worker
 
     def require_model(self, name: str | None) -> None:
         """Raises a `RequestError` where a request names another model than the one that is served."""
@@ -115,7 +117,7 @@ class GuardService:
             OSError: if the log cannot be written.
         """
         started = time.perf_counter()
-        prompts = [await self.read(encode_chat, chat, self.processor, self.max_tokens) for chat in chats]
+        prompts = [await self.read(encode_chat, chat, self.guard) for chat in chats]
         assessments = await asyncio.gather(*(self._assess(prompt, in_force, keeps_features) for prompt in prompts))
         seconds = time.perf_counter() - started
         self.metrics.guard_seconds.observe(seconds)
@@ -134,7 +136,7 @@ class GuardService:
 
     def _assess_batch(self, requests: Sequence[GuardRequest], key: None) -> list[Assessment]:
         self.metrics.guard_batch.observe(len(requests))
-        return self._guard(requests)
+        return self._assess_prompts(requests)
 
     def _write_down(self, chat: ReadChat, assessment: Assessment, **values: Any) -> None:
         verdict, decision = assessment.verdict, assessment.decision
@@ -146,7 +148,7 @@ class GuardService:
             self.metrics.verdicts.labels(verdict["level"], str(trusted).lower(), decision.action).inc()
             found |= {"trusted": trusted, "level": verdict["level"], "type": verdict["type"], "types": decision.types}
             # What is not trusted need not be a number.
-            found |= {**(assessment.logits or {}), "weights": self._weights} if trusted else {}
+            found |= {**(assessment.logits or {}), "weights": self.guard.weights} if trusted else {}
         self.log.write(
             "assessed",
             **values,

@@ -14,7 +14,6 @@ from .exchange import Exchange
 from .guard_service import GuardService
 from .request_errors import RequestError
 from .request_schemas import GuardrailRequest, ImagePart, ImageUrl, Part, TextPart
-from .upstream_messages import special_texts
 
 
 ROUTE = "/beta/litellm_basic_guardrail_api"
@@ -53,7 +52,7 @@ async def guard_litellm(service: GuardService, exchange: Exchange) -> Response:
             hint = " ".join(decision.texts)
             texts = [*texts[:-1], f"{texts[-1]} {hint}" if texts else hint]
     if body.input_type == "request":
-        texts = [*map(special_texts(service.processor).break_tokens, texts)]
+        texts = [*map(service.guard.special_texts.break_tokens, texts)]
     if texts == (body.texts or []):
         return _reply("NONE")
     if not body.texts:

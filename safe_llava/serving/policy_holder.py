@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..models.processing_safety import SafetyProcessorMixin
-from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..guards.assessing_guard import AssessingGuard
 from ..models.safety_policy import SafetyPolicy, read_policy_changes
-from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
 from .policy_strictness import make_stricter
 
 
@@ -41,26 +39,24 @@ class PolicyHolder:
     Holds the policy in force: the checkpoint's, with the changes of the operator's file.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
-            The model, which gets the token ids of the policy's texts.
-        processor ([`SafetyProcessorMixin`]): makes them.
+        guard ([`AssessingGuard`]): what enforces it.
         path (`Path`, *optional*): the operator's file.
 
     Raises:
         ValueError: if there is neither a stored policy nor a file, or if the file is wrong.
     """
 
-    def __init__(self, model: SafeLlavaAssessmentMixin, processor: SafetyProcessorMixin, path: Path | None = None):
-        self.model, self.processor, self.path = model, processor, path
+    def __init__(self, guard: AssessingGuard, path: Path | None = None):
+        self.guard, self.path = guard, path
         self._turn = threading.Lock()
-        self._stored = model.safety_policy
+        self._stored = guard.policy
         if self._stored is None and path is None:
             raise ValueError(
                 "The checkpoint has no safety policy, so nothing would act on verdicts. Give one with --policy FILE; "
                 "a file that holds {} takes the defaults."
             )
         policy = self._read()
-        model.set_safety_policy(policy, processor)
+        guard.enforce(policy)
         self.current = PolicyInForce.of(policy)
 
     def reload(self) -> bool:
@@ -73,14 +69,10 @@ class PolicyHolder:
         with self._turn:
             try:
                 policy = self._read()
-                token_ids = tokenize_policy(policy, self.processor)
+                self.guard.enforce(policy)
             except (OSError, ValueError) as error:
                 logger.error("The policy stays %s, for its file is wrong: %s", self.current.version, error)
                 return False
-            # What the old policy decided still needs its texts: first both have token ids, then the new one rules.
-            config: Any = self.model.config
-            config.safety_policy_token_ids = join_policy_tokens(token_ids, config.safety_policy_token_ids)
-            config.safety_policy = policy.to_dict()
             self.current = PolicyInForce.of(policy)
             logger.warning("The policy is %s now.", self.current.version)
             return True

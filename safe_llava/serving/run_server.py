@@ -12,15 +12,17 @@ from typing import Any
 
 import uvicorn
 
-from ..checkpoints import load_guard, load_safe_llava
-from ..models.processing_safety import SafetyProcessorMixin
-from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..guards.assessing_guard import AssessingGuard
+from ..guards.open_guard import open_guard
+from ..models.onnx_folder import is_exported
 from .audit_log import AuditLog
+from .generation_request import AnsweringWorker
 from .guard_service import GuardService
-from .guard_with_rows import load_guard_with_rows
 from .policy_holder import PolicyHolder
 from .server_app import build_app
-from .serving_settings import ServingSettings, Upstream
+from .serving_metrics import ServingMetrics
+from .serving_settings import ServingSettings
+from .upstream_worker import UpstreamWorker
 
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ def run_server(
     Serves a model until SIGTERM or SIGINT.
 
     Args:
-        model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
+        model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id; or the folder of an exported guard, which
+            assesses, and answers only with an upstream.
         settings ([`ServingSettings`]): what holds for every request.
         host (`str`, *optional*, defaults to `"127.0.0.1"`): address to listen on.
         port (`int`, *optional*, defaults to 8000): port; 0 takes a free one.
@@ -66,11 +69,9 @@ def run_server(
         OSError: if the address or the log cannot be used.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-    loaded, processor = _choose_loader(settings.upstream)(model, device, dtype)
-    policies = PolicyHolder(loaded, processor, policy)
-    service = GuardService(
-        loaded, processor, policies, AuditLog(audit_log, audit_log_bytes, audit_log_files), settings
-    )
+    guard, answers = _load(model, settings, device, dtype)
+    policies = PolicyHolder(guard, policy)
+    service = GuardService(guard, policies, AuditLog(audit_log, audit_log_bytes, audit_log_files), settings, answers)
     try:
         app = build_app(service)
         app.router.lifespan_context = lambda app: _reloading(service)
@@ -87,8 +88,10 @@ def run_server(
             timeout_graceful_shutdown=shutdown_seconds,
         )
         with _listen(host, port, config.backlog) as listening:
-            if (reason := loaded.explain_distrust()) is not None:
+            if (reason := guard.explain_distrust()) is not None:
                 say(f"No verdict of this model can be trusted, so every image counts as high risk: {reason}.")
+            if answers is None:
+                say("The guard alone: it assesses, and chats are not answered; for these give an --upstream.")
             if settings.observe_only:
                 say("Observing only: what the policy would do is reported and logged, and nothing is done.")
             if host not in ("127.0.0.1", "::1", "localhost") and settings.api_key is None:
@@ -102,11 +105,42 @@ def run_server(
         service.close()
 
 
-def _choose_loader(upstream: Upstream | None) -> Callable[..., tuple[SafeLlavaAssessmentMixin, SafetyProcessorMixin]]:
-    """No more of the model is loaded than this process needs."""
+def _load(
+    model: str, settings: ServingSettings, device: str | None, dtype: str
+) -> tuple[AssessingGuard, Callable[[ServingMetrics], AnsweringWorker] | None]:
+    """What assesses, and what answers if something does. No more of the model is loaded than this process needs."""
+    upstream = settings.upstream
+    sends_rows = upstream is not None and upstream.images == "embeds"
+    if is_exported(model):
+        if sends_rows:
+            raise ValueError(
+                f"{model} has no weights to make rows of images with: leave out --upstream-images embeds, or serve the "
+                "checkpoint of the whole model."
+            )
+    elif upstream is None:
+        return _load_generator(model, device, dtype)
+    guard = _load_guard_with_rows(model, device, dtype) if sends_rows else open_guard(model, device, dtype)
     if upstream is None:
-        return load_safe_llava
-    return load_guard_with_rows if upstream.images == "embeds" else load_guard
+        return guard, None
+    return guard, lambda metrics: UpstreamWorker(upstream, guard.special_texts, metrics)
+
+
+def _load_generator(
+    model: str, device: str | None, dtype: str
+) -> tuple[AssessingGuard, Callable[[ServingMetrics], AnsweringWorker]]:
+    from ..checkpoints import load_safe_llava
+    from ..guards.torch_guard import TorchGuard
+    from .generation_worker import GenerationWorker
+
+    loaded, processor = load_safe_llava(model, device, dtype)
+    return TorchGuard(loaded, processor), lambda metrics: GenerationWorker(loaded, processor, metrics)
+
+
+def _load_guard_with_rows(model: str, device: str | None, dtype: str) -> AssessingGuard:
+    from ..guards.torch_guard import TorchGuard
+    from .guard_with_rows import load_guard_with_rows
+
+    return TorchGuard(*load_guard_with_rows(model, device, dtype))
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
@@ -143,5 +177,5 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # It waits for all that is at work; what has not begun is not kept waiting.
-        self._service.worker.drain()
+        self._service.drain()
         await super().shutdown(sockets)

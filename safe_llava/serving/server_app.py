@@ -46,7 +46,7 @@ def build_app(service: GuardService) -> FastAPI:
     async def health() -> Response:
         values = {
             "status": "shutting down" if service.is_draining else "ok",
-            "trusted": service.model.explain_distrust() is None,
+            "trusted": service.guard.explain_distrust() is None,
             "policy_version": service.policies.current.version,
             "observe_only": settings.observe_only,
         }

@@ -5,24 +5,16 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 
 from ..models.chat_text import ChatText
-from ..models.processing_safety import SafetyProcessorMixin
-from ..models.special_tokens import find_special_tokens
-
-
-def special_texts(processor: SafetyProcessorMixin) -> ChatText:
-    """What breaks up the special tokens of a model in texts, for engines that would read them as such."""
-    return ChatText({processor.image_token, *find_special_tokens(processor.tokenizer).values()})
 
 
 def to_upstream(
     messages: Sequence[dict[str, Any]],
     hints: Sequence[str],
     special: ChatText,
-    rows: Sequence[torch.Tensor] | None = None,
+    rows: Sequence[Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
     Messages in OpenAI's form.
@@ -74,12 +66,14 @@ def _to_image_part(image: Image.Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _to_rows_part(rows: torch.Tensor) -> dict[str, Any]:
+def _to_rows_part(rows: Any) -> dict[str, Any]:
     """
     The part that vLLM defines, and reads with `--enable-mm-embeds`: base64 of `torch.save`, which every release loads
     with `weights_only=True`; numpy's format, which newer ones read too, has no bfloat16. Nothing of the kind is ever
     read here.
     """
+    import torch  # Only a guard on torch makes rows.
+
     file = io.BytesIO()
     # A clone, for a view is saved with all that it is a view of: the images of others.
     torch.save(rows.detach().cpu().clone(), file)

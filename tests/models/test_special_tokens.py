@@ -6,8 +6,7 @@ import pytest
 
 from safe_llava import SafetyPolicy
 from safe_llava.evidence_overlay import read_words
-from safe_llava.models.special_tokens import find_special_tokens
-from safe_llava.serving.upstream_messages import special_texts
+from safe_llava.models.special_tokens import find_special_tokens, special_texts
 
 
 UNLISTED = "<|call|>"

@@ -14,11 +14,16 @@ from openai import OpenAI
 from serving.request_bodies import acting, chat_body, to_data_url
 from starlette.testclient import TestClient
 
+from safe_llava.guards.torch_guard import TorchGuard
 from safe_llava.serving.audit_log import AuditLog
+from safe_llava.serving.generation_request import AnsweringWorker
+from safe_llava.serving.generation_worker import GenerationWorker
 from safe_llava.serving.guard_service import GuardService
 from safe_llava.serving.policy_holder import PolicyHolder
 from safe_llava.serving.server_app import build_app
+from safe_llava.serving.serving_metrics import ServingMetrics
 from safe_llava.serving.serving_settings import ServingLimits, ServingSettings
+from safe_llava.serving.upstream_worker import UpstreamWorker
 
 
 class Server:
@@ -59,7 +64,14 @@ def serve(alarmed_safe_llava, tiny_processor, tmp_path) -> Iterator[Callable[...
         if model.can_generate():
             model.generation_config = copy.deepcopy(model.generation_config)
         log = AuditLog(tmp_path / f"audit-{len(started)}.jsonl", 2**20, 5)
-        service = GuardService(model, tiny_processor, PolicyHolder(model, tiny_processor, path), log, settings)
+        guard, upstream = TorchGuard(model, tiny_processor), settings.upstream
+
+        def answers(metrics: ServingMetrics) -> AnsweringWorker:
+            if upstream is None:
+                return GenerationWorker(model, tiny_processor, metrics)
+            return UpstreamWorker(upstream, guard.special_texts, metrics)
+
+        service = GuardService(guard, PolicyHolder(guard, path), log, settings, answers)
         client = TestClient(build_app(service))
         client.__enter__()
         started.append(Server(service, client))
@@ -87,8 +99,8 @@ def count_passes(request: pytest.FixtureRequest) -> Callable[[Server], list[int]
 
     def count(server: Server) -> list[int]:
         seen: list[int] = []
-        server.service.model.explain_distrust()  # Looks at patterns of its own, once.
-        tower = server.service.model.model.vision_tower
+        server.service.guard.model.explain_distrust()  # Looks at patterns of its own, once.
+        tower = server.service.guard.model.model.vision_tower
         handle = tower.register_forward_hook(lambda module, args, output: seen.append(len(output.last_hidden_state)))
         request.addfinalizer(handle.remove)
         return seen
@@ -101,7 +113,7 @@ def before_each_token(request: pytest.FixtureRequest) -> Callable[[Server, Calla
     """`before_each_token(server, call)`: from now on, the thread that answers calls it."""
 
     def before(server: Server, call: Callable[[], object]) -> None:
-        handle = server.service.model.lm_head.register_forward_pre_hook(lambda module, args: call() and None)
+        handle = server.service.guard.model.lm_head.register_forward_pre_hook(lambda module, args: call() and None)
         request.addfinalizer(handle.remove)
 
     return before
@@ -135,7 +147,7 @@ def connect(serve, listen) -> Iterator[Callable[..., tuple[Server, httpx2.Client
 
     def connect(**limits: Any) -> tuple[Server, httpx2.Client]:
         server = serve(acting("answer"), **limits)
-        server.service.model.generation_config.eos_token_id = None  # Answers are as long as they may be.
+        server.service.guard.model.generation_config.eos_token_id = None  # Answers are as long as they may be.
         clients.append(httpx2.Client(base_url=listen(build_app(server.service)), timeout=60))
         return server, clients[-1]
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from safe_llava.serving.answer_text import AnswerStreamer, AnswerText
+from safe_llava.serving.answer_streamer import AnswerStreamer
+from safe_llava.serving.answer_text import AnswerText
 
 
 @pytest.fixture

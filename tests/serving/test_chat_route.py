@@ -21,7 +21,7 @@ def messages(image_url) -> list[dict]:
 def test_the_answer_is_the_one_that_ask_gives(serve, messages, make_image, tiny_processor, action):
     server = serve(acting(action))
     reply = server.openai.chat.completions.create(model="tiny", messages=messages, max_tokens=12)
-    expected = ask(server.service.model, tiny_processor, ASKED, [make_image(0)], max_new_tokens=12)
+    expected = ask(server.service.guard.model, tiny_processor, ASKED, [make_image(0)], max_new_tokens=12)
     assert expected.decision.action == action
     assert reply.choices[0].message.content == expected.answer
     assert reply.choices[0].message.refusal is None

@@ -7,7 +7,7 @@ from serving.request_bodies import acting, chat_body, image_part, text_part, to_
 from safe_llava.inference import ask
 from safe_llava.serving.guard_pass import GuardPass, GuardRequest
 from safe_llava.serving.guard_with_rows import load_guard_with_rows
-from safe_llava.serving.prompt_encoding import EncodedPrompt
+from safe_llava.models.encoded_prompt import EncodedPrompt
 from tests.family_members import MEMBERS, alarm, build_member
 
 
@@ -42,7 +42,7 @@ def test_the_answer_is_the_one_that_ask_gives(action, number, serve, images, tin
     parts = [*(image_part(to_data_url(image)) for image in images[:number]), text_part("Who is this?")]
     messages = chat_body(*parts)["messages"]
     reply = server.openai.chat.completions.create(model="tiny", messages=messages, max_tokens=8)
-    expected = ask(server.service.model, tiny_processor, "Who is this?", images[:number], max_new_tokens=8)
+    expected = ask(server.service.guard.model, tiny_processor, "Who is this?", images[:number], max_new_tokens=8)
     assert expected.decision.action == action
     assert reply.choices[0].message.content == expected.answer
 
@@ -62,7 +62,7 @@ def test_chats_that_wait_together_get_the_verdicts_that_they_get_alone(serve, im
         )
         prompt = EncodedPrompt(encoded["input_ids"][0], {name: encoded[name] for name in names if name in encoded})
         requests.append(GuardRequest(prompt, server.service.policies.current, keeps_features=True))
-    assess = GuardPass(server.service.model, member.processor)
+    assess = GuardPass(server.service.guard)
     together, alone = assess(requests), [assess([request])[0] for request in requests]
     for one, other, group in zip(together, alone, ([0], [1, 2], [2])):
         assert one.verdict["level_probs"] == pytest.approx(other.verdict["level_probs"], abs=1e-5)

@@ -10,13 +10,13 @@ from serving.request_bodies import acting
 from safe_llava.models.safety_policy import SafetyDecision
 from safe_llava.serving.generation_request import Done, Ended, Generation, Piece, Sampling, Started
 from safe_llava.serving.guard_pass import Assessment
-from safe_llava.serving.prompt_encoding import EncodedPrompt
+from safe_llava.models.encoded_prompt import EncodedPrompt
 
 
 @pytest.fixture
 def worker(serve):
     server = serve(acting("answer"))
-    server.service.model.generation_config.eos_token_id = None
+    server.service.guard.model.generation_config.eos_token_id = None
     return server.service.worker
 
 

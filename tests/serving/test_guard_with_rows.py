@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from safe_llava import SafeLlavaForSafetyClassification
 from safe_llava.cli import app
 from safe_llava.models.safety_labels import RISK_TYPES
+from safe_llava.models.special_tokens import special_texts
 from safe_llava.serving.guard_with_rows import GuardWithRows, load_guard_with_rows
 from safe_llava.serving.serving_settings import Upstream
-from safe_llava.serving.upstream_messages import special_texts, to_upstream
+from safe_llava.serving.upstream_messages import to_upstream
 
 
 HINTS = {name: {"high": "Take care."} for name in RISK_TYPES}

@@ -23,8 +23,8 @@ def test_an_image_gets_the_verdict_that_assess_gives(serve, image_url, make_imag
         return_dict=True,
         return_tensors="pt",
     )
-    verdict = server.service.model.assess(**inputs)
-    row, decision = verdict.to_list()[0], server.service.model.decide(verdict)[0]
+    verdict = server.service.guard.model.assess(**inputs)
+    row, decision = verdict.to_list()[0], server.service.guard.model.decide(verdict)[0]
     assert result["category_scores"] == pytest.approx({name: row["type_probs"][name] for name in RISK_TYPES})
     assert result["level_scores"] == pytest.approx(row["level_probs"])
     assert (result["level"], result["action"]) == (row["level"], decision.action)

@@ -7,6 +7,7 @@ import logging
 import pytest
 from serving.request_bodies import acting, chat_body, image_part
 
+from safe_llava.guards.torch_guard import TorchGuard
 from safe_llava.models.safety_labels import RISK_TYPES
 from safe_llava.serving.policy_holder import PolicyHolder
 
@@ -64,6 +65,6 @@ def test_a_model_without_a_policy_is_served_with_a_file_alone(tiny_safe_llava, t
     model = copy.deepcopy(tiny_safe_llava)
     model.set_safety_policy(None)
     with pytest.raises(ValueError, match="--policy"):
-        PolicyHolder(model, tiny_processor)
+        PolicyHolder(TorchGuard(model, tiny_processor))
     (tmp_path / "policy.json").write_text("{}")
-    assert PolicyHolder(model, tiny_processor, tmp_path / "policy.json").current.policy == model.safety_policy
+    assert PolicyHolder(TorchGuard(model, tiny_processor), tmp_path / "policy.json").current.policy == model.safety_policy

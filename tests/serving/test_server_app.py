@@ -207,7 +207,7 @@ def test_a_failure_is_told_without_what_was_asked(serve, image_url, monkeypatch,
 
 def test_a_failure_while_answering_ends_a_stream_with_an_error(serve, image_url, monkeypatch):
     server = serve(acting("answer"))
-    monkeypatch.setattr(server.service.model, "generate", lambda **arguments: 1 / 0)
+    monkeypatch.setattr(server.service.guard.model, "generate", lambda **arguments: 1 / 0)
     events = server.chat(image_part(image_url), stream=True).text.strip().split("\n\n")
     assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "failed"
     assert "[DONE]" not in events[-1] and "finish_reason" not in events[-1]
