@@ -125,8 +125,8 @@ def load_safe_llava(
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` keeps the checkpoint's.
 
     Raises:
-        ValueError: if the checkpoint is no SafeLLaVA, if there is no such device, if its processor is not the one that it was trained with, or if
-            its policy is not what its tokenizer makes of it.
+        ValueError: if the checkpoint is no SafeLLaVA, if there is no such device, if its processor is not the one that
+            it was trained with, or if its policy is not what its tokenizer makes of it.
     """
     read_config(checkpoint)
     device = _require_device(device)

@@ -62,7 +62,9 @@ class RowAssessor:
         ValueError: if there is no guard at `model`, the policy is invalid, or there is no such device.
     """
 
-    def __init__(self, model: str, policy: dict[str, Any] | None = None, device: str | None = None, dtype: str = "auto"):
+    def __init__(
+        self, model: str, policy: dict[str, Any] | None = None, device: str | None = None, dtype: str = "auto"
+    ):
         # One thread each: sums over several round otherwise. More cores are used by more processes.
         self.guard = open_guard(model, device, dtype, onnx_threads=1)
         self.policy = (self.guard.policy or SafetyPolicy()).updated(policy or {})

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data.label_parsing import SOME_RISK
+from ..models.array_verdict import Separate
 from ..models.safety_labels import RISK_TYPES, SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
-from .labelled_rows import Outcome, Rows, Separate, apply_policy, check_rows, may_flag, thresholds, type_probs
+from .labelled_rows import Outcome, Rows, apply_policy, check_rows, may_flag, thresholds, type_probs
 from .temperature import fit_temperature
 from .thresholds import thresholds_for_over_refusal, thresholds_for_recall
 

@@ -1,5 +1,6 @@
 """Rows of a server's audit log to which people have added labels: the logits stand there, so no image is needed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,7 @@ import numpy as np
 
 from ..data.json_records import read_records
 from ..data.label_parsing import UNLABELLED, parse_labels
-from ..models.safety_configuration import SafetyConfigMixin
-from .labelled_rows import Separate
+from ..models.array_verdict import Separate
 
 
 LOGITS = ("level_logits", "type_logits")
@@ -24,13 +24,13 @@ def is_audit_log(source: str) -> bool:
     return head.startswith(b'{"time": ') and b'"event": ' in head
 
 
-def read_labelled_log(path: Path, config: SafetyConfigMixin) -> tuple[dict[str, Any], dict[str, int]]:
+def read_labelled_log(path: Path, weights: Sequence[str]) -> tuple[dict[str, Any], dict[str, int]]:
     """
     Reads what `calibrate_policy` takes.
 
     Args:
         path (`Path`): lines of the audit log, of which some have got `safety_level` and `safety_type`.
-        config ([`SafetyConfigMixin`]): of the model that is calibrated, which must be the one that was served.
+        weights (`Sequence[str]`): of [`StoredPolicy`]: the model that is calibrated must be the one that was served.
 
     Returns:
         `tuple[dict[str, Any], dict[str, int]]`: the arguments of [`calibrate_policy`] beside the policy, and how many
@@ -40,7 +40,6 @@ def read_labelled_log(path: Path, config: SafetyConfigMixin) -> tuple[dict[str, 
     Raises:
         ValueError: if a line is no JSON, has labels that are none, or was written by another model; with its number.
     """
-    digests = (config.safety_training or {}).get("digests", [])
     rows: dict[str, list[Any]] = {name: [] for name in (*LOGITS, "safety_level", "safety_type")}
     left_out = {"unlabelled": 0, "without_image": 0, "several_images": 0}
     separate = [Separate()]
@@ -56,7 +55,7 @@ def read_labelled_log(path: Path, config: SafetyConfigMixin) -> tuple[dict[str, 
             left_out["unlabelled"] += 1
         elif not line.get("assessed"):
             left_out["without_image"] += 1
-        elif line.get("weights") not in digests:
+        elif line.get("weights") not in weights:
             raise ValueError(
                 f"{path}, line {number}: its verdict is not this model's, or could not be trusted. Calibrate the "
                 "model that was served, or take the line out."

@@ -1,31 +1,15 @@
 """Labelled rows with the head's scores, and what a policy makes of them."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
 
 from ..data.label_parsing import SOME_RISK, require_agreement
+from ..models.array_verdict import Separate
 from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS, SAFETY_TYPES
 from ..models.safety_policy import SafetyPolicy
 from .thresholds import is_flagged
-
-
-class Separate(NamedTuple):
-    """
-    All that the head said of rows with several images, as a whole and of each image alone (see
-    [`SeparateAssessments`]). A policy flags a row for any of it.
-
-    Args:
-        rows (`np.ndarray` of shape `(num_assessments,)`): the row that each belongs to.
-        level_logits (`np.ndarray` of shape `(num_assessments, 4)`): scores of the risk levels, at temperature 1.
-        type_logits (`np.ndarray` of shape `(num_assessments, 7)`): scores of the risk types, at temperature 1.
-    """
-
-    rows: np.ndarray = np.empty(0, dtype=int)
-    level_logits: np.ndarray = np.empty((0, len(SAFETY_LEVELS)))
-    type_logits: np.ndarray = np.empty((0, len(SAFETY_TYPES)))
 
 
 @dataclass(frozen=True)

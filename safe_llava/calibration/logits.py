@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, ProcessorMixin
-from trl.data_utils import prepare_multimodal_messages
 
 from ..data import UNLABELLED
 from ..data.encoded_images import keep_images_encoded
 from ..data.label_parsing import SET_COLUMNS, class_or_some_risk
+from ..guards.assessing_guard import AssessingGuard
+from ..models.array_verdict import Separate
+from ..models.encoded_prompt import EncodedPrompt
 from ..models.image_reading import read_images
-from .labelled_rows import Separate
 
 
 def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
@@ -38,15 +38,27 @@ def select_rows(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
     return dataset.select(np.flatnonzero(labelled & has_image)), left_out
 
 
-def collect_logits(
-    model: PreTrainedModel, processor: ProcessorMixin, dataset: Dataset, batch_size: int = 32
-) -> dict[str, Any]:
+def collect_logits(model: Any, processor: Any, dataset: Dataset, batch_size: int = 32) -> dict[str, Any]:
+    """
+    As [`assess_rows`], by a model that is loaded.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): a trained model.
+        processor ([`SafetyProcessorMixin`]): its processor.
+        dataset ([`~datasets.Dataset`]): rows of [`select_rows`].
+        batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
+    """
+    from ..guards.torch_guard import TorchGuard  # Not above, for torch comes with it.
+
+    return assess_rows(TorchGuard(model, processor), dataset, batch_size)
+
+
+def assess_rows(guard: AssessingGuard, dataset: Dataset, batch_size: int = 32) -> dict[str, Any]:
     """
     Assesses every row by its images and its question; the answer to learn is not shown.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`]): a model with trained safety modules.
-        processor ([`SafetyProcessorMixin`]): its processor.
+        guard ([`AssessingGuard`]): what assesses.
         dataset ([`~datasets.Dataset`]):
             Rows of [`select_rows`], with `messages`, whose last answer is left out, or `prompt` and `completion`.
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
@@ -58,26 +70,23 @@ def collect_logits(
         `separate`, a [`Separate`].
 
     Raises:
-        ValueError: if a verdict cannot be trusted, or if the model has no safety head.
+        ValueError: if a verdict cannot be trusted.
     """
     level_logits, type_logits, separate = [], [], [Separate()]
     dataset = keep_images_encoded(dataset)
     with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
             rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
-            verdict = model.assess(**_encode(rows, processor).to(model.device, model.dtype), safety_policy=False)
+            verdict = guard.assess(_encode(rows, guard))
             if not verdict.trusted.all():
                 raise ValueError(
                     f"Of rows {start + 1} to {start + len(rows)} {int((~verdict.trusted).sum())} verdicts cannot be "
                     "trusted: the logits are not finite, or the safety modules were never trained or are missing from "
                     "the checkpoint. Train stage 1 first, or try another --dtype."
                 )
-            level_logits.append(verdict.level_logits.cpu().numpy())
-            type_logits.append(verdict.type_logits.cpu().numpy())
-            if (found := verdict.separate) is not None:
-                arrays = (values.cpu().numpy() for values in (found.rows, found.level_logits, found.type_logits))
-                of_batch = Separate(*arrays)
-                separate.append(of_batch._replace(rows=of_batch.rows + start))
+            level_logits.append(verdict.level_logits)
+            type_logits.append(verdict.type_logits)
+            separate.append(verdict.separate._replace(rows=verdict.separate.rows + start))
             progress.update(len(rows))
     return {
         "level_logits": np.concatenate(level_logits),
@@ -93,25 +102,28 @@ def _labels_of(dataset: Dataset) -> dict[str, np.ndarray]:
     return {label: np.array([class_or_some_risk(row, label) for row in rows], dtype=int) for label in SET_COLUMNS}
 
 
-def _encode(rows: list[dict[str, Any]], processor: ProcessorMixin) -> Any:
-    texts = [_render_question(row, processor) for row in rows]
-    bos_token = processor.tokenizer.bos_token
-    return processor(
-        images=read_images([list(row["images"]) for row in rows]),
-        text=texts,
-        add_special_tokens=bos_token is None or not texts[0].startswith(bos_token),
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-    )
+def _encode(rows: list[dict[str, Any]], guard: AssessingGuard) -> list[EncodedPrompt]:
+    images = [guard.encode_images(read_images(list(row["images"]))) for row in rows]
+    return guard.encode([_render_question(row, guard) for row in rows], images)
 
 
-def _render_question(row: dict[str, Any], processor: ProcessorMixin) -> str:
+def _render_question(row: dict[str, Any], guard: AssessingGuard) -> str:
     """The prompt as `generate` would get it, up to the start of the assistant's turn."""
     question = row.get("messages") or row["prompt"]
     if row.get("messages") and question[-1]["role"] == "assistant":
         question = question[:-1]
     if isinstance(question, str):
         return question
-    messages = prepare_multimodal_messages(question, images=row["images"])
-    return processor.apply_chat_template(messages, add_generation_prompt=True)
+    return guard.render([_with_placeholders(question, len(row["images"]))])[0]
+
+
+def _with_placeholders(messages: list[dict[str, Any]], num_images: int) -> list[dict[str, Any]]:
+    """A chat of parts; where its turns are strings, with the images in front of the first question, as trl has it."""
+    chat, waiting = [], [{"type": "image"}] * num_images
+    for message in messages:
+        content = message["content"]
+        if isinstance(content, str):
+            images, waiting = (waiting, []) if message["role"] == "user" else ([], waiting)
+            content = [*images, {"type": "text", "text": content}]
+        chat.append({**message, "content": content})
+    return chat

@@ -1,18 +1,18 @@
 """Where labelled rows come from: a dataset that the model assesses now, or what a server or an audit has assessed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets import Dataset
 
-from ..checkpoints import load_safe_llava
 from ..data import load_safety_dataset
+from ..guards.open_guard import open_guard
 from ..miniature.scene_dataset import build_dataset
-from ..models.safety_configuration import SafetyConfigMixin
 from .audit_ticks import is_ticks, read_ticks
 from .labelled_log import is_audit_log, read_labelled_log
 from .labelled_rows import Rows, check_rows
-from .logits import collect_logits, select_rows
+from .logits import assess_rows, select_rows
 from .row_digest import digest_file, digest_rows
 
 
@@ -36,7 +36,7 @@ class SourceRows(NamedTuple):
 
 def read_source(
     model: str,
-    config: SafetyConfigMixin,
+    weights: Sequence[str],
     source: str,
     *,
     root: str | None,
@@ -49,7 +49,8 @@ def read_source(
     dtype: str,
 ) -> SourceRows:
     """
-    Reads labelled rows and what the model says of them; the arguments are those of [`run_calibration`].
+    Reads labelled rows and what the model says of them; the arguments are those of [`run_calibration`], and `weights`
+    are those of [`StoredPolicy`].
 
     Raises:
         ValueError: if the source is not as described, has no use for an argument, or holds no labelled row.
@@ -61,11 +62,11 @@ def read_source(
             raise ValueError(f"{source} is {kind}, which is read whole and without images: leave out {given}.")
         path = Path(source)
         logits: dict[str, Any]
-        logits, left_out = read_labelled_log(path, config) if is_audit_log(source) else read_ticks(path, model, dtype)
+        logits, left_out = read_labelled_log(path, weights) if is_audit_log(source) else read_ticks(path, model, dtype)
         sha256 = digest_file(path)
     else:
         rows, left_out = _load_rows(source, root, image_folder, split, max_samples, label_map)
-        logits = collect_logits(*load_safe_llava(model, device, dtype), rows, batch_size) if len(rows) else {}
+        logits = assess_rows(open_guard(model, device, dtype), rows, batch_size) if len(rows) else {}
         sha256 = digest_rows(rows)
     if not logits or not len(logits["safety_level"]):
         raise ValueError(f"{source} has no row with labels and an image (left out: {left_out}).")

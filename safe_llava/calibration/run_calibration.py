@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import read_config
 from ..data.source_forms import has_splits
-from ..files import describe_versions, read_json, write_json
-from ..model_card import refresh_policy_section
-from ..models.safety_policy import SafetyPolicy
+from ..files import describe_versions, write_json
+from ..guards.open_guard import refuse_torch_options
+from ..models.onnx_folder import is_exported
 from .calibration_figures import summarize
 from .calibration_report import write_report
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
@@ -16,9 +15,10 @@ from .guarantee import DEFAULT_CONFIDENCE, DEFAULT_FIT_SHARE, Origin, check_shar
 from .promises import Promise, parse_promises
 from .row_digest import count_copies
 from .row_sources import MINIATURE, read_source
+from .stored_policy import read_stored_policy
 
 
-PACKAGES = ("transformers", "torch", "scipy", "scikit-learn")
+PACKAGES = ("transformers", "torch", "onnxruntime", "scipy", "scikit-learn")
 
 
 def run_calibration(
@@ -46,7 +46,7 @@ def run_calibration(
     Calibrates the policy that is stored with a model.
 
     Args:
-        model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id.
+        model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id; or the folder of an exported guard.
         dataset (`str`):
             What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, the ticks
             of an audit, or `"miniature"` for synthetic scenes.
@@ -67,7 +67,7 @@ def run_calibration(
         device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
         update_model (`bool`, *optional*, defaults to `True`):
-            Whether to write the policy into the `config.json` of a local model.
+            Whether to write the policy into the `config.json` of a local model, or the `guard.json` of a folder.
 
     Returns:
         `dict[str, Any]`: what `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`,
@@ -78,17 +78,13 @@ def run_calibration(
     """
     promises = _check_options(guarantee, confidence, fit_share, target_over_refusal, target_recall, min_examples)
     min_examples = DEFAULT_MIN_EXAMPLES if min_examples is None else min_examples
-    config = read_config(model)
-    if config.safety_policy is None:
-        raise ValueError(
-            f"{model} has no safety policy to calibrate. Attach one with "
-            "`model.set_safety_policy(SafetyPolicy(), processor)` and save the model."
-        )
-    if not config.use_safety_head or config.safety_training is None:
-        raise ValueError(f"The safety head of {model} was never trained, or it has none. Train stage 1 first.")
+    if is_exported(model):
+        refuse_torch_options(model, device, dtype)
+    stored = read_stored_policy(model)
+    policy = stored.policy
     rows, left_out, sha256 = read_source(
         model,
-        config,
+        stored.weights,
         dataset,
         root=root,
         image_folder=image_folder,
@@ -99,13 +95,12 @@ def run_calibration(
         device=device,
         dtype=dtype,
     )
-    policy = SafetyPolicy.from_dict(config.safety_policy)
     if promises:
         calibration = guarantee_policy(
             policy,
             rows,
             promises,
-            Origin(sha256, config.safety_training["digests"][0], left_out, count_copies(rows)),
+            Origin(sha256, stored.weights[0], left_out, count_copies(rows)),
             confidence=DEFAULT_CONFIDENCE if confidence is None else confidence,
             fit_share=DEFAULT_FIT_SHARE if fit_share is None else fit_share,
             min_examples=min_examples,
@@ -131,30 +126,15 @@ def run_calibration(
         "min_examples": min_examples,
         "versions": describe_versions(*PACKAGES),
     }
-    config_file = Path(model) / "config.json"
-    facts["model_updated"] = update_model and config_file.is_file()
+    facts["model_updated"] = update_model and stored.file is not None
     results = {**facts, **summarize(calibration)}
     output_dir.mkdir(parents=True, exist_ok=True)
     calibration.policy.save_json(output_dir / "policy.json")
     write_json(output_dir / "calibration.json", results)
     write_report(calibration, output_dir / "report.html", facts)
     if facts["model_updated"]:
-        store_policy(calibration.policy, config_file)
-        refresh_policy_section(config_file.parent)
+        stored.replace(calibration.policy)
     return results
-
-
-def store_policy(policy: SafetyPolicy, config_file: Path) -> None:
-    """
-    Puts a policy with the same texts as the stored one into a `config.json`, in one step; all else stays as it is.
-
-    Args:
-        policy ([`SafetyPolicy`]): the policy. Its texts must have token ids in the file already.
-        config_file (`Path`): the file to change.
-    """
-    config = read_json(config_file)
-    config["safety_policy"] = policy.to_dict()
-    write_json(config_file, config)
 
 
 def _check_options(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .options import Device, DType, Model, reported
+from .package_import import import_package
 
 
 def calibrate(
@@ -76,6 +77,7 @@ def calibrate(
     if target_over_refusal is not None and target_recall is not None:
         raise typer.BadParameter("Give --target-over-refusal or --target-recall, not both.")
     with reported():
+        import_package(model)
         from safe_llava.calibration.calibration_table import print_calibration
         from safe_llava.calibration.run_calibration import run_calibration
 

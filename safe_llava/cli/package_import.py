@@ -7,8 +7,8 @@ from typing import Any
 
 def import_package(model: str) -> None:
     """
-    Imports `safe_llava`. Its `__init__` registers classes, for which it imports torch: it is left out where an exported
-    guard takes the place of a model. What is imported of the package after that, imports no more than it needs.
+    Imports `safe_llava`. Its `__init__` registers classes, for which it imports torch: it is left out where an
+    exported guard takes the place of a model. What is imported of the package then imports no more than it needs.
 
     Args:
         model (`str`): a checkpoint, or the folder of an exported guard.

@@ -106,6 +106,4 @@ def _margins(verdict: ArrayVerdict, policy: SafetyPolicy) -> list[dict[str, floa
     thresholds = np.array([rule["threshold"] if rule["enabled"] else np.inf for rule in rules])
     sums = (softmax(verdict.type_logits)[:, : len(RISK_TYPES)] / thresholds).sum(axis=1) - 1
     levels = np.sort(verdict.level_logits, axis=1)
-    return [
-        {"sum": float(sum_), "level": float(gap)} for sum_, gap in zip(sums, levels[:, -1] - levels[:, -2])
-    ]
+    return [{"sum": float(sum_), "level": float(gap)} for sum_, gap in zip(sums, levels[:, -1] - levels[:, -2])]

@@ -1,1 +1,1 @@
-"""What programs around a guard ask of it, and the guards that there are: of a checkpoint, and of an exported folder."""
+"""What programs around a guard ask of it, and the guards that there are: on torch, and on onnxruntime."""

@@ -1,14 +1,10 @@
 """A guard by its name: what `safe-llava export` wrote runs on onnxruntime, every other one on torch."""
 
-from pathlib import Path
-
 from ..models.onnx_folder import is_exported
 from .assessing_guard import AssessingGuard
 
 
-def open_guard(
-    model: str, device: str | None = None, dtype: str = "auto", onnx_threads: int = 0
-) -> AssessingGuard:
+def open_guard(model: str, device: str | None = None, dtype: str = "auto", onnx_threads: int = 0) -> AssessingGuard:
     """
     What assesses and cannot answer. Imports torch only where it is needed.
 
@@ -36,7 +32,9 @@ def refuse_torch_options(model: str, device: str | None, dtype: str) -> None:
     """
     Raises a `ValueError` where device or type were chosen for an exported folder, whose file has its type already.
     """
-    given = [name for name, is_given in (("device", device not in (None, "cpu")), ("dtype", dtype != "auto")) if is_given]
+    given = [
+        name for name, is_given in (("device", device not in (None, "cpu")), ("dtype", dtype != "auto")) if is_given
+    ]
     if given:
         raise ValueError(
             f"--{given[0]} has no effect on {model}, which `safe-llava export` wrote: it runs on the CPU in the "

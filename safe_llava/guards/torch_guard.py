@@ -121,9 +121,7 @@ class TorchGuard:
     def assess_and_keep(self, prompts: Sequence[EncodedPrompt]) -> tuple[ArrayVerdict, SafeLlavaImageFeatures]:
         """As `assess`, in the pass of the vision tower that an answer is made of too."""
         features: Any = self.model.get_image_features(**self._join(prompts), return_dict=True)
-        verdict = self.model.assess(
-            **self._pad(prompts), mm_encoder_outputs={"image": features}, safety_policy=False
-        )
+        verdict = self.model.assess(**self._pad(prompts), mm_encoder_outputs={"image": features}, safety_policy=False)
         return _to_arrays(verdict), features
 
     def ran_out_of_memory(self, error: Exception) -> bool:

@@ -237,7 +237,9 @@ class OnnxGuard:
         images = [read_image(image).image for image in find_images(chat)]
         (encoded,) = self.encode(self.render([chat]), [self.encode_images(images) if images else {}])
         if len(encoded.input_ids) > self.max_tokens:
-            raise ValueError(f"The question has {len(encoded.input_ids)} tokens, and the model takes {self.max_tokens}.")
+            raise ValueError(
+                f"The question has {len(encoded.input_ids)} tokens, and the model takes {self.max_tokens}."
+            )
         return encoded
 
 

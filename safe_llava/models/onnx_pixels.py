@@ -7,7 +7,7 @@ from PIL import Image
 
 
 BASE_TILE_SIZE = "base_tile_size"
-"""Width and height, where the image processor cuts images: what the base tile, all of an image, is first resized to."""
+"""Width and height that all of an image is first resized to, where the image processor cuts images: the base tile."""
 SQUARES = "pads_several_to_squares"
 """Whether several images of a prompt, which are not cut then, become squares by bars of the mean color."""
 

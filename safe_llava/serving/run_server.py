@@ -114,8 +114,8 @@ def _load(
     if is_exported(model):
         if sends_rows:
             raise ValueError(
-                f"{model} has no weights to make rows of images with: leave out --upstream-images embeds, or serve the "
-                "checkpoint of the whole model."
+                f"{model} has no weights to make rows of images with: leave out --upstream-images embeds, or serve "
+                "the checkpoint of the whole model."
             )
     elif upstream is None:
         return _load_generator(model, device, dtype)

@@ -196,9 +196,9 @@ def assessor(guard_checkpoint) -> RowAssessor:
 
 def test_a_question_that_is_too_long_costs_no_more_than_a_short_one(assessor, place, monkeypatch):
     cut: list[int] = []
-    tokenize = type(assessor.processor.tokenizer).__call__
+    tokenize = type(assessor.guard.processor.tokenizer).__call__
     monkeypatch.setattr(
-        type(assessor.processor.tokenizer),
+        type(assessor.guard.processor.tokenizer),
         "__call__",
         lambda self, text, *more, **options: cut.append(len(text)) or tokenize(self, text, *more, **options),
     )

@@ -15,7 +15,7 @@ from transformers import AutoModel
 from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy
-from safe_llava.calibration.run_calibration import store_policy
+from safe_llava.calibration.stored_policy import store_policy
 from safe_llava.cli import app
 from tests.data.sources.published_sets import write_psa
 

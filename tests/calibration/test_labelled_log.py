@@ -15,7 +15,7 @@ HARMLESS, RISKY = {"safety_level": "none", "safety_type": "safe"}, {"safety_leve
 
 def test_labelled_lines_are_taken_with_their_logits_and_all_others_are_counted(write_log, tiny_safe_llava):
     path = write_log([HARMLESS, {}, RISKY])
-    arrays, left_out = read_labelled_log(path, tiny_safe_llava.config)
+    arrays, left_out = read_labelled_log(path, tiny_safe_llava.config.safety_training["digests"])
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert arrays["safety_level"].tolist() == [0, 3]
     assert arrays["safety_type"].tolist() == [6, 4]
@@ -40,7 +40,7 @@ def test_calibrate_reads_the_log(write_log, tiny_safe_llava, tiny_processor, tmp
 def test_a_line_with_several_images_has_all_that_was_found_in_them(write_log, tiny_safe_llava):
     found = {"separate_level_logits": [[0.0] * 4, [1.0] * 4], "separate_type_logits": [[2.0] * 7, [3.0] * 7]}
     path = write_log([HARMLESS, {**HARMLESS, "images": ["a", "b"], **found}, {**RISKY, "images": ["a", "b"]}])
-    arrays, left_out = read_labelled_log(path, tiny_safe_llava.config)
+    arrays, left_out = read_labelled_log(path, tiny_safe_llava.config.safety_training["digests"])
     assert arrays["safety_level"].tolist() == [0, 0]
     assert arrays["separate"].rows.tolist() == [1, 1]
     assert arrays["separate"].type_logits.tolist() == found["separate_type_logits"]
@@ -58,7 +58,7 @@ def test_a_line_with_several_images_has_all_that_was_found_in_them(write_log, ti
 )
 def test_a_line_that_cannot_be_taken_is_named(write_log, tiny_safe_llava, label, fields, message):
     with pytest.raises(ValueError, match=message):
-        read_labelled_log(write_log([label], **fields), tiny_safe_llava.config)
+        read_labelled_log(write_log([label], **fields), tiny_safe_llava.config.safety_training["digests"])
 
 
 def test_other_json_is_no_log(tmp_path):

@@ -5,9 +5,9 @@ import torch
 from serving.request_bodies import acting, chat_body, image_part, text_part, to_data_url
 
 from safe_llava.inference import ask
+from safe_llava.models.encoded_prompt import EncodedPrompt
 from safe_llava.serving.guard_pass import GuardPass, GuardRequest
 from safe_llava.serving.guard_with_rows import load_guard_with_rows
-from safe_llava.models.encoded_prompt import EncodedPrompt
 from tests.family_members import MEMBERS, alarm, build_member
 
 

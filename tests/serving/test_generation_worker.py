@@ -7,10 +7,10 @@ import torch
 from serving.leaving_clients import PATIENCE
 from serving.request_bodies import acting
 
+from safe_llava.models.encoded_prompt import EncodedPrompt
 from safe_llava.models.safety_policy import SafetyDecision
 from safe_llava.serving.generation_request import Done, Ended, Generation, Piece, Sampling, Started
 from safe_llava.serving.guard_pass import Assessment
-from safe_llava.models.encoded_prompt import EncodedPrompt
 
 
 @pytest.fixture

@@ -67,4 +67,6 @@ def test_a_model_without_a_policy_is_served_with_a_file_alone(tiny_safe_llava, t
     with pytest.raises(ValueError, match="--policy"):
         PolicyHolder(TorchGuard(model, tiny_processor))
     (tmp_path / "policy.json").write_text("{}")
-    assert PolicyHolder(TorchGuard(model, tiny_processor), tmp_path / "policy.json").current.policy == model.safety_policy
+    assert (
+        PolicyHolder(TorchGuard(model, tiny_processor), tmp_path / "policy.json").current.policy == model.safety_policy
+    )
