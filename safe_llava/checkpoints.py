@@ -16,6 +16,7 @@ from transformers import (
 from .files import fingerprint
 from .models.modeling_safety_base import SafetyCausalLMMixin
 from .models.modeling_safety_guard import SafetyClassificationMixin
+from .models.onnx_folder import is_exported
 from .models.processing_safety import SafetyProcessorMixin
 from .models.safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin
 
@@ -68,6 +69,11 @@ def read_any_config(checkpoint: str | os.PathLike) -> PreTrainedConfig:
     Raises:
         ValueError: if there is no model.
     """
+    if is_exported(checkpoint):
+        raise ValueError(
+            f"{checkpoint} is a guard that `safe-llava export` wrote: `serve`, `audit` and `calibrate` take it. "
+            "Here, give the checkpoint that it was made of."
+        )
     try:
         return AutoConfig.from_pretrained(checkpoint)
     except Exception as error:  # A broken config.json raises whatever meets it first.

@@ -79,9 +79,10 @@ def require_same_pixels(guard: TorchGuard, settings: dict[str, Any]) -> None:
             own = own[:, 0] if own.ndim == 5 else own
             exported = np.stack([to_pixel_values(each, settings, len(images) == 1) for each in images])
             if own.shape != exported.shape or np.abs(own - exported).max() > SAME_PIXELS:
+                beside = " beside another one" if len(images) > 1 else ""
                 raise ValueError(
-                    f"{type(guard.processor.image_processor).__name__} does more to {len(images)} images of {width} x "
-                    f"{height} pixels than to resize, crop, rescale and normalise them, which is all that an exported "
+                    f"{type(guard.processor.image_processor).__name__} does more to an image of {width} x {height} "
+                    f"pixels{beside} than to resize, crop, rescale and normalise it, which is all that an exported "
                     "guard does."
                 )
 

@@ -6,6 +6,8 @@ import logging
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -98,10 +100,8 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
 
 
 def _write_onnx(guard: TorchGuard, path: Path) -> None:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     height, width = guard.encode_images([Image.new("RGB", (40, 30))])["pixel_values"].shape[-2:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quietly():
         program: Any = torch.onnx.export(
             trace(guard.model, height, width),
             input_names=INPUTS,
@@ -112,6 +112,18 @@ def _write_onnx(guard: TorchGuard, path: Path) -> None:
     program.save(str(path))
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What exporters warn of, such as constants that they do not fold, is nothing that a user could mend."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def quantise(path: Path) -> None:
     """Rounds the weights of matrix products in an ONNX file to 8 bits, a scale for each column."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -119,7 +131,10 @@ def quantise(path: Path) -> None:
     whole = path.with_suffix(".whole")
     path.rename(whole)
     try:
-        quantize_dynamic(whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+        with _quietly():
+            quantize_dynamic(
+                whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"]
+            )
     finally:
         whole.unlink()
 
@@ -148,7 +163,7 @@ def describe_images(guard: TorchGuard) -> dict[str, Any]:
 
 def cuts_images(guard: TorchGuard) -> bool:
     """Whether an image becomes several tiles, of which a guard sees the base tile."""
-    return guard.model.count_tiles(image_sizes=[[30, 40]]) is not None
+    return guard.model.model.count_tiles(image_sizes=[[30, 40]]) is not None
 
 
 def describe(

@@ -19,8 +19,10 @@ class AssessingGuard(Protocol):
 
     special_texts: ChatText
     """Breaks up special tokens in texts for other programs."""
-    device: str
-    """Kind of the device that it computes on, such as "cpu"."""
+
+    @property
+    def device(self) -> str:
+        """Kind of the device that it computes on, such as "cpu"."""
 
     @property
     def policy(self) -> SafetyPolicy | None:

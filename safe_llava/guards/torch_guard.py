@@ -130,7 +130,7 @@ class TorchGuard:
         clear_device_cache(garbage_collection=True)
         return True
 
-    def _pad(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
+    def _pad(self, prompts: Sequence[EncodedPrompt]) -> dict[str, Any]:
         ids, side = [prompt.input_ids for prompt in prompts], self.processor.tokenizer.padding_side
         padding = self.processor.tokenizer.pad_token_id or 0
         inputs = {
@@ -139,7 +139,7 @@ class TorchGuard:
         }
         return {name: values.to(self.model.device) for name, values in inputs.items()}
 
-    def _join(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
+    def _join(self, prompts: Sequence[EncodedPrompt]) -> dict[str, Any]:
         images = join_images([prompt.images for prompt in prompts if prompt.images])
         if images:
             images["pixel_values"] = images["pixel_values"].to(self.model.device, self.model.dtype)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ CHANGEABLE = ("policy", "digest")
 _AGAIN = "Copy folder and ONNX file as they were, or export the guard again."
 
 
-def is_exported(folder: str | Path) -> bool:
+def is_exported(folder: str | os.PathLike) -> bool:
     """
     Whether a name is that of a folder that `safe-llava export` wrote, whole or not.
 

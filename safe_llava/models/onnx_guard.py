@@ -90,16 +90,18 @@ class OnnxGuard:
             ValueError: if a sample is none, or is longer than the model takes.
         """
         if not isinstance(inputs, list) or _is_chat(inputs):
-            return self([inputs])[0]
+            return self._assess_samples([inputs])[0]
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be 1 or more, got {batch_size}.")
         results: list[dict[str, Any]] = []
         for start in range(0, len(inputs), batch_size):
-            prompts = [self._encode_sample(sample) for sample in inputs[start : start + batch_size]]
-            verdict = self.assess(prompts).with_temperature(**self.policy.temperature)
-            decisions = verdict.decide(self.policy)
-            results += [row | {"decision": asdict(chosen)} for row, chosen in zip(verdict.to_list(), decisions)]
+            results += self._assess_samples(inputs[start : start + batch_size])
         return results
+
+    def _assess_samples(self, samples: list[Any]) -> list[dict[str, Any]]:
+        verdict = self.assess([*map(self._encode_sample, samples)]).with_temperature(**self.policy.temperature)
+        decisions = verdict.decide(self.policy)
+        return [row | {"decision": asdict(chosen)} for row, chosen in zip(verdict.to_list(), decisions)]
 
     @property
     def weights(self) -> str:
@@ -192,8 +194,8 @@ class OnnxGuard:
         # Behind the rows as a whole come the images alone of rows with several.
         alone = np.flatnonzero(numbers[rows] > 1)
         own_text = is_text[rows[alone]]
-        for number, row in enumerate(rows[alone]):
-            own_text[number, find_repeated_text(ids[row].tolist(), is_image[row], is_text[row])] = False
+        for number, of_row in enumerate(rows[alone]):
+            own_text[number, find_repeated_text(ids[of_row].tolist(), is_image[of_row], is_text[of_row])] = False
         raw, levels, types, is_decided, trusted = self._run(
             np.concatenate([ids, ids[rows[alone]]]),
             np.concatenate([is_text, own_text]),
@@ -203,9 +205,9 @@ class OnnxGuard:
         )
         every = np.concatenate([np.arange(len(ids)), rows[alone]])
         best = np.arange(len(ids))
-        for row in np.flatnonzero(numbers > 1):
-            of_row = np.flatnonzero(every == row)
-            best[row] = of_row[_find_gravest(raw[of_row], types[of_row], is_decided[of_row])]
+        for several_row in np.flatnonzero(numbers > 1):
+            found = np.flatnonzero(every == several_row)
+            best[several_row] = found[_find_gravest(raw[found], types[found], is_decided[found])]
         several = numbers[every] > 1
         return ArrayVerdict(
             levels[best],
@@ -223,12 +225,14 @@ class OnnxGuard:
         images: np.ndarray,
         rows: np.ndarray,
     ) -> list[np.ndarray]:
+        num_rows = len(ids)
         if not pixels:  # The graph takes at least one look at an image: one of a row that nobody asks for.
             ids, text_mask = np.concatenate([ids, ids[:1]]), np.concatenate([text_mask, text_mask[:1]])
             pixels = [np.zeros((1, *find_image_shape(self._session)), dtype=np.float32)]
             images, rows = np.zeros(1, dtype=np.int64), np.array([len(ids) - 1])
         inputs = {"input_ids": ids, "text_mask": text_mask, "pixel_values": np.concatenate(pixels)}
-        return self._session.run(None, {**inputs, "images": images, "image_rows": rows})
+        outputs = self._session.run(None, {**inputs, "images": images, "image_rows": rows})
+        return [values[:num_rows] for values in outputs]
 
     def _encode_sample(self, sample: Any) -> EncodedPrompt:
         if _is_chat(sample):

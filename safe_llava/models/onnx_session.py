@@ -52,7 +52,7 @@ def measure_deviation(answers: dict[str, Any], known: dict[str, Any]) -> float:
     for name in _LOGITS:
         # A constant on all logits of a classifier changes no probability.
         own, other = (np.asarray(by[name]) - np.mean(by[name], axis=1, keepdims=True) for by in (answers, known))
-        deviations.append(np.linalg.norm(own - other) / max(np.linalg.norm(other), 1e-6))
+        deviations.append(float(np.linalg.norm(own - other)) / max(float(np.linalg.norm(other)), 1e-6))
     return float(np.nan_to_num(deviations, nan=np.inf).max())
 
 
