@@ -1,5 +1,5 @@
 """
-A process that assesses images as one of an audit's does, for [`exported_guard`]: `python FILE MODEL IMAGES BATCH_SIZE`.
+Assesses images as a process of an audit does, for [`exported_guard`]: `python FILE MODEL IMAGES BATCH_SIZE`.
 
 Run as a file, so that it imports no more than an audit does. A line of JSON says when it is ready, and after every
 line that it is sent another one, when it has assessed all images.

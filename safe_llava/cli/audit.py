@@ -27,7 +27,7 @@ def audit(
             help="Folder of images; JSON or csv with conversations; parquet, arrow or tar files; Hub id; public set.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="SafeLLaVA or guard checkpoint: a folder or a Hub id.")],
+    model: Annotated[str, typer.Option(help="SafeLLaVA or guard: a checkpoint, a Hub id, or an exported folder.")],
     output_dir: Annotated[
         Path, typer.Option(file_okay=False, help="Gets verdicts, summary.json, keep.txt, drop.txt and report.html.")
     ],

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, DType, Model, reported
+from .options import Device, DType, ModelOrGuard, reported
 from .package_import import import_package
 
 
 def calibrate(
-    model: Model,
+    model: ModelOrGuard,
     dataset: Annotated[
         str,
         typer.Argument(
@@ -68,7 +68,7 @@ def calibrate(
     ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
-    update_model: Annotated[bool, typer.Option(help="Write the policy into the config.json of a local model.")] = True,
+    update_model: Annotated[bool, typer.Option(help="Write the policy into a local model or folder.")] = True,
 ) -> None:
     """
     Fit temperature and thresholds to labelled rows, to a target or with a guarantee; write the policy and a page that

@@ -10,6 +10,10 @@ import typer
 
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id.")]
+ModelOrGuard = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="SafeLLaVA checkpoint: a folder or a Hub id; or an exported guard's folder."),
+]
 PolicyChanges = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="JSON with the fields to change in the stored policy."),
@@ -37,6 +41,10 @@ EXTRAS = {
 """Modules that come with an extra of the package."""
 
 
+REQUIRED = ("accelerate", "peft", "safetensors", "torch", "transformers", "trl")
+"""Modules that come with the package, unless it was installed without its requirements."""
+
+
 class DType(str, Enum):
     auto = "auto"
     float32 = "float32"
@@ -59,9 +67,14 @@ def reported() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+        if error.name in REQUIRED:
+            hint = (
+                f"{error.name} is missing, which all but an exported guard needs. Install it: pip install safe-llava"
+            )
+        elif error.name in EXTRAS:
+            hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        else:
             raise
-        hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
         # Where a package takes more than its extra, its own message says so.
         typer.secho(f"Error: {error if 'pip install' in str(error) else hint}", fg="red", err=True)
         raise typer.Exit(1) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, DType, Model, PolicyChanges, reported
+from .options import Device, DType, ModelOrGuard, PolicyChanges, reported
 from .package_import import import_package
 
 
@@ -17,7 +17,7 @@ class UpstreamImages(str, Enum):
 
 
 def serve(
-    model: Model,
+    model: ModelOrGuard,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     name: Annotated[str | None, typer.Option(help="The model's name in requests; default: MODEL's last part.")] = None,

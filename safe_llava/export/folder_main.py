@@ -26,6 +26,8 @@ def main(folder: Path) -> int:
     parser.add_argument("--batch-size", type=int, default=32, help="Images assessed at once.")
     parser.add_argument("--threads", type=int, default=0, help="Of onnxruntime; 0 takes every core.")
     options = parser.parse_args()
+    if options.batch_size < 1 or options.threads < 0:
+        parser.error("--batch-size must be 1 or more, and --threads 0 or more")
     paths = [
         path
         for given in options.images
@@ -33,7 +35,11 @@ def main(folder: Path) -> int:
     ]
     if not paths:
         parser.error(f"there is no file in {', '.join(map(str, options.images))}")
-    guard = load_package(folder).OnnxGuard(folder, num_threads=options.threads)
+    try:
+        guard = load_package(folder).OnnxGuard(folder, num_threads=options.threads)
+    except (ModuleNotFoundError, ValueError) as error:
+        needs = "It needs: pip install onnxruntime tokenizers jinja2 pillow numpy"
+        parser.exit(1, f"Error: {error}\n" + (f"{needs}\n" if isinstance(error, ModuleNotFoundError) else ""))
     unreadable = 0
     for start in range(0, len(paths), options.batch_size):
         readable, lines = [], {}
@@ -42,7 +48,10 @@ def main(folder: Path) -> int:
                 readable.append((path, sys.modules["exported_guard.image_reading"].read_image(path).image))
             except ValueError as error:
                 lines[path] = {"unreadable": str(error)}
-        results = guard([{"image": image, "text": options.text} for _, image in readable]) if readable else []
+        try:
+            results = guard([{"image": image, "text": options.text} for _, image in readable]) if readable else []
+        except ValueError as error:  # Of the question, which is that of all.
+            parser.exit(1, f"Error: {error}\n")
         lines |= {path: result for (path, _), result in zip(readable, results)}
         for path in paths[start : start + options.batch_size]:
             unreadable += "unreadable" in lines[path]
@@ -51,4 +60,7 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parent))
+    try:
+        sys.exit(main(Path(__file__).absolute().parent))
+    except KeyboardInterrupt:
+        sys.exit(130)
