@@ -69,7 +69,8 @@ def reported() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name in REQUIRED:
             hint = (
-                f"{error.name} is missing, which all but an exported guard needs. Install it: pip install safe-llava"
+                f"{error.name} is missing. Only serve, audit and calibrate of an exported guard do without it. "
+                "Install it: pip install safe-llava"
             )
         elif error.name in EXTRAS:
             hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
