@@ -151,9 +151,9 @@ class SafetyHead(nn.Module):
             safety_tokens (`torch.Tensor` of shape `(num_safety_tokens, hidden_size)`):
                 s1; every row reads them.
             safety_features (`torch.Tensor` of shape `(num_images, num_visual_tokens, hidden_size)`):
-                h_s of all images of the batch, one after the other.
+                h_s of all images of the batch, one after the other; of images that are cut, of all tiles.
             image_rows (`torch.LongTensor` of shape `(num_images,)`):
-                The row that each image belongs to. A row reads its own images only.
+                The row that each image, or tile, belongs to. A row reads its own only.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: float32 logits of shape `(batch_size, 4)` for the risk level and
@@ -168,15 +168,18 @@ class SafetyHead(nn.Module):
         safety_tokens: torch.Tensor,
         safety_features: torch.Tensor,
         image_rows: torch.Tensor,
+        tile_images: torch.Tensor,
         images: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        As [`SafetyHead.forward`], on each of some `images` (their indices) alone, with the text of its row: float32
-        logits of shape `(len(images), 4)` and `(len(images), 7)`.
+        As [`SafetyHead.forward`], on each of some `images` (their numbers, in order) alone, with the text of its row:
+        float32 logits of shape `(len(images), 4)` and `(len(images), 7)`. `tile_images` has the image of each tile.
         """
-        queries = self.pool_text(text_embeds, text_mask)[image_rows[images]]
-        each = torch.arange(len(images), device=images.device)
-        return self.classify(queries, safety_tokens, safety_features[images], each)
+        tiles = torch.isin(tile_images, images).nonzero().squeeze(1)
+        each = torch.searchsorted(images, tile_images[tiles])
+        rows = torch.zeros_like(images).scatter(0, each, image_rows[tiles])
+        queries = self.pool_text(text_embeds, text_mask)[rows]
+        return self.classify(queries, safety_tokens, safety_features[tiles], each)
 
     def classify(
         self,
