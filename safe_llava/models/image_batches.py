@@ -62,24 +62,3 @@ def join_images(rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.T
             F.pad(pixels, (0,) * 7 + (most - pixels.shape[1],)) for pixels in joined["pixel_values"]
         ]
     return {name: torch.cat(values) for name, values in joined.items()}
-
-
-def check_placeholders(counts: list[int], image_outputs: Any) -> None:
-    """
-    Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
-    placeholders in each row, and the images' features are those that the head reads.
-    """
-    known = ("patch_features", "patch_grid", "num_placeholders")
-    if image_outputs is not None and any(getattr(image_outputs, name, None) is None for name in known):
-        raise ValueError(
-            '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
-            "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
-        )
-    sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
-    ends = {0, *accumulate(sizes)}
-    if sum(counts) != sum(sizes) or not ends.issuperset(accumulate(counts)):
-        tokens = f" of {', '.join(map(str, sorted(set(sizes))))} tokens each" if sizes else ""
-        raise ValueError(
-            f"Images and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
-            f"{len(sizes)} images{tokens}. Build both with one call of the processor."
-        )

@@ -9,12 +9,12 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig
 from transformers.utils.generic import can_return_tuple
 
-from .image_batches import check_placeholders, refuse_videos
+from .image_batches import refuse_videos
 from .image_tiles import find_base_tiles
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images, read_patches
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images, read_patches
 from .vision_features import shorten_vision_tower
 
 

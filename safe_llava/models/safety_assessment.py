@@ -6,11 +6,11 @@ import torch
 from transformers import ProcessorMixin
 from transformers.utils import logging
 
-from .image_batches import check_placeholders, refuse_videos, share_images
+from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_head import raise_untaught_levels, says_something
-from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images
+from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
 from .safety_trust import find_distrust

@@ -4,7 +4,7 @@ Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 
 The paper's code reads the first text position only, a constant; `safety_head_pooling="question"` reads the question.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +18,16 @@ from .safety_labels import RISK_LEVELS, SAFETY_LEVELS, SAFETY_TYPES
 FLAT = 1e-3
 # In logits below the least: a probability of no weight that stays finite at every temperature.
 _FAR_BELOW = 20.0
+
+
+class HeadInputs(NamedTuple):
+    """What [`SafetyHead.forward`] takes."""
+
+    text_embeds: torch.Tensor
+    text_mask: torch.Tensor
+    safety_tokens: torch.Tensor
+    safety_features: torch.Tensor
+    image_rows: torch.Tensor
 
 
 class SafetyHead(nn.Module):

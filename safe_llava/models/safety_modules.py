@@ -6,7 +6,8 @@ L = L_LM + 10 * (CE(level) + CE(type)), with the weight in `config.safety_loss_c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from .image_batches import IMAGE_ARGUMENTS
 from .image_tiles import TileGrid, TilePositions, find_base_tiles, merge_tiles
 from .safety_evidence import SafetyEvidence, locate_evidence, map_relevance, measure_influence
-from .safety_head import SafetyHead
+from .safety_head import HeadInputs, SafetyHead
 from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
 from .safety_tokens import SafetyTokens
@@ -95,16 +96,6 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
         numbers = [1] * self.num_images if self.tiles is None else [grid.num_tiles for grid in self.tiles]
         images = [image for image, number in enumerate(numbers) for _ in range(number)]
         return torch.tensor(images, dtype=torch.long, device=getattr(self.patch_features, "device", None))
-
-
-class HeadInputs(NamedTuple):
-    """What [`SafetyHead.forward`] takes."""
-
-    text_embeds: torch.Tensor
-    text_mask: torch.Tensor
-    safety_tokens: torch.Tensor
-    safety_features: torch.Tensor
-    image_rows: torch.Tensor
 
 
 class SafetyModules(nn.Module):
@@ -285,3 +276,24 @@ def encode_images(
     if unknown := sorted((kwargs.keys() & IMAGE_ARGUMENTS).difference(model.image_arguments)):
         raise TypeError(f"`{unknown[0]}` means nothing to a {model.config.model_type}. Leave it out.")
     return model.get_image_features(pixel_values, return_dict=True, **kwargs)
+
+
+def check_placeholders(counts: list[int], image_outputs: SafeLlavaImageFeatures | None) -> None:
+    """
+    Raises a `ValueError` unless each row holds whole images and all rows together hold all images, by the number of
+    placeholders in each row, and the images' features are those that the head reads.
+    """
+    known = ("patch_features", "patch_grid", "num_placeholders")
+    if image_outputs is not None and any(getattr(image_outputs, name, None) is None for name in known):
+        raise ValueError(
+            '`mm_encoder_outputs["image"]` lacks what the safety head reads. Pass what '
+            "`model.get_image_features(pixel_values)` of this very model returned, or `pixel_values`."
+        )
+    sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
+    ends = {0, *accumulate(sizes)}
+    if sum(counts) != sum(sizes) or not ends.issuperset(accumulate(counts)):
+        tokens = f" of {', '.join(map(str, sorted(set(sizes))))} tokens each" if sizes else ""
+        raise ValueError(
+            f"Images and placeholders do not match: the rows of `input_ids` hold {counts} image tokens, and there are "
+            f"{len(sizes)} images{tokens}. Build both with one call of the processor."
+        )

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from .own_text import find_repeated_text
-from .safety_head import SafetyHead, is_decided
+from .safety_head import HeadInputs, SafetyHead, is_decided
 from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS
-from .safety_modules import HeadInputs
 
 
 @dataclass
