@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from steering import images_of
-from transformers import AutoModelForImageClassification
+from transformers import AutoModelForImageClassification, pipeline
 
 from safe_llava import SafeLlavaConfig
 from safe_llava.models.image_tiles import TileGrid, merge_tiles
@@ -143,3 +143,9 @@ class TestMergedMaps:
         merged = merge_tiles(maps, [TileGrid(2, 2, size)], (10, 10))
         assert merged.sum().item() == pytest.approx(maps.sum().item(), rel=1e-4)
         assert merged.min() >= 0
+
+
+def test_crops_are_refused_where_the_model_cuts_images_itself(tiny_safe_llava, tiny_processor, make_image):
+    pipe = pipeline("safety-classification", model=tiny_safe_llava, processor=tiny_processor)
+    with pytest.raises(ValueError, match="cuts images itself"):
+        pipe(make_image(0), tiles=2)
