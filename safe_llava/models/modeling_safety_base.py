@@ -35,7 +35,7 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
 
     @property
     def vision_layers(self) -> list[int]:
-        """The hidden states of the vision tower that are read."""
+        """The hidden states of the vision tower that the head reads."""
         return find_vision_layers(self.config)
 
     @can_return_tuple
@@ -56,7 +56,8 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
         Args:
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`):
                 The images; where the model cuts them, of shape `(num_images, num_tiles, num_channels, height, width)`.
-            vision_feature_layer (`int` or `list[int]`, *optional*): defaults to the config's.
+            vision_feature_layer (`int` or `list[int]`, *optional*):
+                What the language model reads; the head reads `config.safety_feature_layer`. Defaults to the config's.
             vision_feature_select_strategy (`str`, *optional*): `"default"` drops the CLS token, `"full"` keeps it.
             image_sizes, batch_num_images (`torch.Tensor`, *optional*): what else the processor says of the images.
 
@@ -68,6 +69,9 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
         tiles = self.find_tiles(**given)
         stock = [*self.vision_tower.parameters(), *self.multi_modal_projector.parameters()]
         stock += self.parameters(recurse=False)  # What ends each line of tiles.
+        read = self.config.vision_feature_layer if vision_feature_layer is None else vision_feature_layer
+        if not kwargs.get("output_hidden_states"):  # Else only what the language model reads would be kept.
+            kwargs["output_hidden_states"] = [*([read] if isinstance(read, int) else read), *self.vision_layers]
         has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
         with torch.set_grad_enabled(has_gradients and torch.is_grad_enabled()):
             outputs = super().get_image_features(
@@ -78,9 +82,7 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
                 **given,
                 **kwargs,
             )
-        layers = self.vision_layers if vision_feature_layer is None else vision_feature_layer
-        layers = [layers] if isinstance(layers, int) else layers
-        patches, grid = read_patches(self.config, outputs.hidden_states, layers, pixel_values.shape)
+        patches, grid = read_patches(self.config, outputs.hidden_states, self.vision_layers, pixel_values.shape)
         if tiles is not None and not self.safety_modules.reads_all_tiles:
             patches, tiles = patches[find_base_tiles(tiles)], None
         rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)

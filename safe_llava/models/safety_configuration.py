@@ -82,6 +82,10 @@ class SafetyConfigMixin(PreTrainedConfig):
             the first token, as the paper's code does, and no gate.
         safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
             Attention heads of the safety head. Divides the language model's `hidden_size`.
+        safety_feature_layer (`int` or `list[int]`, *optional*):
+            The hidden states of the vision tower that the head reads, several side by side. Defaults to
+            `vision_feature_layer`, and stays where it is when that is moved: on features of another layer, a language
+            model forgets its alignment ("Unfair Alignment", arXiv 2411.04291), and the head would be blind.
         safety_tiles (`"base"` or `"all"`, *optional*, defaults to `"base"`):
             What the head reads of an image that the model cuts: the tile that shows all of it, or its parts as well,
             in which a small risk is larger. The guard's vision tower then sees all tiles, too.
@@ -112,6 +116,7 @@ class SafetyConfigMixin(PreTrainedConfig):
     use_safety_head: bool = True
     safety_head_pooling: Literal["question", "first"] = "question"
     safety_head_num_attention_heads: int = 8
+    safety_feature_layer: int | list[int] | None = None
     safety_tiles: Literal["base", "all"] = "base"
     safety_loss_coef: float = 10.0
     output_safety_logits: bool = True
@@ -133,6 +138,8 @@ class SafetyConfigMixin(PreTrainedConfig):
         if __name__.startswith("transformers_modules."):
             self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
 
+        if self.safety_feature_layer is None:
+            self.safety_feature_layer = self.vision_feature_layer
         if self.safety_projector_hidden_size is None:
             self.safety_projector_hidden_size = self.vision_config.hidden_size + 64
         if self.safety_tiles == "all" and not hasattr(self, "image_grid_pinpoints"):

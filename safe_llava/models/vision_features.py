@@ -15,8 +15,8 @@ _CUTTABLE = ("clip_vision_model", "siglip_vision_model")
 
 
 def find_vision_layers(config: PreTrainedConfig) -> list[int]:
-    """The hidden states of the vision tower that are read: as the config counts them, negative ones from the last."""
-    layers = config.vision_feature_layer
+    """The hidden states that the safety head reads: as the config counts them, negative ones from the last."""
+    layers = config.safety_feature_layer
     return [layers] if isinstance(layers, int) else list(layers)
 
 
