@@ -35,7 +35,7 @@ _BATCH = 50
 def main(
     output_dir: Annotated[Path, typer.Option(help="Gets results.json and table.md, and a file for each seed.")],
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds, from 0.")] = 3,
-    rows: Annotated[int, typer.Option(min=32, help="Scenes to train on.")] = 3000,
+    rows: Annotated[int, typer.Option(min=32, help="Scenes to train on.")] = 6000,
     test_rows: Annotated[int, typer.Option(min=1, help="Test scenes of each kind and size.")] = 200,
 ) -> None:
     """Train and measure, or go on, and write the table."""

@@ -105,7 +105,7 @@ def build_contender(reads: str, seed: int) -> Contender:
 
 
 def train(contender: Contender, scenes: list[LargeScene], seed: int, folder: str) -> float:
-    """Trains the safety modules with the head's losses and the settings of the miniature's stage 1; the last loss."""
+    """Trains the safety modules with the losses of the head alone; returns the last one."""
 
     def collate(rows: list[LargeScene]) -> dict[str, torch.Tensor]:
         labels = {
@@ -116,7 +116,7 @@ def train(contender: Contender, scenes: list[LargeScene], seed: int, folder: str
 
     arguments = TrainingArguments(
         output_dir=folder,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
         num_train_epochs=3,
         warmup_steps=20,
         lr_scheduler_type="cosine",

@@ -18,6 +18,8 @@ AREAS = (0.005, 0.01, 0.02, 0.05, 0.2)
 CELLS = ((9, 9), (9, 6), (6, 9))
 """Heights and widths of images in cells: three times the miniature's 48 pixels, or a third less one way."""
 KINDS = ("risky", "look_alike", "no_sign")
+FULL_SIZE = 4 / 9
+"""A sign's share of a scene of the miniature."""
 _FILLED = 0.2
 
 
@@ -70,10 +72,14 @@ def draw_large_scene(rng: random.Random, kind: str, area: float) -> LargeScene:
 
 
 def draw_training_scenes(number: int, seed: int) -> list[LargeScene]:
-    """As many risky scenes as harmless ones, of which half have a look-alike, with signs of every size."""
+    """
+    As many risky scenes as harmless ones, of which half have a look-alike. Signs of every size, and of the one that
+    they have in the miniature's own scenes, without which training takes long to begin to learn.
+    """
     rng = random.Random(f"train {seed}")
     kinds = ("risky", "risky", "look_alike", "no_sign")
-    return [draw_large_scene(rng, kinds[i % 4], AREAS[i // 4 % len(AREAS)]) for i in range(number)]
+    areas = (*AREAS, FULL_SIZE)
+    return [draw_large_scene(rng, kinds[i % 4], areas[i // 4 % len(areas)]) for i in range(number)]
 
 
 def draw_test_scenes(number: int) -> dict[tuple[str, float], list[LargeScene]]:
