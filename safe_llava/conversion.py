@@ -37,6 +37,7 @@ def convert_llava_checkpoint(
     safety_projector_hidden_size: int | None = None,
     safety_head_pooling: str = "question",
     safety_head_num_attention_heads: int = 8,
+    safety_tiles: str = "base",
     use_safety_head: bool = True,
     safety_loss_coef: float = 10.0,
     dtype: torch.dtype | None = None,
@@ -56,13 +57,14 @@ def convert_llava_checkpoint(
             A Hub id (`llava-hf/llava-1.5-7b-hf`) or a folder, with safetensors weights and a processor.
         output (`str` or `os.PathLike`):
             The folder to write. It must not exist, or be empty; it appears only when it is complete.
-        num_safety_tokens (`int`, *optional*, defaults to 64): as the next seven, a field of [`SafetyConfigMixin`]. The
+        num_safety_tokens (`int`, *optional*, defaults to 64): as the next eight, a field of [`SafetyConfigMixin`]. The
             defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
         safety_projector_type (`str`, *optional*, defaults to `"c_abstractor"`): or `"mlp"`.
         num_safety_visual_tokens (`int`, *optional*, defaults to 576): features that the head reads of each image.
         safety_projector_hidden_size (`int`, *optional*): the projector's inner width.
         safety_head_pooling (`str`, *optional*, defaults to `"question"`): or `"first"`.
         safety_head_num_attention_heads (`int`, *optional*, defaults to 8): the head's attention heads.
+        safety_tiles (`str`, *optional*, defaults to `"base"`): or `"all"`, of a LLaVA that cuts images.
         use_safety_head (`bool`, *optional*, defaults to `True`): whether there are a head and a projector.
         safety_loss_coef (`float`, *optional*, defaults to 10.0): weight of the safety losses.
         dtype (`torch.dtype`, *optional*):
@@ -103,6 +105,7 @@ def convert_llava_checkpoint(
         safety_projector_hidden_size=safety_projector_hidden_size,
         safety_head_pooling=safety_head_pooling,
         safety_head_num_attention_heads=safety_head_num_attention_heads,
+        safety_tiles=safety_tiles,
         use_safety_head=use_safety_head,
         safety_loss_coef=safety_loss_coef,
     )

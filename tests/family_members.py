@@ -24,6 +24,8 @@ from tests.conftest import CHAT_TEMPLATE, IMAGE_SIZE, NUM_PATCHES, NUM_SAFETY_TO
 
 
 MEMBERS = ["llava_next", "llava_onevision"]
+TILES = dict(zip(MEMBERS, ("base", "all")))
+"""What the head of each reads, so that what is tested of all members is tested of both."""
 GRIDS = [[IMAGE_SIZE * rows, IMAGE_SIZE * columns] for rows, columns in ((1, 1), (1, 2), (2, 1), (2, 2))]
 SIZES = {
     "num_safety_tokens": NUM_SAFETY_TOKENS,
@@ -126,10 +128,10 @@ def add_safety(stock: Any, **fields: Any) -> Any:
 
 
 def build_member(model_type: str) -> Member:
-    """The member, with the default policy attached and its random head trusted."""
+    """The member, with the default policy attached and its random head, which reads its `TILES`, trusted."""
     tokenizer = build_tokenizer()
     stock, processor = build_stock(model_type, tokenizer), build_processor(model_type, tokenizer)
-    model = add_safety(stock)
+    model = add_safety(stock, safety_tiles=TILES[model_type])
     model.set_safety_policy(SafetyPolicy(), processor)
     record_training(model)
     return Member(stock, model, processor)

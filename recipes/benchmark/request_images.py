@@ -24,7 +24,7 @@ def make_images(config: Any, batch_size: int, device: str, dtype: torch.dtype) -
     size = config.vision_config.image_size
     tiles, sizes = [], {}
     if _cuts_images(config):
-        tiles = _build_guard(config).count_tiles(image_sizes=[_image_size(config)])
+        tiles = [grid.num_tiles for grid in _build_guard(config).find_tiles(image_sizes=[_image_size(config)])]
         sizes = {"image_sizes": torch.tensor([_image_size(config)] * batch_size)}
     pixels = torch.randn(batch_size, *tiles, 3, size, size, generator=torch.Generator().manual_seed(0))
     return {"pixel_values": pixels.to(device, dtype), **sizes}

@@ -32,7 +32,7 @@ def summarize(runs: list[dict[str, Any]], safety: Parts, helpfulness: Parts) -> 
     claims: dict[str, Any] = {}
     for claim, metrics in runs[0]["claims"].items():
         claims[claim] = {
-            name: _over_seeds([run["claims"][claim][name] for run in runs], count)
+            name: over_seeds([run["claims"][claim][name] for run in runs], count)
             for name, count in metrics["counts"].items()
         }
     return {
@@ -56,7 +56,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _over_seeds(values: list[float], count: int) -> dict[str, Any]:
+def over_seeds(values: list[float], count: int) -> dict[str, Any]:
+    """The mean of shares of `count` rows, one a seed, with its interval, `per_seed` and `count`."""
     average = mean(values)
     error = math.hypot(_scene_error(average, count), _seed_error(values))
     return {

@@ -29,6 +29,11 @@ class Projector(str, Enum):
     mlp = "mlp"
 
 
+class Tiles(str, Enum):
+    base = "base"
+    all = "all"
+
+
 class Pooling(str, Enum):
     question = "question"
     first = "first"
@@ -41,6 +46,7 @@ def convert(
     safety_projector_type: Annotated[Projector, typer.Option(help="Safety projector.")] = Projector.c_abstractor,
     num_safety_visual_tokens: Annotated[int, typer.Option(help="Visual tokens Q of the C-Abstractor.")] = 576,
     safety_head_pooling: Annotated[Pooling, typer.Option(help="Text query of the head.")] = Pooling.question,
+    safety_tiles: Annotated[Tiles, typer.Option(help="Tiles that the head reads of an image.")] = Tiles.base,
     dtype: Annotated[DType, typer.Option(help="Cast all weights; auto keeps each as it is.")] = DType.auto,
     max_shard_size: Annotated[str, typer.Option(help="Largest weight file.")] = "2GB",
     chat_template: Annotated[
@@ -63,6 +69,7 @@ def convert(
             safety_projector_type=safety_projector_type.value,
             num_safety_visual_tokens=num_safety_visual_tokens,
             safety_head_pooling=safety_head_pooling.value,
+            safety_tiles=safety_tiles.value,
             dtype=None if dtype is DType.auto else getattr(torch, dtype.value),
             max_shard_size=max_shard_size,
             chat_template=None if chat_template is None else chat_template.read_text(encoding="utf-8"),

@@ -40,7 +40,7 @@ def draw_scene(scene: Scene) -> Image.Image:
     if scene.caption:
         _draw_caption(draw, scene.caption, rng)
     for shape in scene.shapes:
-        _draw_shape(draw, shape, rng)
+        draw_shape(draw, shape, rng)
     pixels = np.asarray(canvas.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BOX), dtype=np.float32)
     generator = np.random.default_rng(scene.drawing_seed)
     pixels = np.clip(pixels + generator.normal(0.0, NOISE_STD, pixels.shape), 0, 255)
@@ -50,7 +50,7 @@ def draw_scene(scene: Scene) -> Image.Image:
 
 def _draw_background(scene: Scene, rng: random.Random) -> Image.Image:
     size = IMAGE_SIZE * OVERSAMPLING
-    color = _shade(BACKGROUND_RGB[scene.background], rng, 6)
+    color = shade(BACKGROUND_RGB[scene.background], rng, 6)
     canvas = Image.new("RGB", (size, size), color)
     draw = ImageDraw.Draw(canvas)
     for y in range(size if scene.look.texture != "plain" else 0):
@@ -78,23 +78,25 @@ def _draw_caption(draw: ImageDraw.ImageDraw, caption: Caption, rng: random.Rando
     height, width = CELL_PIXELS * OVERSAMPLING, IMAGE_SIZE * OVERSAMPLING
     top, margin = caption.row * height, OVERSAMPLING
     paper, ink = CAPTION_COLORS[rng.randrange(len(CAPTION_COLORS))]
-    draw.rectangle([margin, top + margin, width - margin, top + height - margin], fill=_shade(paper, rng, 6))
+    draw.rectangle([margin, top + margin, width - margin, top + height - margin], fill=shade(paper, rng, 6))
     center = (width / 2 + rng.uniform(-0.5, 0.5) * OVERSAMPLING, top + height / 2)
     font = ImageFont.load_default(size=12.5 * OVERSAMPLING)
     draw.text(center, caption.word, fill=ink, font=font, anchor="mm", stroke_width=1, stroke_fill=ink)
 
 
-def _shade(rgb: tuple[int, int, int], rng: random.Random, spread: int) -> tuple[int, ...]:
+def shade(rgb: tuple[int, int, int], rng: random.Random, spread: int) -> tuple[int, ...]:
+    """A colour up to `spread` off in each channel, as no two things of one colour are quite alike."""
     return tuple(min(255, max(0, value + rng.randint(-spread, spread))) for value in rgb)
 
 
-def _draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, rng: random.Random) -> None:
+def draw_shape(draw: ImageDraw.ImageDraw, shape: Shape, rng: random.Random) -> None:
+    """Draws a shape into its cell of a canvas of any number of cells."""
     row, column = shape.cell
     radius = rng.uniform(5.8, 7.0)
     x = (column + 0.5) * CELL_PIXELS + rng.uniform(-0.8, 0.8)
     y = (row + 0.5) * CELL_PIXELS + rng.uniform(-0.8, 0.8)
     outline = [((x + px * radius) * OVERSAMPLING, (y + py * radius) * OVERSAMPLING) for px, py in OUTLINES[shape.kind]]
-    fill = _shade(COLOR_RGB[shape.color], rng, 12)
+    fill = shade(COLOR_RGB[shape.color], rng, 12)
     draw.polygon(outline, fill=fill, outline=tuple(value // 2 for value in fill))
 
 

@@ -1,6 +1,7 @@
 """SafeLLaVA-NeXT: LLaVA-NeXT (LLaVA-1.6) with a safety projector, safety tokens and a safety head.
 
-Images are cut into a base tile, which shows all of an image, and tiles of parts of it. The head reads the base tile.
+Images are cut into a base tile, which shows all of an image, and tiles of parts of it. The head reads the base tile,
+or all of them (`config.safety_tiles`).
 Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
 """
 
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 from transformers import LlavaNextForConditionalGeneration, LlavaNextModel, LlavaNextPreTrainedModel
 from transformers.generation import GenerationMixin
-from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
 
 from .configuration_safe_llava_next import SafeLlavaNextConfig
 from .image_batches import require_sizes
+from .image_tiles import TileGrid, find_tile_grid
 from .modeling_safety_base import SafetyCausalLMMixin, SafetyModelMixin
 from .modeling_safety_guard import SafetyClassificationMixin, SafetyGuardModelMixin
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
@@ -21,11 +22,9 @@ from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 class SafeLlavaNextTiles(SafeLlavaPreTrainedModel):
     """How images are cut, as the whole model and the guard both know it."""
 
-    def count_tiles(self, image_sizes: Any = None, **image_arguments: Any) -> list[int]:
-        """Of how many tiles each image is, the base tile among them, by its height and width."""
-        sizes = require_sizes(image_sizes)
-        edge, grids = self.config.vision_config.image_size, self.config.image_grid_pinpoints
-        return [image_size_to_num_patches(size, grids, edge) for size in sizes]
+    def find_tiles(self, image_sizes: Any = None, **image_arguments: Any) -> list[TileGrid]:
+        """How each image is cut, by its height and width."""
+        return [find_tile_grid(self.config, size) for size in require_sizes(image_sizes)]
 
 
 class SafeLlavaNextModel(SafeLlavaNextTiles, SafetyModelMixin, LlavaNextModel):
@@ -51,8 +50,8 @@ class SafeLlavaNextGuardModel(SafeLlavaNextTiles, SafetyGuardModelMixin, LlavaNe
 
     def count_rows(self, num_patches: int, num_images: int, **image_arguments: Any) -> list[int]:
         """How many rows of the language model each image takes beside the safety tokens: packed without their data."""
-        tiles = self.count_tiles(**image_arguments)
-        features = [torch.empty((number, num_patches, 1), device="meta") for number in tiles]
+        tiles = self.find_tiles(**image_arguments)
+        features = [torch.empty((grid.num_tiles, num_patches, 1), device="meta") for grid in tiles]
         sizes = require_sizes(image_arguments["image_sizes"])
         strategy = self.config.vision_feature_select_strategy
         newline = torch.empty(1, device="meta")

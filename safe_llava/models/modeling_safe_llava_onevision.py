@@ -1,7 +1,8 @@
 """SafeLLaVA-OneVision: LLaVA-OneVision with a safety projector, safety tokens and a safety head.
 
 The only image of a row is cut into a base tile, which shows all of it, and tiles of parts of it; several images of a
-row are a tile each. The head reads the base tile. Videos are refused: their frames are given as images of one row.
+row are a tile each. The head reads the base tile, or all of them (`config.safety_tiles`). Videos are refused: their
+frames are given as images of one row.
 Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581; details from arXiv 2411.11543.
 """
 
@@ -14,10 +15,10 @@ from transformers import (
     LlavaOnevisionPreTrainedModel,
 )
 from transformers.generation import GenerationMixin
-from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 
 from .configuration_safe_llava_onevision import SafeLlavaOnevisionConfig
 from .image_batches import require_sizes
+from .image_tiles import TileGrid, find_tile_grid
 from .modeling_safety_base import SafetyCausalLMMixin, SafetyModelMixin
 from .modeling_safety_guard import SafetyClassificationMixin, SafetyGuardModelMixin
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
@@ -28,19 +29,12 @@ class SafeLlavaOnevisionTiles(SafeLlavaPreTrainedModel):
 
     image_arguments = ("image_sizes", "batch_num_images")
 
-    def count_tiles(self, image_sizes: Any = None, batch_num_images: Any = None, **others: Any) -> list[int]:
-        """
-        Of how many tiles each image is, the base tile among them, by its height and width and by the number of images
-        in each row that has some.
-        """
+    def find_tiles(self, image_sizes: Any = None, batch_num_images: Any = None, **others: Any) -> list[TileGrid]:
+        """How each image is cut, by its height and width and by the number of images in each row that has some."""
         sizes = require_sizes(image_sizes)
         numbers = [1] * len(sizes) if batch_num_images is None else torch.as_tensor(batch_num_images).tolist()
         is_alone = [number == 1 for number in numbers for _ in range(number)]
-        edge, grids = self.config.vision_config.image_size, self.config.image_grid_pinpoints
-        return [
-            image_size_to_num_patches(size, grids, edge) if alone else 1
-            for size, alone in zip(sizes, is_alone, strict=True)
-        ]
+        return [find_tile_grid(self.config, size, alone) for size, alone in zip(sizes, is_alone, strict=True)]
 
 
 class SafeLlavaOnevisionModel(SafeLlavaOnevisionTiles, SafetyModelMixin, LlavaOnevisionModel):
@@ -68,8 +62,8 @@ class SafeLlavaOnevisionGuardModel(SafeLlavaOnevisionTiles, SafetyGuardModelMixi
 
     def count_rows(self, num_patches: int, num_images: int, **image_arguments: Any) -> list[int]:
         """How many rows of the language model each image takes beside the safety tokens: packed without their data."""
-        tiles = self.count_tiles(**image_arguments)
-        features = [torch.empty((number, num_patches, 1), device="meta") for number in tiles]
+        tiles = self.find_tiles(**image_arguments)
+        features = [torch.empty((grid.num_tiles, num_patches, 1), device="meta") for grid in tiles]
         sizes = require_sizes(image_arguments["image_sizes"])
         packed, _ = LlavaOnevisionModel.pack_image_features(
             self,  # type: ignore[arg-type]
@@ -86,7 +80,7 @@ class SafeLlavaOnevisionForSafetyClassification(
 ):
     """
     Assesses images and their questions as [`SafeLlavaOnevisionForConditionalGeneration`] of the same checkpoint does,
-    from the base tiles alone, and cannot answer them. It is used as [`SafeLlavaForSafetyClassification`] is.
+    and cannot answer them. It is used as [`SafeLlavaForSafetyClassification`] is.
     """
 
     config: SafeLlavaOnevisionConfig

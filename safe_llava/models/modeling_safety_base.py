@@ -10,6 +10,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .generation_safe_llava import SafeLlavaGenerationMixin
 from .image_batches import refuse_videos
+from .image_tiles import find_base_tiles
 from .outputs_safe_llava import (
     CACHE_NAME,
     SafeLlavaCausalLMOutputWithPast,
@@ -18,7 +19,7 @@ from .outputs_safe_llava import (
 )
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, encode_images, read_patches
-from .vision_features import find_base_tiles, find_vision_layers
+from .vision_features import find_vision_layers
 
 
 class SafetyModelMixin(SafeLlavaPreTrainedModel):
@@ -34,7 +35,7 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
 
     @property
     def vision_layers(self) -> list[int]:
-        """The hidden states of the vision tower that are read."""
+        """The hidden states of the vision tower that the head reads."""
         return find_vision_layers(self.config)
 
     @can_return_tuple
@@ -55,7 +56,8 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
         Args:
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`):
                 The images; where the model cuts them, of shape `(num_images, num_tiles, num_channels, height, width)`.
-            vision_feature_layer (`int` or `list[int]`, *optional*): defaults to the config's.
+            vision_feature_layer (`int` or `list[int]`, *optional*):
+                What the language model reads; the head reads `config.safety_feature_layer`. Defaults to the config's.
             vision_feature_select_strategy (`str`, *optional*): `"default"` drops the CLS token, `"full"` keeps it.
             image_sizes, batch_num_images (`torch.Tensor`, *optional*): what else the processor says of the images.
 
@@ -64,9 +66,12 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
         """
         given = {"image_sizes": image_sizes, "batch_num_images": batch_num_images}
         given = {name: value for name, value in given.items() if value is not None}
-        tiles = self.count_tiles(**given)
+        tiles = self.find_tiles(**given)
         stock = [*self.vision_tower.parameters(), *self.multi_modal_projector.parameters()]
         stock += self.parameters(recurse=False)  # What ends each line of tiles.
+        read = self.config.vision_feature_layer if vision_feature_layer is None else vision_feature_layer
+        if not kwargs.get("output_hidden_states"):  # Else only what the language model reads would be kept.
+            kwargs["output_hidden_states"] = [*([read] if isinstance(read, int) else read), *self.vision_layers]
         has_gradients = pixel_values.requires_grad or any(parameter.requires_grad for parameter in stock)
         with torch.set_grad_enabled(has_gradients and torch.is_grad_enabled()):
             outputs = super().get_image_features(
@@ -77,16 +82,17 @@ class SafetyModelMixin(SafeLlavaPreTrainedModel):
                 **given,
                 **kwargs,
             )
-        layers = self.vision_layers if vision_feature_layer is None else vision_feature_layer
-        layers = [layers] if isinstance(layers, int) else layers
-        patches, grid = read_patches(self.config, outputs.hidden_states, layers, pixel_values.shape)
+        patches, grid = read_patches(self.config, outputs.hidden_states, self.vision_layers, pixel_values.shape)
+        if tiles is not None and not self.safety_modules.reads_all_tiles:
+            patches, tiles = patches[find_base_tiles(tiles)], None
         rows = self.safety_modules.prepend_prompt_tokens(outputs.pooler_output)
         return SafeLlavaImageFeatures(
             # A tower's output may have fields of its own, and lack the usual ones.
             **{name: outputs.get(name) for name in ("last_hidden_state", "hidden_states", "attentions")},
             pooler_output=rows,
-            patch_features=patches if tiles is None else patches[find_base_tiles(tiles)],
+            patch_features=patches,
             patch_grid=grid,
+            tiles=tiles,
             num_placeholders=[len(of_image) for of_image in rows],
         )
 

@@ -10,11 +10,12 @@ from transformers import AutoModel, PreTrainedConfig
 from transformers.utils.generic import can_return_tuple
 
 from .image_batches import refuse_videos
+from .image_tiles import find_base_tiles
 from .outputs_safe_llava import SafeLlavaSafetyClassifierOutput
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_assessment import SafeLlavaAssessmentMixin
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images, read_patches
-from .vision_features import find_base_tiles, shorten_vision_tower
+from .vision_features import shorten_vision_tower
 
 
 _CARD_LOADING_SECTION = """## Load it
@@ -74,7 +75,7 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
     def get_image_features(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple | SafeLlavaImageFeatures:
         """
         One pass of the vision tower: the features that the head reads. Of an image that is cut into tiles, the tower
-        sees only the base tile.
+        sees those that the head reads.
 
         Args:
             pixel_values (`torch.Tensor` of shape `(num_images, num_channels, height, width)`):
@@ -93,9 +94,11 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         all_hidden_states = kwargs.pop("output_hidden_states")
         if not isinstance(all_hidden_states, bool):
             raise ValueError(f"`output_hidden_states` must be True or False, not {all_hidden_states!r}.")
-        if (tiles := self.count_tiles(**image_arguments)) is not None:
-            stacked = pixel_values.dim() == 5
-            pixel_values = pixel_values[: len(tiles), 0] if stacked else pixel_values[find_base_tiles(tiles)]
+        if (tiles := self.find_tiles(**image_arguments)) is not None:
+            if pixel_values.dim() == 5:  # Behind an image's tiles stands what fills up its row of the batch.
+                pixel_values = torch.cat([of[: grid.num_tiles] for of, grid in zip(pixel_values, tiles)])
+            if not self.safety_modules.reads_all_tiles:
+                pixel_values, tiles = pixel_values[find_base_tiles(tiles)], None
         elif image_arguments:
             kwargs |= image_arguments
         outputs = self.vision_tower(
@@ -108,6 +111,7 @@ class SafetyGuardModelMixin(SafeLlavaPreTrainedModel):
         return SafeLlavaImageFeatures(
             patch_features=patches,
             patch_grid=grid,
+            tiles=tiles,
             num_placeholders=[self.config.num_safety_tokens + number for number in rows],
             hidden_states=outputs.hidden_states if all_hidden_states else None,
             attentions=outputs.get("attentions"),

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers import initialization as init
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 
 from .hub_safe_llava import complete_push, ship_code
+from .image_tiles import TileGrid, TilePositions
 from .safety_configuration import SAFE_MODEL_TYPES, SafetyConfigMixin, build_auto_map
-from .safety_modules import init_safety_weights
+from .safety_tokens import SafetyTokens
 
 
 # LLaVA's older key layouts are renamed by model type and class name, and third-party classes are left out unless they
@@ -40,10 +42,15 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        init_safety_weights(module)
+        if isinstance(module, SafetyTokens | TilePositions):
+            for vectors in module.parameters():
+                init.normal_(vectors, mean=0.0, std=0.02)
+        elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
+            # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
+            init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
 
-    def count_tiles(self, **image_arguments: Any) -> list[int] | None:
-        """Of how many tiles each image is; `None` where images are not cut."""
+    def find_tiles(self, **image_arguments: Any) -> list[TileGrid] | None:
+        """How each image is cut, by what the processor says of it; `None` where images are not cut."""
         return None
 
     def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":

@@ -140,10 +140,11 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         level_logits, type_logits = head(*inputs)
         separate, read = None, inputs
         sizes: Any = [] if image_outputs is None else image_outputs.num_placeholders
-        if any(len(images) > 1 for images in share_images(sizes, num_placeholders)):
+        shares = share_images(sizes, num_placeholders)
+        if image_outputs is not None and any(len(images) > 1 for images in shares):
             own_text = find_own_text(input_ids, placeholders, inputs.text_mask)
             separate, read, level_logits, type_logits = assess_separately(
-                head, inputs, own_text, level_logits, type_logits
+                head, inputs, image_outputs.tile_images.to(own_text.device), own_text, level_logits, type_logits
             )
         trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
         trusted &= says_something(level_logits)

@@ -82,6 +82,13 @@ class SafetyConfigMixin(PreTrainedConfig):
             the first token, as the paper's code does, and no gate.
         safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
             Attention heads of the safety head. Divides the language model's `hidden_size`.
+        safety_feature_layer (`int` or `list[int]`, *optional*):
+            The hidden states of the vision tower that the head reads, several side by side. Defaults to
+            `vision_feature_layer`, and stays where it is when that is moved: on features of another layer, a language
+            model forgets its alignment ("Unfair Alignment", arXiv 2411.04291), and the head would be blind.
+        safety_tiles (`"base"` or `"all"`, *optional*, defaults to `"base"`):
+            What the head reads of an image that the model cuts: the tile that shows all of it, or its parts as well,
+            in which a small risk is larger. The guard's vision tower then sees all tiles, too.
         safety_loss_coef (`float`, *optional*, defaults to 10.0):
             Weight of the two classification losses beside the language-model loss (paper, section 3.3).
         output_safety_logits (`bool`, *optional*, defaults to `True`):
@@ -109,6 +116,8 @@ class SafetyConfigMixin(PreTrainedConfig):
     use_safety_head: bool = True
     safety_head_pooling: Literal["question", "first"] = "question"
     safety_head_num_attention_heads: int = 8
+    safety_feature_layer: int | list[int] | None = None
+    safety_tiles: Literal["base", "all"] = "base"
     safety_loss_coef: float = 10.0
     output_safety_logits: bool = True
     safety_training: dict[str, Any] | None = None
@@ -129,8 +138,12 @@ class SafetyConfigMixin(PreTrainedConfig):
         if __name__.startswith("transformers_modules."):
             self.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
 
+        if self.safety_feature_layer is None:
+            self.safety_feature_layer = self.vision_feature_layer
         if self.safety_projector_hidden_size is None:
             self.safety_projector_hidden_size = self.vision_config.hidden_size + 64
+        if self.safety_tiles == "all" and not hasattr(self, "image_grid_pinpoints"):
+            raise ValueError(f'`safety_tiles` can only be "base": a {self.model_type} cuts no images.')
         if self.num_safety_tokens < 0:
             raise ValueError(f"`num_safety_tokens` must be 0 or more, got {self.num_safety_tokens}.")
         if math.isqrt(self.num_safety_visual_tokens) ** 2 != self.num_safety_visual_tokens:

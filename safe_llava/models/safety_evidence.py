@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
+from .image_tiles import spread_map
 from .safety_head import SafetyHead
 from .safety_labels import SAFE_TYPE_ID
 
@@ -56,8 +57,9 @@ class SafetyEvidence:
             Its logit minus that of "safe", before any temperature: below 0 where the head says "safe".
         patch_relevance (`list[torch.FloatTensor]`):
             For each row a tensor of shape `(num_images_of_the_row, patches_per_column, patches_per_row)`, over what
-            the vision tower saw of each image. Values of 0 or more, which sum up to those of the image's visual
-            tokens. A C-Abstractor mixes neighbouring patches, so its tokens mark places and not outlines.
+            the vision tower saw of each image; where the head reads all tiles, as fine as the finest of these. Values
+            of 0 or more, which sum up to those of the image's visual tokens. A C-Abstractor mixes neighbouring
+            patches, so its tokens mark places and not outlines.
         word_relevance (`torch.FloatTensor` of shape `(batch_size, sequence_length)`):
             For each token of the prompt, 0 or more; 0 at padding and image placeholders. With
             `safety_head_pooling="first"` the first token is all that the head reads, so all others are 0.
@@ -72,29 +74,34 @@ class SafetyEvidence:
     safety_token_attention: torch.Tensor
 
 
+def map_relevance(of_images: torch.Tensor, token_grid: tuple[int, int], patch_grid: tuple[int, int]) -> torch.Tensor:
+    """
+    What counts in favour of the risk, on the patches of each image or tile: of shape `(num_tiles, *patch_grid)`, with
+    the sum of its visual tokens.
+
+    Args:
+        of_images (`torch.FloatTensor` of shape `(num_tiles, num_visual_tokens)`): see [`SafetyInfluence`].
+        token_grid (`tuple[int, int]`): visual tokens per column and per row.
+        patch_grid (`tuple[int, int]`): patches per column and per row.
+    """
+    maps = of_images.clamp(min=0.0).unflatten(1, token_grid)
+    if not len(maps) or token_grid == patch_grid:
+        return maps
+    return torch.stack([spread_map(values, patch_grid) for values in maps])
+
+
 def locate_evidence(
-    influence: SafetyInfluence,
-    image_rows: torch.Tensor,
-    token_grid: tuple[int, int],
-    patch_grid: tuple[int, int],
-    trusted: torch.Tensor,
+    influence: SafetyInfluence, maps: torch.Tensor, image_rows: torch.Tensor, trusted: torch.Tensor
 ) -> SafetyEvidence:
     """
-    Puts the head's findings where a reader looks for them: on the patches of each row's images.
+    Puts the head's findings where a reader looks for them: on each row's images.
 
     Args:
         influence ([`SafetyInfluence`]): what the head measured.
+        maps (`torch.FloatTensor` of shape `(num_images, height, width)`): where in each image it speaks for the risk.
         image_rows (`torch.LongTensor` of shape `(num_images,)`): the row that each image belongs to.
-        token_grid (`tuple[int, int]`): visual tokens per column and per row of an image.
-        patch_grid (`tuple[int, int]`): patches per column and per row.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
     """
-    relevance = influence.of_images.clamp(min=0.0)
-    maps = relevance.unflatten(1, token_grid)
-    if len(image_rows) and token_grid != patch_grid:
-        maps = F.interpolate(maps.unsqueeze(1), size=patch_grid, mode="bilinear", align_corners=False).squeeze(1)
-        sums = maps.sum(dim=(1, 2)).clamp(min=torch.finfo(maps.dtype).tiny)
-        maps = maps * (relevance.sum(dim=1) / sums)[:, None, None]
     maps = maps.masked_fill(~trusted[image_rows, None, None], 0.0)
     return SafetyEvidence(
         risk_type=influence.risk_type,

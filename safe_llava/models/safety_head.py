@@ -4,7 +4,7 @@ Paper: "Safety Alignment for Vision Language Models", arXiv 2405.13581, section 
 The paper's code reads the first text position only, a constant; `safety_head_pooling="question"` reads the question.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +18,16 @@ from .safety_labels import RISK_LEVELS, SAFETY_LEVELS, SAFETY_TYPES
 FLAT = 1e-3
 # In logits below the least: a probability of no weight that stays finite at every temperature.
 _FAR_BELOW = 20.0
+
+
+class HeadInputs(NamedTuple):
+    """What [`SafetyHead.forward`] takes."""
+
+    text_embeds: torch.Tensor
+    text_mask: torch.Tensor
+    safety_tokens: torch.Tensor
+    safety_features: torch.Tensor
+    image_rows: torch.Tensor
 
 
 class SafetyHead(nn.Module):
@@ -151,9 +161,9 @@ class SafetyHead(nn.Module):
             safety_tokens (`torch.Tensor` of shape `(num_safety_tokens, hidden_size)`):
                 s1; every row reads them.
             safety_features (`torch.Tensor` of shape `(num_images, num_visual_tokens, hidden_size)`):
-                h_s of all images of the batch, one after the other.
+                h_s of all images of the batch, one after the other; of images that are cut, of all tiles.
             image_rows (`torch.LongTensor` of shape `(num_images,)`):
-                The row that each image belongs to. A row reads its own images only.
+                The row that each image, or tile, belongs to. A row reads its own only.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: float32 logits of shape `(batch_size, 4)` for the risk level and
@@ -168,15 +178,18 @@ class SafetyHead(nn.Module):
         safety_tokens: torch.Tensor,
         safety_features: torch.Tensor,
         image_rows: torch.Tensor,
+        tile_images: torch.Tensor,
         images: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        As [`SafetyHead.forward`], on each of some `images` (their indices) alone, with the text of its row: float32
-        logits of shape `(len(images), 4)` and `(len(images), 7)`.
+        As [`SafetyHead.forward`], on each of some `images` (their numbers, in order) alone, with the text of its row:
+        float32 logits of shape `(len(images), 4)` and `(len(images), 7)`. `tile_images` has the image of each tile.
         """
-        queries = self.pool_text(text_embeds, text_mask)[image_rows[images]]
-        each = torch.arange(len(images), device=images.device)
-        return self.classify(queries, safety_tokens, safety_features[images], each)
+        tiles = torch.isin(tile_images, images).nonzero().squeeze(1)
+        each = torch.searchsorted(images, tile_images[tiles])
+        rows = torch.zeros_like(images).scatter(0, each, image_rows[tiles])
+        queries = self.pool_text(text_embeds, text_mask)[rows]
+        return self.classify(queries, safety_tokens, safety_features[tiles], each)
 
     def classify(
         self,

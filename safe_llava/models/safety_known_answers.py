@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from .image_tiles import TileGrid
 from .safety_modules import SafeLlavaImageFeatures, read_patches
 
 
@@ -82,7 +83,13 @@ def _look(model: PreTrainedModel, tiles: torch.Tensor) -> SafeLlavaImageFeatures
     tower, layers = model.model.vision_tower, model.model.vision_layers
     states = tower(tiles, output_hidden_states=True, return_dict=True).hidden_states
     patches, grid = read_patches(model.config, states, layers, tiles.shape)
-    return SafeLlavaImageFeatures(patch_features=patches, patch_grid=grid, num_placeholders=[1] * len(tiles))
+    uncut = [TileGrid(0, 0, (tiles.shape[2], tiles.shape[3]))] * len(tiles)
+    return SafeLlavaImageFeatures(
+        patch_features=patches,
+        patch_grid=grid,
+        num_placeholders=[1] * len(tiles),
+        tiles=uncut if model.model.safety_modules.reads_all_tiles else None,
+    )
 
 
 def _take_samples(states: torch.Tensor) -> torch.Tensor:

@@ -7,19 +7,20 @@ L = L_LM + 10 * (CE(level) + CE(type)), with the weight in `config.safety_loss_c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .image_batches import IMAGE_ARGUMENTS
-from .safety_evidence import SafetyEvidence, locate_evidence, measure_influence
-from .safety_head import SafetyHead
+from .image_tiles import TileGrid, TilePositions, find_base_tiles, merge_tiles
+from .safety_evidence import SafetyEvidence, locate_evidence, map_relevance, measure_influence
+from .safety_head import HeadInputs, SafetyHead
 from .safety_loss import safety_cross_entropy
 from .safety_projector import SAFETY_PROJECTORS, CAbstractor, PatchMLP
+from .safety_tokens import SafetyTokens
 from .vision_features import find_patch_grid
 
 
@@ -31,18 +32,21 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
     from a guard.
 
     Args:
-        patch_features (`torch.Tensor` of shape `(num_images, num_patches, vision_hidden_size)`):
-            The vision tower's selected features h_o without the CLS token, from which the safety projector works. Of
-            an image that is cut into tiles those of the base tile, which shows all of it.
+        patch_features (`torch.Tensor` of shape `(num_tiles, num_patches, vision_hidden_size)`):
+            The vision tower's selected features h_o without the CLS token, from which the safety projector works: one
+            after the other those of each image, or of the tiles of each that the head reads.
         patch_grid (`tuple[int, int]`):
             Patches per column and per row.
         num_placeholders (`list[int]`):
             Positions that each image takes in the prompt.
+        tiles (`list[TileGrid]`, *optional*):
+            How each image is cut, where the head reads all tiles; else it reads one of each image.
     """
 
     patch_features: torch.Tensor | None = None
     patch_grid: tuple[int, int] | None = None
     num_placeholders: list[int] | None = None
+    tiles: list[TileGrid] | None = None
 
     def find_rows(self, placeholders: torch.Tensor) -> torch.Tensor:
         """
@@ -60,49 +64,44 @@ class SafeLlavaImageFeatures(BaseModelOutputWithPooling):
         sizes: Any = self.num_placeholders
         rows: Any = self.pooler_output
         patches: Any = self.patch_features
+        read = list(images)
+        if self.tiles is not None:
+            firsts = find_base_tiles(self.tiles)
+            read = [firsts[image] + place for image in images for place in range(self.tiles[image].num_tiles)]
         return SafeLlavaImageFeatures(
             pooler_output=None if rows is None else [rows[image] for image in images],  # type: ignore[arg-type]
-            patch_features=None if patches is None else patches[list(images)],
+            patch_features=None if patches is None else patches[read],
             patch_grid=self.patch_grid,
             num_placeholders=[sizes[image] for image in images],
+            tiles=None if self.tiles is None else [self.tiles[image] for image in images],
         )
 
     @property
     def num_images(self) -> int:
         """How many images there are, in all rows of the batch."""
-        return 0 if self.patch_features is None else len(self.patch_features)
+        return len(self.num_placeholders or ())
 
+    def require_tiles(self) -> list[TileGrid]:
+        """How each image is cut; raises a `ValueError` where the features are those of base tiles alone."""
+        if self.tiles is None:
+            raise ValueError(
+                '`mm_encoder_outputs["image"]` holds base tiles alone, and this model reads all tiles '
+                '(`config.safety_tiles="all"`). Pass what `get_image_features` of this very model returned.'
+            )
+        return self.tiles
 
-class HeadInputs(NamedTuple):
-    """What [`SafetyHead.forward`] takes."""
-
-    text_embeds: torch.Tensor
-    text_mask: torch.Tensor
-    safety_tokens: torch.Tensor
-    safety_features: torch.Tensor
-    image_rows: torch.Tensor
-
-
-class SafetyTokens(nn.Module):
-    """
-    Two independent sets of learned tokens: `head_tokens` (s1, read by the safety head) and `prompt_tokens` (s2, put in
-    front of each image's features in the language model; a guard has none), each of shape
-    `(num_safety_tokens, hidden_size)`.
-    """
-
-    def __init__(self, config: PreTrainedConfig, has_prompt_tokens: bool = True):
-        super().__init__()
-        size = (config.num_safety_tokens, config.text_config.hidden_size)
-        self.head_tokens = nn.Parameter(torch.empty(size))
-        self.prompt_tokens = nn.Parameter(torch.empty(size)) if has_prompt_tokens else None
-
-    def forward(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return self.head_tokens, self.prompt_tokens
+    @property
+    def tile_images(self) -> torch.Tensor:
+        """The image that each tile which the head reads is of, a `torch.LongTensor` of shape `(num_tiles,)`."""
+        numbers = [1] * self.num_images if self.tiles is None else [grid.num_tiles for grid in self.tiles]
+        images = [image for image, number in enumerate(numbers) for _ in range(number)]
+        return torch.tensor(images, dtype=torch.long, device=getattr(self.patch_features, "device", None))
 
 
 class SafetyModules(nn.Module):
     """
-    What SafeLLaVA adds to a LLaVA: `tokens`, `projector` and `head`, each `None` where the config leaves it out.
+    What SafeLLaVA adds to a LLaVA: `tokens`, `projector`, `head` and, where the head reads all tiles of an image,
+    `tile_positions`; each `None` where the config leaves it out.
 
     Args:
         config ([`SafeLlavaConfig`]): gives the sizes of both backbones and of the modules.
@@ -115,9 +114,15 @@ class SafetyModules(nn.Module):
         has_head = config.use_safety_head
         self.projector = SAFETY_PROJECTORS[config.safety_projector_type](config) if has_head else None
         self.head = SafetyHead(config) if has_head else None
+        self.tile_positions = TilePositions(config) if has_head and config.safety_tiles == "all" else None
         # Layer by layer, for transformers passes over a container whose own parameters are all there.
         for layer in self.modules():
             layer.is_safety_layer = isinstance(layer, nn.Linear | nn.Conv2d)  # type: ignore[assignment]
+
+    @property
+    def reads_all_tiles(self) -> bool:
+        """Whether the head reads all tiles of an image, and not the base tile alone."""
+        return self.tile_positions is not None
 
     def prepend_prompt_tokens(self, image_rows: list[torch.Tensor]) -> list[torch.Tensor]:
         """[s2; h_i] of each image, from its h_i of shape `(num_patches, hidden_size)`."""
@@ -155,6 +160,9 @@ class SafetyModules(nn.Module):
         if image_outputs is not None:
             features = projector(image_outputs.patch_features, image_outputs.patch_grid).to(device, dtype)
             image_rows = image_outputs.find_rows(placeholders)
+            if self.tile_positions is not None:
+                features = features + self.tile_positions(image_outputs.require_tiles()).to(device, dtype)
+                image_rows = image_rows[image_outputs.tile_images.to(device)]
         return HeadInputs(text_embeds, text_mask, head_tokens, features, image_rows)
 
     def forward(
@@ -217,23 +225,19 @@ class SafetyModules(nn.Module):
             image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
             type_logits (`torch.FloatTensor` of shape `(batch_size, 7)`): what the head made of it.
             trusted (`torch.BoolTensor` of shape `(batch_size,)`): the rows whose verdict can be believed.
-            image_rows (`torch.LongTensor` of shape `(num_images,)`): the row of each image, read or not.
+            image_rows (`torch.LongTensor` of shape `(num_tiles,)`):
+                The row of each image, or of each tile where the head reads all, read or not.
         """
         projector, head = self.require_head()
         influence = measure_influence(head, *inputs, type_logits)
         patch_grid: Any = (1, 1) if image_outputs is None else image_outputs.patch_grid
-        token_grid = projector.token_grid(patch_grid)
-        return locate_evidence(influence, image_rows.to(trusted.device), token_grid, patch_grid, trusted)
-
-
-def init_safety_weights(module: nn.Module) -> None:
-    """What a model's `_init_weights` does with a part of [`SafetyModules`], behind its parent's."""
-    if isinstance(module, SafetyTokens):
-        for tokens in module.parameters():
-            init.normal_(tokens, mean=0.0, std=0.02)
-    elif isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "is_safety_layer", False):
-        # A fixed std of 0.02 suits widths of thousands; in a narrow model it would all but silence the modules.
-        init.normal_(module.weight, mean=0.0, std=module.weight[0].numel() ** -0.5)
+        maps = map_relevance(influence.of_images, projector.token_grid(patch_grid), patch_grid)
+        if self.tile_positions is not None and image_outputs is not None:
+            (rows, columns), (height, width) = self.tile_positions.grid, patch_grid
+            tiles = image_outputs.require_tiles()
+            maps = merge_tiles(maps, tiles, (rows * height, columns * width))
+            image_rows = image_rows[find_base_tiles(tiles)]
+        return locate_evidence(influence, maps, image_rows.to(trusted.device), trusted)
 
 
 def read_patches(

@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
+from .vision_features import find_vision_layers
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of a (batch, channels, height, width) tensor."""
@@ -123,9 +125,7 @@ class PatchMLP(nn.Module):
 
 
 def _backbone_widths(config: PreTrainedConfig) -> tuple[int, int]:
-    layers = config.vision_feature_layer
-    num_layers = 1 if isinstance(layers, int) else len(layers)
-    return config.vision_config.hidden_size * num_layers, config.text_config.hidden_size
+    return config.vision_config.hidden_size * len(find_vision_layers(config)), config.text_config.hidden_size
 
 
 SAFETY_PROJECTORS: dict[str, type[CAbstractor] | type[PatchMLP]] = {"c_abstractor": CAbstractor, "mlp": PatchMLP}

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from .own_text import find_repeated_text
-from .safety_head import SafetyHead, is_decided
+from .safety_head import HeadInputs, SafetyHead, is_decided
 from .safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS
-from .safety_modules import HeadInputs
 
 
 @dataclass
@@ -61,6 +60,7 @@ class SeparateAssessments:
 def assess_separately(
     head: SafetyHead,
     inputs: HeadInputs,
+    tile_images: torch.Tensor,
     own_text: torch.Tensor,
     level_logits: torch.Tensor,
     type_logits: torch.Tensor,
@@ -71,17 +71,20 @@ def assess_separately(
     Args:
         head ([`SafetyHead`]): the head.
         inputs ([`HeadInputs`]): what the head read.
+        tile_images (`torch.LongTensor` of shape `(num_tiles,)`):
+            The image that each tile of these is of: its number, where images are not cut.
         own_text (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): the text of one image alone.
         level_logits, type_logits (`torch.FloatTensor`): what the head made of each row as a whole.
 
     Returns:
         All assessments of these rows, and of the gravest of each row, and the other rows as they were: what the
-        head read for them, with -1 as the row of images that it did not read, and their logits.
+        head read for them, with -1 as the row of tiles that it did not read, and their logits.
     """
-    image_rows = inputs.image_rows
+    tile_rows, num_images = inputs.image_rows, int(tile_images[-1]) + 1
+    image_rows = tile_rows.new_zeros(num_images).scatter(0, tile_images, tile_rows)
     several = image_rows.bincount(minlength=len(level_logits)) > 1
     rows, images = several.nonzero().squeeze(1), several[image_rows].nonzero().squeeze(1)
-    of_images = head.assess_each(*inputs._replace(text_mask=own_text), images)
+    of_images = head.assess_each(*inputs._replace(text_mask=own_text), tile_images, images)
     separate = SeparateAssessments(
         rows=torch.cat([rows, image_rows[images]]),
         images=torch.cat([torch.full_like(rows, -1), images]),
@@ -91,10 +94,10 @@ def assess_separately(
     decides = separate.find_gravest()
     rows = separate.rows[decides]
     alone = torch.full_like(several, -1, dtype=torch.long).index_copy(0, rows, separate.images[decides])
-    is_read = (alone[image_rows] < 0) | (alone[image_rows] == torch.arange(len(image_rows), device=rows.device))
+    is_read = (alone[tile_rows] < 0) | (alone[tile_rows] == tile_images)
     read = inputs._replace(
         text_mask=torch.where(alone[:, None] < 0, inputs.text_mask, own_text),
-        image_rows=image_rows.where(is_read, -1),
+        image_rows=tile_rows.where(is_read, -1),
     )
     level_logits = level_logits.index_copy(0, rows, separate.level_logits[decides])
     type_logits = type_logits.index_copy(0, rows, separate.type_logits[decides])

@@ -5,7 +5,6 @@ A tower is any model whose hidden states are sequences. Of its config, `hidden_s
 
 import copy
 import math
-from itertools import accumulate
 
 import torch
 from transformers import PreTrainedConfig
@@ -16,8 +15,8 @@ _CUTTABLE = ("clip_vision_model", "siglip_vision_model")
 
 
 def find_vision_layers(config: PreTrainedConfig) -> list[int]:
-    """The hidden states of the vision tower that are read: as the config counts them, negative ones from the last."""
-    layers = config.vision_feature_layer
+    """The hidden states that the safety head reads: as the config counts them, negative ones from the last."""
+    layers = config.safety_feature_layer
     return [layers] if isinstance(layers, int) else list(layers)
 
 
@@ -79,8 +78,3 @@ def find_patch_grid(config: PreTrainedConfig, states: torch.Size, images: torch.
         f"The vision tower makes {positions} features of an image of {width} x {height} pixels, which are no grid of "
         "patches. Set `vision_config.patch_size` to the pixels from one feature to the next."
     )
-
-
-def find_base_tiles(tiles: list[int]) -> list[int]:
-    """Where the base tile of each image, its first, stands among the tiles of all images, by their numbers."""
-    return [0, *accumulate(tiles)][: len(tiles)]

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ..files import atomic_path
+from ..models.vision_features import find_vision_layers
 
 
 def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:
@@ -37,8 +38,8 @@ def cache_vision_features(model: PreTrainedModel, folder: str | Path) -> None:
     """
     tower = model.model.vision_tower
     _check_frozen(tower)
-    layers = model.config.vision_feature_layer
-    layers = [layers] if isinstance(layers, int) else list(layers)
+    read = model.config.vision_feature_layer
+    layers = sorted({*([read] if isinstance(read, int) else read), *find_vision_layers(model.config)})
     tower_digest = _digest_of_tower(tower)
     run_tower = functools.partial(type(tower).forward, tower)  # not an earlier cache's
 

@@ -130,6 +130,7 @@ def test_assess_equals_forward_and_runs_no_language_model_layer(tiny_safe_llava,
         {"safety_projector_type": "mlp"},
         {"safety_head_pooling": "first"},
         {"vision_feature_layer": [-2, -1]},
+        {"safety_feature_layer": [-2, -1]},
     ],
 )
 def test_each_safety_module_can_be_swapped_or_left_out(changes, tiny_safe_llava):

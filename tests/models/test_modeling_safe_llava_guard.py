@@ -121,7 +121,7 @@ class TestSameVerdict:
 
     @pytest.mark.parametrize("layer", [-1, -3, 1, [-2, -3], [-2, -1]])
     def test_any_vision_layer_can_be_read(self, layer, tiny_safe_llava, left_padded, tmp_path):
-        assert_same_logits(*rebuild(tiny_safe_llava, tmp_path, vision_feature_layer=layer), left_padded)
+        assert_same_logits(*rebuild(tiny_safe_llava, tmp_path, safety_feature_layer=layer), left_padded)
 
     def test_embeddings_that_the_language_model_scales_are_scaled_here_too(
         self, tiny_safe_llava, left_padded, tmp_path

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safe_llava import SafeLlavaForConditionalGeneration
-from safe_llava.models.safety_evidence import SafetyInfluence, locate_evidence, measure_influence
+from safe_llava.models.safety_evidence import SafetyInfluence, locate_evidence, map_relevance, measure_influence
 from safe_llava.models.safety_labels import SAFE_TYPE_ID
 from safe_llava.models.safety_trust import record_training
 
@@ -160,7 +160,8 @@ def test_maps_are_stretched_to_the_patches_and_keep_their_sums():
         of_text=torch.tensor([[0.5, -0.5]]),
         safety_token_attention=torch.tensor([0.2]),
     )
-    evidence = locate_evidence(influence, torch.tensor([0]), (2, 2), (4, 6), TRUSTED)
+    maps = map_relevance(influence.of_images, (2, 2), (4, 6))
+    evidence = locate_evidence(influence, maps, torch.tensor([0]), TRUSTED)
     (heat,) = evidence.patch_relevance[0]
     assert heat.shape == (4, 6)
     assert heat.sum() == pytest.approx(1.0)
@@ -168,13 +169,9 @@ def test_maps_are_stretched_to_the_patches_and_keep_their_sums():
     assert evidence.word_relevance.tolist() == [[0.5, 0.0]]
 
 
-def test_tokens_that_are_patches_keep_their_values(tiny_safe_llava):
+def test_tokens_that_are_patches_keep_their_values():
     values = torch.arange(6.0)
-    influence = SafetyInfluence(
-        torch.tensor([0]), torch.ones(1), torch.zeros(1, 0), values[None], torch.zeros(1, 2), torch.zeros(1)
-    )
-    evidence = locate_evidence(influence, torch.tensor([0]), (2, 3), (2, 3), TRUSTED)
-    assert torch.equal(evidence.patch_relevance[0], values.view(1, 2, 3))
+    assert torch.equal(map_relevance(values[None], (2, 3), (2, 3)), values.view(1, 2, 3))
 
 
 def test_mlp_projector_and_missing_safety_tokens_are_explained_too(tiny_safe_llava, inputs):

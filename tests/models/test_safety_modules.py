@@ -11,7 +11,8 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 
 from safe_llava import SafeLlavaConfig, SafeLlavaForConditionalGeneration, SafeLlavaForSafetyClassification
 from safe_llava.conversion import convert_llava_checkpoint
-from safe_llava.models.safety_modules import SafetyModules, SafetyTokens
+from safe_llava.models.safety_modules import SafetyModules
+from safe_llava.models.safety_tokens import SafetyTokens
 
 
 PREFIX = "model.safety_modules."

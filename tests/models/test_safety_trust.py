@@ -98,13 +98,30 @@ def test_weights_that_come_back_are_trusted_again(model, inputs):
 def test_a_head_that_is_shown_another_layer_is_not_trusted(layer, model, inputs):
     """An early exit of the vision tower, on a model that has been loaded and trusted."""
     assert model.assess(**inputs).trusted.all()
-    trained = model.config.vision_feature_layer
-    model.config.vision_feature_layer = layer
+    trained = model.config.safety_feature_layer
+    model.config.safety_feature_layer = layer
     try:
         assert model.explain_distrust() is not None
     finally:
-        model.config.vision_feature_layer = trained
+        model.config.safety_feature_layer = trained
     assert model.assess(**inputs).trusted.all()
+
+
+@pytest.mark.parametrize("way", ["config", "argument"])
+@pytest.mark.parametrize("layer", [0, 1, -1])
+def test_what_the_language_model_reads_does_not_move_what_the_head_reads(layer, way, model, inputs):
+    verdict = model.assess(**inputs)
+    moved, argument = copy.deepcopy(model), {}
+    if way == "config":
+        moved.config.vision_feature_layer = layer
+    else:
+        argument = {"vision_feature_layer": layer}
+    features = moved.get_image_features(inputs["pixel_values"], **argument)
+    found = moved.assess(inputs["input_ids"], None, inputs["attention_mask"], {"image": features})
+    assert found.trusted.all()
+    torch.testing.assert_close(found.type_logits, verdict.type_logits)
+    rows = model.get_image_features(inputs["pixel_values"]).pooler_output
+    assert not torch.allclose(features.pooler_output[0], rows[0])
 
 
 def test_the_answers_to_the_probes_tell_what_a_digest_cannot(model):

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from ...models.vision_features import find_vision_layers
 from .attack import Attack
 from .attack_reply import AttackReply
 from .attack_row import AttackRow
@@ -22,10 +21,10 @@ SUITE = "icet"
 
 def early_layer_attacks(target: AttackTarget) -> list[Attack]:
     """
-    For every layer of the tower two attacks: `icet_language/L` moves what the language model reads while the head
-    goes on with the layer that it was trained on; `icet_both/L` moves `config.vision_feature_layer` of the loaded
-    model, and with it what the head reads, which costs the model its trust. A model without a head has the second
-    alone.
+    For every layer of the tower two attacks: `icet_language/L` moves `config.vision_feature_layer` of the loaded
+    model, which the language model reads, and the head goes on with the layer that it was trained on; `icet_both/L`
+    moves `config.safety_feature_layer` as well, which costs the model its trust. A model without a head has the
+    second alone.
     """
     attacks = []
     for layer in range(1, count_layers(target) + 1):
@@ -49,15 +48,8 @@ def count_layers(target: AttackTarget) -> int:
 
 def _move_language(layer: int):
     def attempt(target: AttackTarget, rows: Sequence[AttackRow]) -> list[AttackReply]:
-        def read_images(pixel_values: torch.Tensor) -> Any:
-            features: Any = target.model.get_image_features(pixel_values)
-            moved: Any = target.model.get_image_features(
-                pixel_values, vision_feature_layer=_as_many(target.model, layer)
-            )
-            features.pooler_output = moved.pooler_output
-            return features
-
-        return target.ask(rows, read_images)
+        with moved_tower(target.model, layer, keeps_head=True):
+            return target.ask(rows)
 
     return attempt
 
@@ -71,17 +63,14 @@ def _move_both(layer: int):
 
 
 @contextmanager
-def moved_tower(model: PreTrainedModel, layer: int) -> Iterator[None]:
-    """While it lasts, the config of a loaded model names another layer."""
-    trained = model.config.vision_feature_layer
-    model.config.vision_feature_layer = _as_many(model, layer)
+def moved_tower(model: PreTrainedModel, layer: int, keeps_head: bool = False) -> Iterator[None]:
+    """While it lasts, the config of a loaded model names another layer of the tower, as often as it named layers."""
+    fields = ["vision_feature_layer", *([] if keeps_head else ["safety_feature_layer"])]
+    trained = {name: getattr(model.config, name) for name in fields if hasattr(model.config, name)}
     try:
+        for name, layers in trained.items():
+            setattr(model.config, name, layer if isinstance(layers, int) else [layer] * len(layers))
         yield
     finally:
-        model.config.vision_feature_layer = trained
-
-
-def _as_many(model: PreTrainedModel, layer: int) -> int | list[int]:
-    """A layer as often as the projector expects layers side by side."""
-    layers = find_vision_layers(model.config)
-    return layer if isinstance(model.config.vision_feature_layer, int) else [layer] * len(layers)
+        for name, layers in trained.items():
+            setattr(model.config, name, layers)

@@ -61,7 +61,7 @@ class WeakHead(nn.Module):
         mask = text_mask.unsqueeze(-1).float()
         return self.say(self.score(images, (text_embeds * mask).sum(dim=1) / mask.sum(dim=1)))
 
-    def assess_each(self, text_embeds, text_mask, safety_tokens, features, image_rows, images):
+    def assess_each(self, text_embeds, text_mask, safety_tokens, features, image_rows, tile_images, images):
         return self.say(torch.full((len(images),), -1.0))  # alone, no image is risky to it
 
     def say(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,5 @@
 """What makes the other members of the family the same as SafeLLaVA, though images take rows as their sizes ask for."""
 
-import copy
-
 import pytest
 import torch
 from steering import images_of
@@ -112,24 +110,9 @@ def test_each_row_of_a_mixed_batch_gets_the_answer_it_gets_alone(options, alarme
         assert torch.equal(batch[row, -4:][: len(answer)], answer)
 
 
-def test_the_head_reads_the_base_tile_of_each_image_and_no_other(tiny_safe_llava, encode):
-    inputs = encode((SIZES[:1], "Who?"))
-    verdict = tiny_safe_llava.assess(**inputs)
-    parts, base = (copy.deepcopy(inputs) for _ in range(2))
-    parts["pixel_values"][:, 1:] += 1
-    base["pixel_values"][:, 0] += 1
-    assert torch.equal(tiny_safe_llava.assess(**parts).level_logits, verdict.level_logits)
-    assert not torch.allclose(tiny_safe_llava.assess(**base).level_logits, verdict.level_logits)
-
-
 def test_each_image_of_a_row_is_also_assessed_alone(tiny_safe_llava, encode):
     verdict = tiny_safe_llava.assess(**encode((SIZES, "Who?")))
     assert verdict.separate.images.tolist() == [-1, 0, 1, 2, 3, 4]
-
-
-def test_evidence_lies_on_the_grid_of_the_base_tile(tiny_safe_llava, encode):
-    evidence = tiny_safe_llava.assess(**encode(*TURNS), return_evidence=True).evidence
-    assert [tuple(maps.shape) for maps in evidence.patch_relevance] == [(len(s), 5, 5) for s, _ in TURNS]
 
 
 def test_evidence_is_drawn_over_all_that_the_base_tile_shows(tiny_processor):
@@ -156,15 +139,6 @@ def test_the_guard_gives_the_whole_models_verdict(guard, tiny_safe_llava, encode
     torch.testing.assert_close(
         guard(**inputs).type_logits, tiny_safe_llava(**inputs).type_logits, atol=1e-5, rtol=1e-4
     )
-
-
-def test_the_guards_tower_sees_one_tile_of_each_image(guard, encode):
-    seen = []
-    guard.model.vision_tower.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    guard.explain_distrust()
-    seen.clear()
-    guard.assess(**encode(*TURNS))
-    assert seen == [5]
 
 
 def test_the_guard_knows_how_many_rows_images_take(guard, tiny_safe_llava, encode):
