@@ -29,6 +29,7 @@ class Plan:
         num_rows (`int`, *optional*): its rows; `None` where only reading can tell.
         not_images (`dict[str, int]`): files of a folder that are no images, by suffix; `not-images.txt` has them all.
         manifest (`str`, *optional*): the digest of the manifest, where the source has one.
+        tiles (`int`, *optional*): crops a side of each image that are assessed beside it.
     """
 
     spec: SourceSpec
@@ -41,6 +42,7 @@ class Plan:
     num_rows: int | None
     not_images: dict[str, int]
     manifest: str | None
+    tiles: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
@@ -125,6 +127,7 @@ def settle_plan(
             source.num_rows,
             count_suffixes(not_images),
             digest(manifest),
+            assessor.tiles,
         )
         write_lines(output_dir / "not-images.txt", not_images)
         write_json(path, asdict(plan))
@@ -140,6 +143,7 @@ def settle_plan(
             "source": (asdict(plan.spec), asdict(spec)),
             "model": (plan.model_version, assessor.model_version),
             "policy": (plan.policy_version, assessor.policy_version),
+            "number of tiles": (plan.tiles, assessor.tiles),
             "shard size": (plan.settings.part_size, part_size),
             "batch size": (plan.settings.batch_size, batch_size or plan.settings.batch_size),
             "number of shards": (plan.num_shards, source.num_shards),

@@ -29,7 +29,7 @@ class ShardActor:
     def __init__(self, output_dir: str, device: str | None, dtype: str, workers: int, skip_broken: bool, actors: int):
         self.output_dir = Path(output_dir)
         self.plan = Plan.read(self.output_dir / "plan.json")
-        self.assessor = RowAssessor(self.plan.model, self.plan.policy, device, dtype)
+        self.assessor = RowAssessor(self.plan.model, self.plan.policy, device, dtype, self.plan.tiles)
         manifest = self.output_dir / "manifest.parquet"
         self.source = open_source(self.plan.spec, self.output_dir, manifest, self.plan.settings.part_size)
         self.workers, self.skip_broken, self.actors = workers, skip_broken, actors

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..guards.open_guard import open_guard
 from ..models.array_verdict import ArrayVerdict
+from ..models.image_crops import add_crops
 from ..models.image_reading import UnreadableImageError, read_image
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_texts import NEUTRAL_QUESTION
@@ -57,18 +58,27 @@ class RowAssessor:
         policy (`dict`, *optional*): fields to change in the stored policy.
         device (`str`, *optional*): where to assess. Defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
+        tiles (`int`, *optional*): crops a side of each image that are assessed beside it.
 
     Raises:
-        ValueError: if there is no guard at `model`, the policy is invalid, or there is no such device.
+        ValueError: if there is no guard at `model`, the policy is invalid, there is no such device, or `tiles` has no
+            effect.
     """
 
     def __init__(
-        self, model: str, policy: dict[str, Any] | None = None, device: str | None = None, dtype: str = "auto"
+        self,
+        model: str,
+        policy: dict[str, Any] | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        tiles: int | None = None,
     ):
         # One thread each: sums over several round otherwise. More cores are used by more processes.
         self.guard = open_guard(model, device, dtype, onnx_threads=1)
         self.policy = (self.guard.policy or SafetyPolicy()).updated(policy or {})
         self.model_version = self.guard.version
+        self.tiles = tiles
+        self._see([Image.new("RGB", (8, 8))])  # Refused here, not with the first row.
         self._longest_token = self.guard.longest_token
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
 
@@ -87,7 +97,7 @@ class RowAssessor:
             images = [read_image(loaded) for loaded in row.images]
             for loaded in images:
                 _require_broad(loaded.image)
-            encoded = self.guard.encode_images([loaded.image for loaded in images])
+            encoded = self.guard.encode_images(self._see([loaded.image for loaded in images]))
         except UnreadableImageError as error:
             return PreparedRow(row, reason=f"{error.kind}: {error}", seconds=time.thread_time() - start)
         except TypeError as error:
@@ -124,6 +134,9 @@ class RowAssessor:
             for row, decision in zip(verdict.to_list(), decisions)
         ]
 
+    def _see(self, images: list[Image.Image]) -> list[Image.Image]:
+        return add_crops(images, self.tiles, self.guard.cuts_images)
+
     def _require_short(self, text: str | None) -> None:
         """A text that is surely too long is not even cut into tokens, for that alone could take for ever."""
         most = self.guard.max_tokens
@@ -139,7 +152,7 @@ class RowAssessor:
     def find_batch_size(self) -> int:
         """The largest batch, of images with a neutral question, that memory holds."""
         size = LARGEST_BATCH.get(self.guard.device, LARGEST_BATCH_ON_ACCELERATORS)
-        blank = self.guard.encode_images([Image.new("RGB", (8, 8))])
+        blank = self.guard.encode_images(self._see([Image.new("RGB", (8, 8))]))
         while True:
             try:
                 self._assess([PreparedRow(AuditRow(""), blank)] * size)

@@ -47,6 +47,7 @@ def run_audit(
     workers: int | None = None,
     skip_broken_shards: bool = False,
     ray_actors: int | None = None,
+    tiles: int | None = None,
 ) -> AuditOutcome:
     """
     Assesses a dataset, or this process' share of it, and goes on where an earlier start was stopped.
@@ -72,6 +73,9 @@ def run_audit(
             source tells how many rows there are, each that cannot be read is a row of its own. By default the shard
             stays unfinished, to be tried again.
         ray_actors (`int`, *optional*): assess in so many Ray actors in place of this process.
+        tiles (`int`, *optional*):
+            Also assess `tiles` times `tiles` overlapping crops of each image, for risks that are small in it: the
+            gravest verdict decides. Costs as much as that many images more.
 
     Returns:
         [`AuditOutcome`]
@@ -82,7 +86,7 @@ def run_audit(
     """
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    assessor = RowAssessor(model, policy, device, dtype)
+    assessor = RowAssessor(model, policy, device, dtype, tiles)
     plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"
     finished, begun = read_progress(folder, plan.digest)

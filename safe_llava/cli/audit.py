@@ -62,6 +62,9 @@ def audit(
     ray_actors: Annotated[
         int | None, typer.Option(min=1, help="Assess in so many Ray actors, on the cluster or on this machine.")
     ] = None,
+    tiles: Annotated[
+        int | None, typer.Option(min=2, help="Also assess so many crops a side of each image; the gravest decides.")
+    ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
 ) -> None:
@@ -100,6 +103,7 @@ def audit(
             workers=workers,
             skip_broken_shards=skip_broken_shards,
             ray_actors=ray_actors,
+            tiles=tiles,
         )
         if outcome.broken_shards:
             problems = "\n".join(f"  {problem}" for problem in outcome.broken_shards[:SHARDS_NAMED])

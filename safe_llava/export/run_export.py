@@ -63,6 +63,11 @@ def run_export(model: str, onnx_file: Path, *, int8: bool = False, scenes: int =
     guard = TorchGuard(*load_guard(model, "cpu", "float32"))
     if (reason := guard.explain_distrust()) is not None:
         raise ValueError(f"No verdict of {model} can be trusted: {reason}. An export would hide it.")
+    if guard.model.config.safety_tiles == "all":
+        raise ValueError(
+            f"The head of {model} reads all tiles of an image (`safety_tiles`), and an exported guard could see its "
+            "base tile alone."
+        )
     pixel_settings = describe_images(guard)
     require_same_pixels(guard, pixel_settings)
 
@@ -154,16 +159,11 @@ def _write_code(folder: Path) -> None:
 def describe_images(guard: TorchGuard) -> dict[str, Any]:
     """What [`~safe_llava.models.onnx_pixels.to_pixel_values`] needs to know of an image processor."""
     settings = guard.processor.image_processor.to_dict()
-    if cuts_images(guard):
+    if guard.cuts_images:
         size = settings["size"]
         edges = [size.get(name) or size["shortest_edge"] for name in ("width", "height")]
         settings |= {BASE_TILE_SIZE: edges, SQUARES: "batch_num_images" in guard.model.image_arguments}
     return settings
-
-
-def cuts_images(guard: TorchGuard) -> bool:
-    """Whether an image becomes several tiles, of which a guard sees the base tile."""
-    return guard.model.model.count_tiles(image_sizes=[[30, 40]]) is not None
 
 
 def describe(
@@ -195,7 +195,7 @@ def describe(
         "image_processor": image_processor,
         "image_token_id": config.image_token_id,
         # Images that are cut take as many rows as they are large.
-        "rows_of_image": None if cuts_images(guard) else placeholders,
+        "rows_of_image": None if guard.cuts_images else placeholders,
         "special_tokens": guard.special_texts.special_tokens,
         "template_variables": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         "pad_token_id": tokenizer.pad_token_id or 0,

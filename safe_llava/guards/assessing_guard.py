@@ -37,6 +37,10 @@ class AssessingGuard(Protocol):
         """Changes with all that a verdict rests on, in 12 characters."""
 
     @property
+    def cuts_images(self) -> bool:
+        """Whether it sees an image as several tiles, and not as one square."""
+
+    @property
     def max_tokens(self) -> int:
         """Tokens that the language model reads."""
 

@@ -64,6 +64,10 @@ class TorchGuard:
         return digest.hexdigest()[:12]
 
     @property
+    def cuts_images(self) -> bool:
+        return self.model.cuts_images
+
+    @property
     def max_tokens(self) -> int:
         return int(self.model.config.get_text_config().max_position_embeddings)
 

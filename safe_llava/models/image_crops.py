@@ -1,29 +1,28 @@
 """Overlapping crops of an image, so that what is small in all of it is large in one of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
 
-def add_crops(images: Sequence[Image.Image], number: int | None, config: Any) -> list[Image.Image]:
+def add_crops(images: Sequence[Image.Image], number: int | None, cuts_images: bool) -> list[Image.Image]:
     """
     Images, each followed by its crops: images of one row, of which the gravest verdict decides.
 
     Args:
         images (`Sequence[PIL.Image.Image]`): the images of one row.
         number (`int`, *optional*): crops in a row and in a column; `None` for the images alone.
-        config ([`SafetyConfigMixin`]): the model's.
+        cuts_images (`bool`): whether the model cuts images itself.
 
     Raises:
         ValueError: if `number` is below 2, or the model cuts images itself.
     """
     if number is None:
         return list(images)
-    if hasattr(config, "image_grid_pinpoints"):
+    if cuts_images:
         raise ValueError(
-            f"`tiles` is for models that see an image as one square, and a {config.model_type} cuts images itself. "
-            'Leave it out; a model with `safety_tiles="all"` in its config reads all that it cuts.'
+            "`tiles` is for models that see an image as one square, and this one cuts images itself. Leave it out; a "
+            'model with `safety_tiles="all"` in its config reads all that it cuts.'
         )
     return [part for image in images for part in (image, *cut_crops(image, number))]
 

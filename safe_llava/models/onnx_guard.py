@@ -109,6 +109,11 @@ class OnnxGuard:
         return str(self.settings["weights"])
 
     @property
+    def cuts_images(self) -> bool:
+        """Whether the model sees an image as several tiles; this guard sees the base tile."""
+        return self.settings["rows_of_image"] is None
+
+    @property
     def max_tokens(self) -> int:
         """Tokens that the language model reads."""
         return int(self.settings["max_length"])

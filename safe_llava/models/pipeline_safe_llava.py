@@ -89,7 +89,7 @@ class SafetyClassificationPipeline(Pipeline):
             require_known_parts(messages)
         else:
             *images, question = to_message(messages, timeout)["content"]
-            seen = add_crops([part["image"] for part in images], tiles, self.model.config)
+            seen = add_crops([part["image"] for part in images], tiles, self.model.cuts_images)
             messages = [
                 {"role": "user", "content": [*({"type": "image", "image": image} for image in seen), question]}
             ]

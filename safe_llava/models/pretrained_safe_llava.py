@@ -53,6 +53,11 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
         """How each image is cut, by what the processor says of it; `None` where images are not cut."""
         return None
 
+    @property
+    def cuts_images(self) -> bool:
+        """Whether an image becomes several tiles."""
+        return hasattr(self.config, "image_grid_pinpoints")
+
     def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":
         """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn there."""
         super().train(mode)
