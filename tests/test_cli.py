@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 import yaml
 from PIL import Image
 from transformers import AutoModel
@@ -17,7 +16,6 @@ from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy, __version__
 from safe_llava.cli import app
-from safe_llava.cli.options import reported
 from safe_llava.data.sources import PUBLIC_SETS
 from safe_llava.models.safety_labels import RISK_TYPES
 
@@ -244,11 +242,6 @@ class TestFailures:
         assert isinstance(result.exception, SystemExit)
         assert all(word in " ".join(result.stderr.split()) for word in words), result.stderr
         assert result.stdout == ""
-
-    def test_a_missing_torch(self, capsys):
-        with pytest.raises(typer.Exit), reported():
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-        assert "pip install safe-llava" in capsys.readouterr().err
 
     def test_a_missing_image(self, checkpoint):
         self.fail(ask(checkpoint, "--image", "nowhere.png"), 2, "nowhere.png")
