@@ -112,7 +112,7 @@ def load_guard(
     What assesses and cannot answer, of the checkpoint of a guard or of a whole model; as [`load_safe_llava`].
     """
     read_config(checkpoint)
-    device = _require_device(device)
+    device = require_device(device)
     guard = AutoModelForImageClassification.from_pretrained(checkpoint, dtype=dtype, device_map=device)
     processor = AutoProcessor.from_pretrained(checkpoint)
     guard.eval().check_ready(processor)
@@ -135,15 +135,23 @@ def load_safe_llava(
             it was trained with, or if its policy is not what its tokenizer makes of it.
     """
     read_config(checkpoint)
-    device = _require_device(device)
+    device = require_device(device)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, device_map=device)
     processor = AutoProcessor.from_pretrained(checkpoint)
     model.eval().check_ready(processor)
     return model, processor
 
 
-def _require_device(device: str | None) -> str:
-    """The device, on which something was put before any weight is read; see [`default_device`]."""
+def require_device(device: str | None) -> str:
+    """
+    The device to load a model on, tried before any weight is read.
+
+    Args:
+        device (`str`, *optional*): defaults to [`default_device`].
+
+    Raises:
+        ValueError: if there is no such device.
+    """
     device = device or default_device()
     try:
         torch.empty(0, device=device)

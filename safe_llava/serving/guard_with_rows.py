@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoProcessor
 
-from ..checkpoints import default_device, read_config
+from ..checkpoints import read_config, require_device
 from ..family import FAMILY
 from ..models.modeling_safety_guard import SafetyClassificationMixin
 from ..models.processing_safety import SafetyProcessorMixin
@@ -39,7 +39,7 @@ def load_guard_with_rows(
     member = FAMILY[read_config(checkpoint).model_type]
     guard_class: Any = type("GuardWithRows", (GuardWithRows, member.guard), {"config_class": member.config})
     guard, info = guard_class.from_pretrained(
-        checkpoint, dtype=dtype, device_map=device or default_device(), output_loading_info=True
+        checkpoint, dtype=dtype, device_map=require_device(device), output_loading_info=True
     )
     if missing := sorted(info["missing_keys"]):
         raise ValueError(

@@ -36,7 +36,7 @@ REASONS = {
     "needs a judge": r"openai/|--model-role",
     "waits for a person": r"review rate|inspect view",
     "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|smol|study)|attack \S+ --output|pytest"
-    r"|ruff|refresh\.py|safe-llava export|python guard|OnnxGuard",
+    r"|ruff|refresh\.py|safe-llava export|python guard|(calibrate|--model|serve) guard\b|OnnxGuard",
     "needs data of yours": r"shards/|mix665k|downloads/|mine/|labelled\.jsonl|accelerate launch|SOURCE",
     "needs the small LLaVA": r"\bsmol/",
     "needs several processes": r"torchrun|accelerate launch|inspect score",

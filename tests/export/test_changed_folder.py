@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jinja2 import TemplateError
 
+from safe_llava.checkpoints import load_safe_llava
 from safe_llava.guards.open_guard import open_guard
 from safe_llava.models.onnx_folder import CHANGEABLE, FILES, is_exported
 from safe_llava.models.onnx_guard import OnnxGuard
@@ -101,6 +102,11 @@ def test_a_machine_that_computes_otherwise_is_not_trusted(folder, make_image, mo
 def test_the_onnx_file_in_place_of_the_folder_is_told_apart(folder):
     with pytest.raises(ValueError, match="Give the folder beside it"):
         is_exported(folder.with_suffix(".onnx"))
+
+
+def test_what_needs_the_model_says_so(folder):
+    with pytest.raises(ValueError, match="give the checkpoint that it was made of"):
+        load_safe_llava(folder)
 
 
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"dtype": "bfloat16"}])

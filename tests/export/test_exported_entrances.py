@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from datasets import Dataset, Features, Image, List, Value
 from serving.request_bodies import acting
 from typer.testing import CliRunner
 
 from safe_llava.audit.verdict_table import read_verdicts
 from safe_llava.cli import app
+from safe_llava.cli.options import reported
 from safe_llava.models.onnx_guard import OnnxGuard
 from safe_llava.models.safety_labels import RISK_TYPES
 from safe_llava.models.safety_policy import SafetyPolicy
@@ -129,3 +131,9 @@ def test_thresholds_are_fitted_as_with_the_checkpoint_and_kept_in_the_folder(
     assert OnnxGuard(folder).policy == SafetyPolicy.from_json_file(work / "calibrated" / "policy.json")
     for name, rule in OnnxGuard(folder).policy.types.items():
         assert rule["threshold"] == pytest.approx(theirs["types"][name]["threshold"], abs=1e-3)
+
+
+def test_where_torch_is_missing_it_is_said_what_works_without(capsys):
+    with pytest.raises(typer.Exit), reported():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert "serve, audit and calibrate of an exported guard do without it" in capsys.readouterr().err

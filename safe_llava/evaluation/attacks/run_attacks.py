@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from ...checkpoints import default_device, identify_checkpoint, load_safe_llava, read_any_config
+from ...checkpoints import default_device, identify_checkpoint, load_safe_llava, read_any_config, require_device
 from ...files import check_settings, describe_machine, describe_versions, read_json, write_json
 from ...world import World
 from .attack import Attack
@@ -126,7 +126,7 @@ def _load(
         model, processor = load_safe_llava(checkpoint, device, dtype)
     else:
         model = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=dtype, device_map=device or default_device()
+            checkpoint, dtype=dtype, device_map=require_device(device)
         ).eval()
         processor = AutoProcessor.from_pretrained(checkpoint)
     model.requires_grad_(False)
