@@ -17,7 +17,7 @@ from safe_llava import (
 )
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.miniature.drawing import IMAGE_SIZE
-from safe_llava.models.pipeline_safe_llava import NEUTRAL_QUESTION
+from safe_llava.models.safety_texts import NEUTRAL_QUESTION
 from safe_llava.models.safety_trust import record_training
 
 from .large_scenes import LargeScene

@@ -65,8 +65,8 @@ def draw_large_scene(rng: random.Random, kind: str, area: float) -> LargeScene:
         if sign.risky:
             level, risk_type = sign.marks, SAFETY_TYPES.index(sign.safety_type)
     small = canvas.resize((columns * CELL_PIXELS, rows * CELL_PIXELS), Image.Resampling.BOX)
-    pixels = np.asarray(small, dtype=np.float32)
-    pixels = pixels + np.random.default_rng(rng.getrandbits(32)).normal(0.0, NOISE_STD, pixels.shape)
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(0.0, NOISE_STD, (*small.size[::-1], 3))
+    pixels = np.asarray(small) + noise
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     return LargeScene(image, kind, 0.0 if kind == "no_sign" else area, level, risk_type)
 
