@@ -1,5 +1,6 @@
 """What commands have in common: options, and how bad input is reported."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -53,15 +54,30 @@ def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
     return read(path)
 
 
+def require_free(port: int, host: str = "127.0.0.1") -> None:
+    """Raises an `OSError` unless a page can be served there."""
+    try:
+        [(family, *_, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        hint = "--port" if host == "127.0.0.1" else "--port or --host"
+        raise OSError(f"{host} port {port} cannot be used ({error.strerror}); choose another {hint}.") from None
+
+
 @contextmanager
-def reported() -> Iterator[None]:
-    """Bad input and bad files end in one line and exit code 1, not in a traceback."""
+def reported(extra: str | None = None) -> Iterator[None]:
+    """
+    Bad input and bad files end in one line and exit code 1, not in a traceback. Of modules that come with several
+    extras `extra` is the one of the command.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{extra or EXTRAS[error.name]}]'"
         # Where a package takes more than its extra, its own message says so.
         typer.secho(f"Error: {error if 'pip install' in str(error) else hint}", fg="red", err=True)
         raise typer.Exit(1) from None

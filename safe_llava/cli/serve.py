@@ -67,7 +67,7 @@ def serve(
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
 ) -> None:
     """Serve moderation and chat in OpenAI's form; every image is assessed before anything answers."""
-    with reported():
+    with reported("serve"):
         from safe_llava.serving.image_addresses import read_host
         from safe_llava.serving.run_server import run_server
         from safe_llava.serving.serving_settings import ServingLimits, ServingSettings, Upstream
