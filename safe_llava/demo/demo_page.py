@@ -32,8 +32,10 @@ def serve_demo(demo: DemoModel, host: str, port: int) -> None:
     @ui.page("/")
     async def page() -> None:
         add_style(Path(__file__).with_suffix(".css"))
-        await ui.context.client.connected()
-        DemoPage(_find_chat(demo)).build()
+        client = ui.context.client
+        await client.connected()
+        if client.has_socket_connection:  # Else it has left before, or never runs scripts.
+            DemoPage(_find_chat(demo)).build()
 
     serve_page(f"{demo.name} - safe-llava demo", port, host)
 
@@ -135,7 +137,7 @@ class DemoPage:
     def _describe_last(self, turn: Turn | None) -> str:
         decision = None if turn is None else self.chat.decide(turn)
         if decision is None:
-            return "The policy of this tab. Nobody else's changes."
+            return "Your policy, in this tab alone."
         verb = {"answer": "is answered", "hint": "is answered after a hint", "refuse": "is refused"}[decision.action]
         return f"The last question {verb}."
 
@@ -146,6 +148,8 @@ class DemoPage:
             self.views, shown = [], []
         with self.thread:
             self.views += [TurnView(self.chat, turn) for turn in turns[len(shown) :]]
+            if turns:
+                ui.run_javascript(f"getHtmlElement({self.views[-1].section.id}).scrollIntoView()")
 
     def _show_chosen(self) -> None:
         images = list(map(id, self.chat.images))

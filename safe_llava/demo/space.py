@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 
-from ..checkpoints import read_config
+from ..checkpoints import identify_checkpoint, read_config
 from ..files import atomic_path
 from ..models.safety_policy import SafetyPolicy, read_policy_changes
 from ..version import __version__
@@ -107,11 +107,15 @@ def write_space(model: str, folder: Path, *, policy: Path | None, max_new_tokens
     header |= {"sdk": "docker", "app_port": 7860, "pinned": False} | ({} if is_local else {"models": [model]})
     shown_header = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
     _write(folder / "README.md", _README.format(header=shown_header, name=name, version=__version__))
-    download = f"snapshot_download({model!r}, revision={config._commit_hash!r})"
+    if is_local:
+        imports, loaded = "", f"str(HERE / {_MODEL!r})"
+    else:
+        imports = "\nfrom huggingface_hub import snapshot_download\n"
+        loaded = f"snapshot_download({model!r}, revision={identify_checkpoint(model)['model_files']!r})"
     app = _APP.format(
         mark=MARK,
-        imports="" if is_local else "\nfrom huggingface_hub import snapshot_download\n",
-        model=f"str(HERE / {_MODEL!r})" if is_local else download,
+        imports=imports,
+        model=loaded,
         name=name.rpartition("/")[2],
         policy="None" if policy is None else f"HERE / {_POLICY!r}",
         max_new_tokens=max_new_tokens,

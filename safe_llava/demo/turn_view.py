@@ -34,7 +34,8 @@ class TurnView:
 
     def __init__(self, chat: DemoChat, turn: Turn):
         self.chat, self.turn = chat, turn
-        with ui.element("section").classes("turn").props('aria-label="Question and answer"'):
+        self.section = ui.element("section").classes("turn").props('aria-label="Question and answer"')
+        with self.section:
             with ui.element("div").classes("asked"):
                 with ui.element("div").classes("images"):
                     for number, image in enumerate(turn.images, start=1):
