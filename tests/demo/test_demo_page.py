@@ -28,7 +28,7 @@ pytestmark = NEEDS_CHROMIUM
 @pytest.fixture(scope="module")
 def server(demo_checkpoint, tmp_path_factory) -> Iterator[PageServer]:
     folder = tmp_path_factory.mktemp("space")
-    write_space(str(demo_checkpoint), folder, policy=None, max_new_tokens=8, dtype="auto")
+    write_space(str(demo_checkpoint), folder, policy=None, max_new_tokens=100, dtype="auto")
     port = find_free_port()
     server = PageServer(port, [folder / "app.py"], DEMO_PORT=str(port))
     server.wait()
