@@ -75,9 +75,10 @@ def reported(extra: str | None = None) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+        name = (error.name or "").replace("-", "_")  # Of a package whose version is asked for, with a hyphen.
+        if name not in EXTRAS:
             raise
-        hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{extra or EXTRAS[error.name]}]'"
+        hint = f"{name} is missing. Install it: pip install 'safe-llava[{extra or EXTRAS[name]}]'"
         # Where a package takes more than its extra, its own message says so.
         typer.secho(f"Error: {error if 'pip install' in str(error) else hint}", fg="red", err=True)
         raise typer.Exit(1) from None

@@ -15,6 +15,8 @@ from ..version import __version__
 
 
 MARK = "# Written by `safe-llava demo --space`, which replaces it when it writes here again."
+PAGE_PACKAGES = ("httpx2", "nicegui", "prometheus-client")
+"""What comes with the extra `demo`."""
 _MODEL, _POLICY = "model", "policy.json"
 _NOT_COPIED = (".*", "checkpoint-*", "optimizer.*", "scheduler.*", "rng_state*", "training_args.bin")
 
@@ -139,15 +141,10 @@ def _pin_requirements() -> list[str]:
             "Install it: pip install -e '.[demo]'"
         ) from None
     requirements = [Requirement(text) for text in listed]
-    needed = {
-        requirement.name
-        for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"extra": "demo"})
-    }
-    pins = []
-    for name in sorted(needed, key=str.lower):
-        # Without what a build for one machine adds, such as "+cpu".
-        pins.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+    core = {one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})}
+    names = sorted({*core, *PAGE_PACKAGES}, key=str.lower)
+    # Without what a build for one machine adds, such as "+cpu".
+    pins = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
     return [f"safe-llava[demo]=={__version__}", *pins]
 
 

@@ -24,5 +24,6 @@ def demo(alarmed_safe_llava, tiny_processor) -> Iterator[DemoModel]:
     model.config = copy.deepcopy(model.config)
     limits = ServingLimits(new_tokens=100, images=3, image_bytes=10_000, image_pixels=2_000, turns=3)
     demo = DemoModel(model, tiny_processor, "tiny", limits)
+    assert model.explain_distrust() is None  # What is looked into once is no assessment.
     yield demo
     demo.worker.close()

@@ -49,6 +49,12 @@ def test_every_requirement_is_pinned_to_what_is_installed(demo_checkpoint, tmp_p
         assert importlib.metadata.version(other.name).partition("+")[0] in other.specifier
 
 
+def test_the_packages_of_the_page_are_those_of_its_extra():
+    tomllib = pytest.importorskip("tomllib")
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert tuple(Requirement(text).name for text in extras["optional-dependencies"]["demo"]) == space.PAGE_PACKAGES
+
+
 def test_it_is_written_again_over_itself_and_leaves_nothing_of_before(demo_checkpoint, tmp_path, policy):
     folder = tmp_path / "space"
     write(demo_checkpoint, folder, policy)
