@@ -137,13 +137,12 @@ class DemoChat:
         """Lets an assessed turn be answered, or answered anew, under the policy as it is now."""
         loop = asyncio.get_running_loop()
         assert turn.assessed is not None
+
+        def take(event: Event) -> None:
+            loop.call_soon_threadsafe(self._take, turn, generation, event)
+
         decision = self.demo.decide(turn.assessed, self.policy)
-        generation = self.demo.prepare(
-            turn.assessed,
-            self.policy,
-            decision,
-            lambda event: loop.call_soon_threadsafe(self._take, turn, generation, event),
-        )
+        generation = self.demo.prepare(turn.assessed, self.policy, decision, take)
         turn.answered_under, turn.generation = decision, generation
         turn.answer, turn.failure, turn.state = "", "", "waiting"
         self.demo.worker.submit(generation)

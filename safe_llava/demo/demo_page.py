@@ -70,9 +70,7 @@ class DemoPage:
         with ui.element("header"), ui.element("div").classes("head-line"):
             ui.label("safe-llava demo").classes("name")
             ui.label(self.demo.name).classes("model")
-            ui.button("Policy", on_click=lambda: self.aside.classes(toggle="open")).props(
-                "outline no-caps dense"
-            ).classes("policy-button")
+            ui.button("Policy", on_click=self._open_policy).props("outline no-caps dense").classes("policy-button")
             ui.button("Start over", on_click=self._start_over).props("flat no-caps dense")
         with ui.element("div").classes("columns"):
             self.aside = ui.element("aside").props('aria-label="Policy"')
@@ -188,6 +186,9 @@ class DemoPage:
         await self.chat.ask(question)
         if self.chat.problem and not self.text.value:
             self.text.value = question
+
+    def _open_policy(self) -> None:
+        self.aside.classes(toggle="open")
 
     def _stop(self) -> None:
         self.chat.stop()

@@ -46,12 +46,7 @@ class PolicyPanel:
         for level in RISK_LEVELS:
             with ui.element("div").classes("level-row"):
                 ui.label(level)
-                _toggle(
-                    list(ACTIONS),
-                    self.chat.policy.actions[level],
-                    f"At level {level}",
-                    lambda action, level=level: self._change({"actions": {level: action}}),
-                )
+                _toggle(list(ACTIONS), self.chat.policy.actions[level], f"At level {level}", self._set_action(level))
         _heading("Of several risks, act on")
         _toggle(
             _SEVERAL,
@@ -60,6 +55,9 @@ class PolicyPanel:
             lambda several: self._change({"several_risks": several}),
         )
         ui.button("Back to the model's policy", on_click=self._reset).props("outline no-caps").classes("reset")
+
+    def _set_action(self, level: str) -> Callable[[str], None]:
+        return lambda action: self._change({"actions": {level: action}})
 
     def _type(self, name: str) -> None:
         rule = self.chat.policy.types[name]

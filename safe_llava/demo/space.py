@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
@@ -105,7 +106,12 @@ def write_space(model: str, folder: Path, *, policy: Path | None, max_new_tokens
         (folder / _POLICY).unlink(missing_ok=True)
     _write(folder / "requirements.txt", "\n".join([MARK, *pins, ""]))
     _write(folder / "Dockerfile", _DOCKERFILE.format(mark=MARK, python=f"{sys.version_info[0]}.{sys.version_info[1]}"))
-    header = {"title": f"{name.rpartition('/')[2]} demo", "emoji": "⚖️", "colorFrom": "blue", "colorTo": "gray"}
+    header: dict[str, Any] = {
+        "title": f"{name.rpartition('/')[2]} demo",
+        "emoji": "⚖️",
+        "colorFrom": "blue",
+        "colorTo": "gray",
+    }
     header |= {"sdk": "docker", "app_port": 7860, "pinned": False} | ({} if is_local else {"models": [model]})
     shown_header = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
     _write(folder / "README.md", _README.format(header=shown_header, name=name, version=__version__))

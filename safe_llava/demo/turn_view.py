@@ -96,9 +96,11 @@ class TurnView:
             self.why.set_text("Show the evidence")
             return
         self.why.disable()
-        drawn = to_data_url(await run.io_bound(self.chat.draw_evidence, self.turn), "PNG")
+        drawn = await run.io_bound(self.chat.draw_evidence, self.turn)
+        if drawn is None:  # The server goes.
+            return
         with self.evidence:
-            hidden_image(drawn, "evidence")
+            hidden_image(to_data_url(drawn, "PNG"), "evidence")
         self.why.set_text("Hide the evidence")
         self.why.enable()
 

@@ -1,7 +1,6 @@
 """`safe-llava demo`: what it hands to the page, and how it fails."""
 
 import socket
-import sys
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -47,14 +46,6 @@ def test_a_port_that_is_taken(demo_checkpoint):
 
 def test_an_address_that_is_not_of_this_machine(demo_checkpoint):
     fail(demo(demo_checkpoint, "--host", "192.0.2.1"), 1, "192.0.2.1", "--host")
-
-
-@pytest.mark.parametrize("package", ["nicegui", "httpx2", "prometheus_client"])
-def test_a_missing_extra_is_named(demo_checkpoint, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    for name in [name for name in sys.modules if name.startswith(("safe_llava.demo", "safe_llava.serving"))]:
-        monkeypatch.delitem(sys.modules, name)
-    fail(demo(demo_checkpoint), 1, package, "pip install 'safe-llava[demo]'")
 
 
 @pytest.mark.parametrize("option", [("--host", "0.0.0.0"), ("--port", "8000"), ("--device", "cpu")])
