@@ -14,7 +14,13 @@ from .turn_view import TurnView, to_data_url
 
 _FORGET_SECONDS = 3600.0
 """How long the chat of a tab that was closed, or lost its connection, is kept."""
-_ENTER = "(event) => { if (!event.shiftKey && !event.isComposing) { event.preventDefault(); emit(); } }"
+_ENTER = """(event) => {
+    if (event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    emit(event.target.value.length);
+}"""
+_CLICK = "() => emit(document.querySelector('footer textarea').value.length)"
+_SCROLL = "setTimeout(() => getHtmlElement({id}).scrollIntoView({{behavior: 'smooth'}}), 100)"
 
 
 def serve_demo(demo: DemoModel, host: str, port: int) -> None:
@@ -62,6 +68,7 @@ class DemoPage:
         self.chat, self.demo = chat, chat.demo
         self.views: list[TurnView] = []
         self.shown: list[int] = []
+        self.scrolled_to: Turn | None = None
 
     def build(self) -> None:
         """Puts everything onto the page."""
@@ -91,7 +98,7 @@ class DemoPage:
     def _composer(self) -> None:
         with ui.element("footer"):
             self.message = ui.label().classes("message").props('role="alert"')
-            self.chosen = ui.element("div").classes("images chosen")
+            self.pending = ui.element("div").classes("images pending")
             self.text = (
                 ui.textarea(placeholder="Ask about the image")
                 .props('outlined autogrow dense aria-label="Question"')
@@ -109,7 +116,7 @@ class DemoPage:
                 ui.button("Add image").props("outline no-caps").on(
                     "click", js_handler=f"() => getElement({upload.id}).pickFiles()"
                 )
-                self.send = ui.button("Ask", on_click=self._ask).props("unelevated no-caps")
+                self.send = ui.button("Ask").props("unelevated no-caps").on("click", self._ask, js_handler=_CLICK)
                 self.halt = ui.button("Stop", on_click=self._stop).props("unelevated no-caps")
         self.upload = upload
 
@@ -124,8 +131,12 @@ class DemoPage:
             self._show_turns(turns)
         for view in self.views:
             view.update()
-        self._show_chosen()
+        self._show_pending()
         self.message.set_text(self.chat.problem)
+        if turns and turns[-1].assessed is not None and self.scrolled_to is not turns[-1]:
+            self.scrolled_to = turns[-1]
+            with self.thread:
+                ui.run_javascript(_SCROLL.format(id=self.views[-1].section.id))
         self.welcome.set_visibility(not turns)
         is_running = self.chat.running is not None
         self.send.set_visibility(not is_running)
@@ -146,18 +157,16 @@ class DemoPage:
             self.views, shown = [], []
         with self.thread:
             self.views += [TurnView(self.chat, turn) for turn in turns[len(shown) :]]
-            if turns:
-                ui.run_javascript(f"getHtmlElement({self.views[-1].section.id}).scrollIntoView()")
 
-    def _show_chosen(self) -> None:
+    def _show_pending(self) -> None:
         images = list(map(id, self.chat.images))
         if images == self.shown:
             return
         self.shown = images
-        self.chosen.clear()
-        with self.chosen:
+        self.pending.clear()
+        with self.pending:
             for number, image in enumerate(self.chat.images):
-                with ui.element("div").classes("chosen-image"):
+                with ui.element("div").classes("pending-image"):
                     hidden_image(to_data_url(image), f"chosen image {number + 1}")
                     ui.button(icon="close", on_click=lambda _, number=number: self._drop(number)).props(
                         f'round dense size=sm aria-label="Leave out image {number + 1}"'
@@ -181,8 +190,12 @@ class DemoPage:
         del self.chat.images[number]
         self.update()
 
-    async def _ask(self) -> None:
-        question, self.text.value = self.text.value or "", ""
+    async def _ask(self, event: events.GenericEventArguments) -> None:
+        question = self.text.value or ""
+        if event.args != len(question.encode("utf-16-le", "surrogatepass")) // 2:
+            self.chat.problem = f"This was not asked: {event.args} characters are too many to be sent."
+            return self.update()
+        self.text.value = ""
         await self.chat.ask(question)
         if self.chat.problem and not self.text.value:
             self.text.value = question
