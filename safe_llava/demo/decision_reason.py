@@ -24,8 +24,8 @@ def explain_decision(verdict: SafetyVerdict | None, policy: SafetyPolicy, decisi
         return "The verdict cannot be trusted, so the image counts as high risk."
     level, type_probs = int(verdict.level[0]), verdict.type_probs[0].tolist()
     alone = ""
-    if verdict.separate is not None:
-        # A decision may rest on one image alone, of which the strictest counts.
+    if verdict.separate is not None and policy.decide(level, type_probs) != decision:
+        # It rests on another assessment than the gravest, which is shown.
         for image, (row, its_level, its_probs) in zip(verdict.separate.images.tolist(), verdict.separate.to_rows()):
             if row == 0 and policy.decide(its_level, its_probs) == decision:
                 level, type_probs = its_level, its_probs

@@ -58,3 +58,16 @@ def test_a_decision_that_rests_on_one_image_says_so():
     decision = policy.decide(2, alone.type_probs[0].tolist())
     reason = explain_decision(verdict, policy, decision)
     assert reason.startswith("One of the images, assessed alone: The level is medium, and privacy is at 80.0%")
+
+
+def test_the_reason_speaks_of_the_verdict_that_is_shown_where_others_say_the_same():
+    verdict, whole = make_verdict("high", politics=0.9), make_verdict("high", politics=0.7)
+    verdict.separate = SeparateAssessments(
+        torch.tensor([0, 0]),
+        torch.tensor([-1, 0]),
+        torch.cat([whole.level_logits, verdict.level_logits]),
+        torch.cat([whole.type_logits, verdict.type_logits]),
+    )
+    policy = SafetyPolicy()
+    decision = policy.decide(3, verdict.type_probs[0].tolist())
+    assert "politics is at 90.0%" in explain_decision(verdict, policy, decision)
