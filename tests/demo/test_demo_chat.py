@@ -59,6 +59,7 @@ CHANGES = [
 @pytest.mark.parametrize("num_images", [1, 2])
 def test_every_change_decides_as_a_new_assessment_would_and_makes_none(demo, encoded, passes, num_images):
     chat = DemoChat(demo)
+    chat.change_policy(REFUSE)
     for seed in range(num_images):
         chat.add_image(encoded(seed))
     turn = run(ask(chat, "Who is this?"))
