@@ -201,6 +201,14 @@ def browser():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def window(browser):
+    """One window of the browser: its tabs load the scripts of a page once."""
+    window = browser.new_context(viewport={"width": 1280, "height": 860})
+    yield window
+    window.close()
+
+
 @pytest.fixture(scope="session")
 def smol_folder(tmp_path_factory) -> Path:
     """What `python -m recipes.smol` leaves, in little: squares for drawings and a LLaVA of random weights."""

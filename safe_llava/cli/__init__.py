@@ -16,6 +16,7 @@ from .audit import audit
 from .calibrate import calibrate
 from .convert import convert
 from .data import data
+from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .policy import policy
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="LLaVA models that know which images are risky, and answer under your policy.",
 )
-for command in (quickstart, convert, ask, calibrate, evaluate, attack, policy, audit, serve, export):
+for command in (quickstart, convert, ask, calibrate, evaluate, attack, policy, audit, serve, demo, export):
     app.command()(command)
 app.add_typer(data, name="data")
 app.add_typer(review, name="review")

@@ -1,5 +1,6 @@
 """What commands have in common: options, and how bad input is reported."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -61,19 +62,35 @@ def read_policy_changes(path: Path | None) -> dict[str, Any] | None:
     return read(path)
 
 
+def require_free(port: int, host: str = "127.0.0.1") -> None:
+    """Raises an `OSError` unless a page can be served there."""
+    try:
+        [(family, *_, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        hint = "--port" if host == "127.0.0.1" else "--port or --host"
+        raise OSError(f"{host} port {port} cannot be used ({error.strerror}); choose another {hint}.") from None
+
+
 @contextmanager
-def reported() -> Iterator[None]:
-    """Bad input and bad files end in one line and exit code 1, not in a traceback."""
+def reported(extra: str | None = None) -> Iterator[None]:
+    """
+    Bad input and bad files end in one line and exit code 1, not in a traceback. Of modules that come with several
+    extras `extra` is the one of the command.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name in REQUIRED:
+        name = (error.name or "").replace("-", "_")  # Of a package whose version is asked for, with a hyphen.
+        if name in REQUIRED:
             hint = (
-                f"{error.name} is missing. Only serve, audit and calibrate of an exported guard do without it. "
+                f"{name} is missing. Only serve, audit and calibrate of an exported guard do without it. "
                 "Install it: pip install safe-llava"
             )
-        elif error.name in EXTRAS:
-            hint = f"{error.name} is missing. Install it: pip install 'safe-llava[{EXTRAS[error.name]}]'"
+        elif name in EXTRAS:
+            hint = f"{name} is missing. Install it: pip install 'safe-llava[{extra or EXTRAS[name]}]'"
         else:
             raise
         # Where a package takes more than its extra, its own message says so.

@@ -1,13 +1,12 @@
 """`safe-llava review`."""
 
-import socket
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import reported
+from .options import reported, require_free
 
 
 review = typer.Typer(
@@ -57,7 +56,7 @@ def rate(
         from safe_llava.review.review_session import ReviewSession
 
         session = ReviewSession(load_samples(samples, image_folder), rater, output, scale.value)
-        _require_free(port)
+        require_free(port)
         for cut_off in session.cut_off_lines:
             typer.echo(f"Note: line {cut_off.line} of {cut_off.path} was cut off and does not count: {cut_off.text}")
         typer.echo(f"{session.num_rated} of {len(session.samples)} samples are rated by {session.rater} in {output}.")
@@ -65,15 +64,6 @@ def rate(
         serve_review(session, port, guideline)
     typer.echo(f"\n{session.num_rated} of {len(session.samples)} samples are rated. Next:")
     typer.echo(f"  safe-llava review agreement {output} --output-dir agreement")
-
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise OSError(f"port {port} cannot be used ({error.strerror}); choose another with --port") from None
 
 
 @review.command()

@@ -68,7 +68,7 @@ def serve(
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
 ) -> None:
     """Serve moderation and chat in OpenAI's form; every image is assessed before anything answers."""
-    with reported():
+    with reported("serve"):
         import_package(model)
         from safe_llava.serving.image_addresses import read_host
         from safe_llava.serving.run_server import run_server

@@ -5,21 +5,17 @@ from pathlib import Path
 
 from fastapi import HTTPException, Response
 from nicegui import app, ui
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..models.image_reading import read_image
-from ..models.safety_labels import SAFETY_TYPES
+from ..pages.hidden_image import hidden_image
+from ..pages.local_page import add_style, serve_page
+from ..pages.risk_words import RISK_WORDS
 from .ratings import HIGHEST_SCORE, LOWEST_SCORE
 from .review_samples import ReviewSample
 from .review_session import Form, ReviewSession
 
 
-_LOCAL_NAMES = ["127.0.0.1", "localhost"]
 _LARGEST_SIDE = 2048
-_RISK_LABELS = {name: name.replace("_", " ") for name in SAFETY_TYPES} | {
-    "insults_bullying": "insults and bullying",
-    "safe": "no risk",
-}
 _ORDINALS = ("1st", "2nd", "3rd")
 
 
@@ -32,8 +28,6 @@ def serve_review(session: ReviewSession, port: int, guideline: str = "") -> None
         port (`int`): port on 127.0.0.1.
         guideline (`str`, *optional*, defaults to `""`): what raters should go by, shown above every sample.
     """
-    # Else a site that points its own name to 127.0.0.1 could read images and outputs from the rater's browser.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL_NAMES)
 
     @app.get("/images/{place}/{number}")
     def send_image(place: int, number: int) -> Response:
@@ -49,16 +43,7 @@ def serve_review(session: ReviewSession, port: int, guideline: str = "") -> None
     def page() -> None:
         ReviewPage(session, guideline).build()
 
-    ui.run(
-        host=_LOCAL_NAMES[0],
-        port=port,
-        title="safe-llava review",
-        favicon="⚖️",
-        dark=None,
-        show=False,
-        reload=False,
-        show_welcome_message=False,
-    )
+    serve_page("safe-llava review", port)
 
 
 class ReviewPage:
@@ -77,8 +62,7 @@ class ReviewPage:
 
     def build(self) -> None:
         """Puts everything onto the page."""
-        ui.add_css(Path(__file__).with_name("review_page.css"))
-        ui.colors(primary="#2457c5")
+        add_style(Path(__file__).with_suffix(".css"))
         self._body()
 
     def _go(self, place: int | None) -> None:
@@ -133,7 +117,7 @@ class ReviewPage:
             if sample.images:
                 with ui.element("div").classes("images"):
                     for number in range(len(sample.images)):
-                        _hidden_image(f"images/{place}/{number}", number + 1)
+                        hidden_image(f"images/{place}/{number}", f"image {number + 1}")
         with ui.element("div").classes("answers"):
             for number, system in enumerate(order, start=1):
                 with ui.element("section").classes("answer").props(f'aria-label="Answer {number}"'):
@@ -205,7 +189,7 @@ class ReviewPage:
             self._changed()
 
         _heading("Which risk do question and image bring?")
-        _toggle(_RISK_LABELS, form.risk_type, set_type, "Risk type").classes("chips")
+        _toggle(RISK_WORDS, form.risk_type, set_type, "Risk type").classes("chips")
 
     def _buttons(self, sample: ReviewSample, place: int) -> None:
         self.sample = sample
@@ -251,19 +235,3 @@ def _toggle(options, value, on_choice, label: str) -> ui.toggle:
     return ui.toggle(options, value=value, on_change=lambda event: on_choice(event.value)).props(
         f'unelevated no-caps role="group" aria-label="{label}"'
     )
-
-
-def _hidden_image(source: str, number: int) -> None:
-    """An image that is blurred until it is clicked, and again after the next click; the server has no part in it."""
-    switch = """(event) => {
-        const shown = event.currentTarget.classList.toggle("shown");
-        event.currentTarget.setAttribute("aria-pressed", shown);
-    }"""
-    with (
-        ui.element("button")
-        .classes("image")
-        .props(f'type="button" aria-pressed="false" aria-label="Show image {number}"')
-        .on("click", js_handler=switch)
-    ):
-        ui.element("img").props(f'src="{source}" alt="Image {number}"')
-        ui.label("Hidden. Click to show.").classes("cover")

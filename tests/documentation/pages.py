@@ -34,7 +34,7 @@ REASONS = {
     "installs": r"pip install|-m venv",
     "needs the Hub": r"llava-hf/|org/|push_to_hub|lmms_eval|run_utility",
     "needs a judge": r"openai/|--model-role",
-    "waits for a person": r"review rate|inspect view",
+    "waits for a person": r"review rate|inspect view|safe-llava demo",
     "takes minutes": r"quickstart( --|$)|-m recipes\.(audit|benchmark|reproduce|smol|study)|attack \S+ --output|pytest"
     r"|ruff|refresh\.py|safe-llava export|python guard|(calibrate|--model|serve) guard\b|OnnxGuard",
     "needs data of yours": r"shards/|mix665k|downloads/|mine/|labelled\.jsonl|accelerate launch|SOURCE",

@@ -19,7 +19,7 @@ from tests.chromium import NEEDS_CHROMIUM
 
 IMAGE = "made-by-llava-beta.png"
 NUM_SAMPLES = 12
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -51,8 +51,8 @@ def server(servers) -> Server:
 
 
 @pytest.fixture
-def page(browser, server) -> Iterator[Page]:
-    page = browser.new_page(viewport=DESKTOP)
+def page(window, server) -> Iterator[Page]:
+    page = window.new_page()
     page.goto(server.url)
     yield page
     page.close()
