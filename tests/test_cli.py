@@ -195,16 +195,6 @@ class TestFailures:
     def test_a_model_that_does_not_exist(self, tmp_path):
         self.fail(ask(tmp_path / "nowhere"), 1, "nowhere", "neither as a folder nor as a Hub id")
 
-    @pytest.mark.parametrize(
-        ("command", "package"),
-        [("serve", "fastapi"), ("serve", "httpx2"), *(("demo", name) for name in ("nicegui", "httpx2"))],
-    )
-    def test_a_missing_package_is_named_with_the_extra_of_the_command(self, monkeypatch, command, package):
-        monkeypatch.setitem(sys.modules, package, None)
-        for name in [name for name in sys.modules if name.startswith(("safe_llava.demo", "safe_llava.serving"))]:
-            monkeypatch.delitem(sys.modules, name)
-        self.fail(run(command, "model"), 1, package, f"pip install 'safe-llava[{command}]'")
-
     def test_a_folder_that_is_no_model(self, tmp_path):
         self.fail(ask(tmp_path), 1, "config.json")
 
