@@ -20,7 +20,7 @@ def main(model: str, folder: Path, batch_size: int) -> None:
 
     assessor = RowAssessor(model, device="cpu")
     rows = [AuditRow(path.name, (path,)) for path in sorted(folder.iterdir())]
-    assessor.assess([assessor.prepare(row) for row in rows[:batch_size]])
+    assessor.assess([assessor.prepare(rows[0])])
     answer(imports_torch="torch" in sys.modules)
     for _ in sys.stdin:
         started, assessing = time.perf_counter(), 0.0

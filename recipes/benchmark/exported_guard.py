@@ -108,9 +108,11 @@ def main(
 
 
 def measure(models: dict[str, str], images: Path, batch_size: int, rounds: int) -> dict[str, Any]:
-    """Of each way how long it takes to the end of its first batch, and what each of its turns gave."""
+    """Of each way how long it takes to its first verdict, and what each of its turns but the first gave."""
     workers = {way: Worker(model, images, batch_size) for way, model in models.items()}
     turns: dict[str, list[dict[str, Any]]] = {way: [] for way in workers}
+    for worker in workers.values():
+        worker.assess()
     for _ in range(rounds):
         for way, worker in workers.items():
             turns[way].append(worker.assess())
