@@ -43,12 +43,12 @@ from {package} import {name} as app
 
 done = {{}}
 for command in json.load(sys.stdin):
-said = io.StringIO()
-with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    try:
-        app(command.split())
-    except SystemExit as end:
-        done[command] = end.code, said.getvalue(), sorted(sys.modules)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            app(command.split())
+        except SystemExit as end:
+            done[command] = end.code, said.getvalue(), sorted(sys.modules)
 json.dump(done, sys.stdout)
 """
 
