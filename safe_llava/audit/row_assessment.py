@@ -12,6 +12,7 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, AutoProcessor, PreTrainedModel
 
 from ..checkpoints import read_config
+from ..data.pixel_table import PixelTable
 from ..models.image_batches import join_images
 from ..models.image_reading import UnreadableImageError, read_image
 from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
@@ -78,6 +79,7 @@ class RowAssessor:
         self.model.check_ready(self.processor)
         self.policy = (self.model.safety_policy or SafetyPolicy()).updated(policy or {})
         self.model_version = _fingerprint(self.model, self.processor)
+        self._pixel_table = PixelTable.of(self.processor.image_processor)
         self._longest_token = max(map(len, self.processor.tokenizer.get_vocab()))
         self.policy_version = hashlib.sha256(self.policy.to_json_string().encode()).hexdigest()[:12]
 
@@ -158,12 +160,18 @@ class RowAssessor:
 
     def _encode(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
         """The images of one row, which some processors cut otherwise than images of several rows."""
+        if self._pixel_table is not None:
+            return self._pixel_table.encode(images)
         return dict(self.processor.image_processor([images], return_tensors="pt"))
 
     def _assess(self, batch: list[PreparedRow]) -> SafetyVerdict:
         numbers = [len(prepared.images["pixel_values"]) for prepared in batch]
-        chats = [_chat(prepared.row.text or NEUTRAL_QUESTION, number) for prepared, number in zip(batch, numbers)]
-        prompts = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        asked = [(prepared.row.text or NEUTRAL_QUESTION, number) for prepared, number in zip(batch, numbers)]
+        # Images alone are all asked the same.
+        different = list(dict.fromkeys(asked))
+        chats = [_chat(*each) for each in different]
+        rendered = self.processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        prompts = list(map(dict(zip(different, rendered)).__getitem__, asked))
         images: dict[str, Any] = join_images([prepared.images for prepared in batch])
         # Users' texts hold no such token any more: the processor's chat template has seen to that.
         placeholders = (self.processor.replace_image_token(images, index) for index in range(sum(numbers)))
