@@ -1,6 +1,7 @@
 """What an audit leaves behind beside the verdict table: a summary, lists of keys to keep and to drop, a report."""
 
 from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..data.thumbnails import make_thumbnail
 from ..files import describe_versions, write_json
 from ..models.image_reading import UnreadableImageError
 from .audit_report import write_report
+from .audit_row import AuditRow
 from .audit_state import write_lines
 from .plan import Plan
 from .report_samples import find_flagged, find_passed
@@ -141,10 +143,17 @@ def _read_thumbnails(folder: Path, table: pa.Table, source: Source, keys: list[s
     for position in sorted(pc.index_in(pa.array(keys, pa.string()), table["key"]).drop_null().to_pylist()):
         shard = names[bisect_right(starts, position) - 1].shard
         places.setdefault(shard, []).append(position - first_of_shard[shard])
-    thumbnails = {}
+    rows: list[AuditRow] = []
     for shard, of_shard in places.items():
         with suppress(Exception):  # A source may be gone by now, and a report without images is one nevertheless.
-            for row in pick_rows(source, shard, of_shard):
-                with suppress(UnreadableImageError, IndexError):
-                    thumbnails[row.key] = make_thumbnail(row.images[0])
-    return thumbnails
+            rows.extend(pick_rows(source, shard, of_shard))
+    # Other processes are done, so all cores are free.
+    with ThreadPoolExecutor() as pool:
+        found = zip(rows, pool.map(_thumbnail, rows))
+        return {row.key: thumbnail for row, thumbnail in found if thumbnail is not None}
+
+
+def _thumbnail(row: AuditRow) -> bytes | None:
+    with suppress(UnreadableImageError, IndexError):
+        return make_thumbnail(row.images[0])
+    return None

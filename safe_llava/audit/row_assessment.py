@@ -164,10 +164,11 @@ class RowAssessor:
 
     def _assess(self, batch: list[PreparedRow]) -> ArrayVerdict:
         images = [prepared.images for prepared in batch]
-        chats = [
-            _chat(prepared.row.text or NEUTRAL_QUESTION, len(prepared.images["pixel_values"])) for prepared in batch
-        ]
-        verdict = self.guard.assess(self.guard.encode(self.guard.render(chats), images))
+        asked = [(prepared.row.text or NEUTRAL_QUESTION, len(prepared.images["pixel_values"])) for prepared in batch]
+        # Images alone are all asked the same.
+        different = list(dict.fromkeys(asked))
+        rendered = dict(zip(different, self.guard.render([_chat(*each) for each in different])))
+        verdict = self.guard.assess(self.guard.encode([rendered[each] for each in asked], images))
         return verdict.with_temperature(**self.policy.temperature)
 
 

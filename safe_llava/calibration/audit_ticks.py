@@ -10,22 +10,13 @@ from scipy.stats import hypergeom
 from ..audit.plan import Plan
 from ..audit.row_assessment import RowAssessor
 from ..audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS, read_verdicts
+from ..data.json_records import unpack
 from ..data.label_parsing import SOME_RISK
 from ..models.safety_labels import SAFE_TYPE_ID
 
 
-FORMAT = "safe-llava audit ticks"
 RANDOM_LISTS = ("flagged", "passed")
 _UNLIKELY = 1e-6
-
-
-def is_ticks(source: str) -> bool:
-    """Whether a source is a JSON file that the report of an audit exported."""
-    if not Path(source).is_file():
-        return False
-    with Path(source).open("rb") as file:
-        head = file.read(100)
-    return head.lstrip().startswith(b"{") and f'"format": "{FORMAT}"'.encode() in head
 
 
 def read_ticks(path: Path, model: str, dtype: str = "auto") -> tuple[dict[str, np.ndarray], dict[str, int]]:
@@ -48,7 +39,7 @@ def read_ticks(path: Path, model: str, dtype: str = "auto") -> tuple[dict[str, n
     Raises:
         ValueError: if the audit does not lie there, is another one, or was made with another model.
     """
-    content = json.loads(path.read_bytes())
+    content = json.loads(unpack(path))
     if not (path.parent / "plan.json").is_file():
         raise ValueError(
             f"{path} must lie in the folder of the audit whose report it was exported from, beside report.html: the "

@@ -4,13 +4,10 @@ import base64
 import io
 from typing import Any
 
-import matplotlib
-
-
-matplotlib.use("Agg")
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ..statistics import NUM_BINS, reliability
@@ -35,9 +32,10 @@ def draw_reliability(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndar
     Returns:
         `str`: a PNG as a data URI, as are all plots here.
     """
-    with plt.rc_context(_STYLE):
-        figure, (curve, histogram) = plt.subplots(
-            2, 1, figsize=(3.6, 3.9), sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.12, **_MARGINS}
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.6, 3.9))
+        curve, histogram = figure.subplots(
+            2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.12, **_MARGINS}
         )
         curve.plot([0, 1], [0, 1], color=GREY, linestyle=":")
         for (probs, is_true), name, color, marker in ((before, "before", BEFORE, "o"), (after, "after", AFTER, "s")):
@@ -66,8 +64,8 @@ def draw_roc(probs: np.ndarray, is_true: np.ndarray, threshold: float | None) ->
         `str`: a PNG as a data URI.
     """
     false_positives, true_positives, _ = roc_curve(is_true, probs)
-    with plt.rc_context(_STYLE):
-        _, axes = plt.subplots(figsize=(3.6, 3.4), gridspec_kw=_MARGINS)
+    with rc_context(_STYLE):
+        axes = Figure(figsize=(3.6, 3.4)).subplots(gridspec_kw=_MARGINS)
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":")
         axes.plot(false_positives, true_positives, color=AFTER)
         if threshold is not None:
@@ -90,8 +88,8 @@ def draw_precision_recall(probs: np.ndarray, is_true: np.ndarray, threshold: flo
         `str`: a PNG as a data URI.
     """
     precision, recall, _ = precision_recall_curve(is_true, probs)
-    with plt.rc_context(_STYLE):
-        _, axes = plt.subplots(figsize=(3.6, 3.4), gridspec_kw=_MARGINS)
+    with rc_context(_STYLE):
+        axes = Figure(figsize=(3.6, 3.4)).subplots(gridspec_kw=_MARGINS)
         axes.axhline(is_true.mean(), color=GREY, linestyle=":")
         axes.plot(recall, precision, color=AFTER)
         if threshold is not None and (chosen := probs >= threshold).any():
@@ -115,8 +113,9 @@ def draw_confusion(counts: list[list[int]], names: tuple[str, ...]) -> str:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     labels = [name.replace("_", "\n") for name in names]
     size = 1.5 + 0.47 * len(names)
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(size, size), layout="constrained")
+        axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(matrix):
             color = "white" if shares[row, column] > 0.5 else "black"
@@ -148,5 +147,4 @@ def _finish(axes: Axes) -> str:
 def _encode(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=160)
-    plt.close(figure)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -14,8 +14,9 @@ _LEFT_OUT = {
     "only_riskiest": "ticked among the riskiest alone",
     "thinned": "taken out so that flagged rows weigh no more than among all",
     "beyond_max_samples": "beyond --max-samples",
+    "cut_off": "whose rating was never written whole",
 }
-_CHOSEN_BY_SOMEBODY = ("unlabelled", "several_classes", "skipped", "only_riskiest", "beyond_max_samples")
+_CHOSEN_BY_SOMEBODY = ("unlabelled", "several_classes", "skipped", "only_riskiest", "beyond_max_samples", "cut_off")
 
 
 def describe_left_out(left_out: dict[str, int]) -> str:

@@ -38,6 +38,7 @@ def run_calibration(
     batch_size: int = 32,
     max_samples: int | None = None,
     label_map: Path | None = None,
+    samples: Path | None = None,
     device: str | None = None,
     dtype: str = "auto",
     update_model: bool = True,
@@ -49,7 +50,7 @@ def run_calibration(
         model (`str`): a SafeLLaVA checkpoint, a folder or a Hub id; or the folder of an exported guard.
         dataset (`str`):
             What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, the ticks
-            of an audit, or `"miniature"` for synthetic scenes.
+            of an audit, ratings of a review, or `"miniature"` for synthetic scenes.
         output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
         root (`str`, *optional*): where the files of a public set lie.
         image_folder (`Path`, *optional*): where the names of image files start. Defaults to the folder of the source.
@@ -64,6 +65,7 @@ def run_calibration(
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
         label_map (`Path`, *optional*): what the categories of a public set become.
+        samples (`Path`, *optional*): of ratings the samples that were rated.
         device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
         update_model (`bool`, *optional*, defaults to `True`):
@@ -91,6 +93,7 @@ def run_calibration(
         split=split,
         max_samples=max_samples,
         label_map=label_map,
+        samples=samples,
         batch_size=batch_size,
         device=device,
         dtype=dtype,

@@ -16,8 +16,8 @@ def calibrate(
         typer.Argument(
             metavar="DATASET",
             help="Labelled validation rows: JSON, csv, parquet or tar files with the authors' labels, a folder, a Hub "
-            "id, a public set by its name, a server's audit log with labels, the ticks of an audit, or 'miniature' "
-            "for synthetic scenes.",
+            "id, a public set by its name, a server's audit log with labels, the ticks of an audit, ratings of a "
+            "review, or 'miniature' for synthetic scenes.",
         ),
     ],
     output_dir: Annotated[
@@ -66,6 +66,9 @@ def calibrate(
     label_map: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="YAML in place of a public set's own label map.")
     ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Of ratings: the samples that were rated.")
+    ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
     update_model: Annotated[bool, typer.Option(help="Write the policy into a local model or folder.")] = True,
@@ -97,6 +100,7 @@ def calibrate(
             batch_size=batch_size,
             max_samples=max_samples,
             label_map=label_map,
+            samples=samples,
             device=device,
             dtype=dtype.value,
             update_model=update_model,

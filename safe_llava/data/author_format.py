@@ -49,7 +49,7 @@ def parse_record(
     if _UNPAIRED_SURROGATE.search(json.dumps(record, ensure_ascii=False, default=str)):
         return {}, ["the text has an unpaired surrogate (half of a \\ud800-\\udfff escape), which UTF-8 cannot hold"]
 
-    row, problems = _parse_labels(record) if labels is None else (dict(labels), list[str]())
+    row, problems = labels_of_record(record) if labels is None else (dict(labels), list[str]())
     row["images"] = []
     try:
         row["images"] = [as_cell(image) for image in images_of(record, folder=image_folder)]
@@ -98,12 +98,22 @@ def has_labels(records: Iterable[dict[str, Any]]) -> bool:
     return any(names & record.keys() for record in records)
 
 
-def _parse_labels(record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def labels_of_record(record: dict[str, Any], may_lack: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """
+    The labels of a row under whichever of their names it has them.
+
+    Args:
+        record (`dict[str, Any]`): the row.
+        may_lack (`bool`, *optional*, defaults to `False`): whether a label that is not there is one not known.
+
+    Returns:
+        `tuple[dict, list[str]]`: as from [`~safe_llava.data.label_parsing.parse_labels`].
+    """
     names, problems = {}, []
     for column, spellings in _LABELS.items():
         found = [name for name in spellings if name in record]
         names[column] = found[0] if found else spellings[0]
-        if not found:
+        if not found and not may_lack:
             problems.append(f"'{spellings[0]}' is missing; write null where it is not known")
         elif len(found) > 1:
             problems.append(f"{' and '.join(map(repr, found))} say the same; keep one")

@@ -20,6 +20,7 @@ from ..models.safety_policy import SafetyPolicy
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
 from ..models.safety_verdict import SafetyVerdict
 from ..models.special_tokens import special_texts
+from .pixel_table import PixelTable
 
 
 class TorchGuard:
@@ -39,6 +40,7 @@ class TorchGuard:
             raise ValueError("The model has no safety head, so nothing could be assessed. Take one that has.")
         self.model, self.processor = model, processor
         self.special_texts = special_texts(processor)
+        self._pixel_table = PixelTable.of(processor.image_processor)
         self._enforces = False
 
     @property
@@ -99,6 +101,8 @@ class TorchGuard:
         return self.processor.apply_chat_template(list(chats), add_generation_prompt=True, tokenize=False)
 
     def encode_images(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        if self._pixel_table is not None:
+            return self._pixel_table.encode(images)
         # Some processors cut the only image of a prompt, and not several.
         return dict(self.processor.image_processor([list(images)], return_tensors="pt"))
 

@@ -156,11 +156,12 @@ def _to_srgb(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
     mode = "L" if image.mode in _GRAY else image.mode if image.mode in ("CMYK", "LAB") else "RGB"
     if mode == "RGB" and image.has_transparency_data:  # Straight to RGB, Pillow warns of some and mixes up others.
         image = image.convert("RGBA")
-    image = image.convert(mode)
+    # Pillow would copy what is in the mode already.
+    image = image if image.mode == mode else image.convert(mode)
     transform = _find_transform(info.get("icc_profile"), mode)
     if mode == "LAB":
         return (transform or _find_transform(None, mode)).apply(image)
-    plain = image.convert("RGB")
+    plain = image if mode == "RGB" else image.convert("RGB")
     if transform is not None:
         shown = transform.apply(image)
         is_srgb = np.asarray(ImageChops.difference(plain, shown)).max() <= _ROUNDING

@@ -1,6 +1,7 @@
 """The pages of the repository, and the code blocks in them."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -10,16 +11,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from recipes.train import main as train
 from safe_llava.cli import app
 from safe_llava.model_card import MODEL_ID
 
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("recipes", "safe_llava", "model_cards")
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes" / "notebooks").glob("*.ipynb"))
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
@@ -81,22 +85,34 @@ class Block:
         return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
     @property
-    def arguments(self) -> list[str] | None:
-        """Those of `safe-llava`, where the block is that command and needs nothing of a shell."""
+    def words(self) -> list[str]:
+        """Those of a shell block that is one command and needs nothing of a shell; else none."""
         if self.language != "bash" or len(self.commands) != 1:
-            return None
+            return []
         if re.search(r"[|<>&$;`*?]", re.sub(r'"[^"$`]*"', "", self.commands[0])):
-            return None
-        words = shlex.split(self.commands[0], comments=True)
-        return words[1:] if words[0] == "safe-llava" else None
+            return []
+        return shlex.split(self.commands[0], comments=True)
 
     def __str__(self) -> str:
         return f"{self.page}, line {self.line}"
 
 
+def read_cells(notebook: str) -> list[dict[str, Any]]:
+    """The cells of a notebook, from top to bottom, with their source as one text."""
+    cells = json.loads((ROOT / notebook).read_text(encoding="utf-8"))["cells"]
+    return [{**cell, "source": "".join(cell["source"])} for cell in cells]
+
+
+def read_text(page: str) -> str:
+    """What a page says; of a notebook what stands between its code."""
+    if page not in NOTEBOOKS:
+        return (ROOT / page).read_text(encoding="utf-8")
+    return "\n\n".join(cell["source"] for cell in read_cells(page) if cell["cell_type"] == "markdown")
+
+
 def read_blocks(page: str, text: str | None = None) -> list[Block]:
     """The fenced blocks of a page, or of a text in its place, from top to bottom."""
-    text = (ROOT / page).read_text(encoding="utf-8") if text is None else text
+    text = read_text(page) if text is None else text
     return [
         Block(page, text.count("\n", 0, found.end("indent")) + 2, found["language"], found["code"], found["note"])
         for found in _BLOCK.finditer(text)
@@ -132,10 +148,13 @@ def run_blocks(blocks: list[Block], folder: Path, monkeypatch: pytest.MonkeyPatc
             if block.language == "python":
                 exec(compile("\n" * (block.line - 1) + block.code, str(ROOT / block.page), "exec"), names)
                 continue
-            if block.arguments is not None:
-                # A process of its own would load torch and transformers once more.
-                done = CliRunner().invoke(app, block.arguments)
+            # A process of its own would load torch and transformers once more.
+            if block.words[:1] == ["safe-llava"]:
+                done = CliRunner().invoke(app, block.words[1:])
                 assert done.exit_code == 0, f"{block}:\n{block.code}\n{done.output}"
+                continue
+            if block.words[:2] == ["python", "recipes/train.py"]:
+                train(block.words[2:])
                 continue
             command = ["bash", "-euo", "pipefail", "-c", block.code]
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -158,7 +177,7 @@ def read_links(page: str) -> Iterator[str]:
 
 def read_prose(page: str) -> str:
     """A page without its blocks."""
-    return _BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    return _BLOCK.sub("", read_text(page))
 
 
 def read_anchors(page: Path) -> set[str]:

@@ -7,6 +7,7 @@ import pytest
 from documentation.pages import (
     CARD,
     FRONT_PAGE,
+    NOTEBOOKS,
     PAGES,
     REASONS,
     ROOT,
@@ -20,7 +21,8 @@ from documentation.pages import (
 )
 
 
-BLOCKS = [block for page in PAGES for block in read_blocks(page)]
+TEXTS = [*PAGES, *NOTEBOOKS]
+BLOCKS = [block for page in TEXTS for block in read_blocks(page)]
 RUN = [page for page in PAGES if page != CARD and any(block.is_run for block in read_blocks(page))]
 SLOW = ("recipes/README.md", "safe_llava/evaluation/README.md")
 """Pages whose blocks train or evaluate."""
@@ -55,7 +57,7 @@ def test_every_block_says_its_language():
     assert [str(block) for block in BLOCKS if not block.language] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TEXTS)
 def test_every_link_into_the_repository_leads_somewhere(page, repository):
     for link in read_links(page):
         target, _, anchor = link.partition("#")
@@ -64,13 +66,16 @@ def test_every_link_into_the_repository_leads_somewhere(page, repository):
         elif re.match(r"\w+:", link):
             continue
         else:
-            assert page != FRONT_PAGE or not target, f"{link} is dead on PyPI: links of {page} begin with https://"
+            travels = page == FRONT_PAGE or page in NOTEBOOKS
+            assert not travels or not target, (
+                f"{link} is dead on PyPI and in Colab: links of {page} begin with https://"
+            )
             path = (ROOT / page).parent / target if target else ROOT / page
         assert path.exists(), link
         assert not anchor or anchor in read_anchors(path), link
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TEXTS)
 def test_every_file_and_module_that_a_page_names_is_there(page):
     prose = read_prose(page)
     for path in re.findall(r"`((?:tests|recipes|safe_llava|model_cards)/[\w/.-]+)`", prose):
@@ -79,7 +84,7 @@ def test_every_file_and_module_that_a_page_names_is_there(page):
         pkgutil.resolve_name(name)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TEXTS)
 def test_pages_say_image(page):
     """In quotes stand words that a model reads."""
     assert re.findall(r".*\bpictures?\b.*", re.sub(r'"[^"\n]*"', "", read_prose(page))) == []
@@ -91,8 +96,9 @@ def test_the_front_page_is_short():
 
 @pytest.fixture(scope="module")
 def repository() -> re.Pattern:
-    """What a link to a file of the repository begins with, on the code host and on PyPI alike."""
+    """What a link to a file of the repository begins with, on the code host, on PyPI and in Colab alike."""
     tomllib = pytest.importorskip("tomllib")
     url = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
     raw = url.replace("https://github.com/", "https://raw.githubusercontent.com/")
-    return re.compile(rf"({re.escape(url)}/(blob|tree)|{re.escape(raw)})/main/")
+    colab = url.replace("https://github.com/", "https://colab.research.google.com/github/")
+    return re.compile(rf"(({re.escape(url)}|{re.escape(colab)})/(blob|tree)|{re.escape(raw)})/main/")
