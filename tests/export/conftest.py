@@ -1,12 +1,14 @@
 """Exported guards of tiny models, each traced and written once."""
 
 import copy
+import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from safe_llava.cli import app
@@ -21,11 +23,11 @@ FAMILY = ["llava", *(pytest.param(name, marks=pytest.mark.own_logic) for name in
 
 
 class Exported(NamedTuple):
-    """A checkpoint, the folder beside the ONNX file that was made of it, and the graph on the way there."""
+    """A checkpoint, the folder beside the ONNX file that was made of it, and the saved graph on the way there."""
 
     checkpoint: Path
     folder: Path
-    program: Any
+    program: Path
 
 
 def build_guarded(kind: str) -> tuple[Any, Any]:
@@ -40,25 +42,36 @@ def build_guarded(kind: str) -> tuple[Any, Any]:
 
 @pytest.fixture(scope="session")
 def export(tiny_safe_llava, tiny_processor, tmp_path_factory) -> Callable[[str], Exported]:
-    """`export(kind)` is what `safe-llava export` leaves of a tiny model of that kind, under a name of no module."""
+    """
+    `export(kind)` is what `safe-llava export` leaves of a tiny model of that kind, under a name of no module; written
+    once for all processes that share the tests, since tracing takes long.
+    """
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
 
-    @cache
     def export(kind: str) -> Exported:
+        made = Exported(place / kind / "checkpoint", place / kind / "my-guard", place / kind / "program.pt2")
+        with FileLock(place / f"{kind}.lock"):
+            if not made.program.exists():
+                write(kind, made)
+        return made
+
+    def write(kind: str, made: Exported) -> None:
         model, processor = copy.deepcopy(tiny_safe_llava), tiny_processor
         if kind != "llava":
             # What differs between the members is before the projector, whose blocks take long to trace.
             model, processor = build_guarded(kind)
         model.set_safety_policy(POLICY, processor)
-        checkpoint, path = tmp_path_factory.mktemp("checkpoint"), tmp_path_factory.mktemp(kind) / "my-guard.onnx"
-        model.save_pretrained(checkpoint)
-        processor.save_pretrained(checkpoint)
+        model.save_pretrained(made.checkpoint)
+        processor.save_pretrained(made.checkpoint)
         programs: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
             trace = run_export.trace
             patch.setattr(run_export, "trace", lambda *given: programs.append(trace(*given)) or programs[0])
-            result = CliRunner().invoke(app, ["export", str(checkpoint), str(path), "--scenes", "24"])
+            onnx_file = made.folder.with_suffix(".onnx")
+            result = CliRunner().invoke(app, ["export", str(made.checkpoint), str(onnx_file), "--scenes", "24"])
         assert result.exit_code == 0, result.output
-        return Exported(checkpoint, path.with_suffix(""), programs[0])
+        torch.export.save(programs[0], made.program)
 
     return export
 

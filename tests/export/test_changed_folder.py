@@ -14,6 +14,8 @@ from safe_llava.models.onnx_folder import CHANGEABLE, FILES, is_exported
 from safe_llava.models.onnx_guard import OnnxGuard
 from safe_llava.models.prompt_template import PromptTemplate
 from safe_llava.models.safety_guarantee import digest_decisions
+from safe_llava.serving.run_server import run_server
+from safe_llava.serving.serving_settings import ServingSettings, Upstream
 
 
 @pytest.fixture
@@ -107,6 +109,12 @@ def test_the_onnx_file_in_place_of_the_folder_is_told_apart(folder):
 def test_what_needs_the_model_says_so(folder):
     with pytest.raises(ValueError, match="give the checkpoint that it was made of"):
         load_safe_llava(folder)
+
+
+def test_an_engine_cannot_be_sent_rows_that_a_folder_does_not_make(folder):
+    upstream = Upstream("http://127.0.0.1:9/v1", "theirs", images="embeds")
+    with pytest.raises(ValueError, match="leave out --upstream-images embeds"):
+        run_server(str(folder), ServingSettings("tiny", upstream=upstream))
 
 
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"dtype": "bfloat16"}])

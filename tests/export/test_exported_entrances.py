@@ -76,6 +76,13 @@ def done(folder, work, images, rows) -> dict[str, Any]:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
+@pytest.fixture
+def no_reports(monkeypatch) -> None:
+    """What the checkpoint finds is compared; how it is drawn is not."""
+    monkeypatch.setattr("safe_llava.calibration.run_calibration.write_report", lambda *_: None)
+    monkeypatch.setattr("safe_llava.audit.audit_results.write_report", lambda *_, **__: None)
+
+
 def test_nothing_of_torch_or_transformers_is_imported(done):
     assert done["imported"] == []
 
@@ -85,7 +92,7 @@ def test_each_command_does_its_work(done):
     assert [said["exit_code"] for said in done["said"]] == [3, 0, 0, 0], done["said"]
 
 
-def test_the_audit_finds_what_it_finds_with_the_checkpoint(done, work, images, checkpoint, tmp_path):
+def test_the_audit_finds_what_it_finds_with_the_checkpoint(done, work, images, checkpoint, tmp_path, no_reports):
     arguments = ["audit", str(images), "--model", str(checkpoint), "--output-dir", str(tmp_path), "--device", "cpu"]
     assert CliRunner().invoke(app, arguments).exit_code == 3
     ours, theirs = read_verdicts(work / "audit").to_pylist(), read_verdicts(tmp_path).to_pylist()
@@ -122,7 +129,7 @@ def test_without_an_engine_a_chat_is_told_that_nobody_answers(done):
 
 
 def test_thresholds_are_fitted_as_with_the_checkpoint_and_kept_in_the_folder(
-    done, work, folder, checkpoint, rows, tmp_path
+    done, work, folder, checkpoint, rows, tmp_path, no_reports
 ):
     arguments = ["calibrate", checkpoint, rows, "--output-dir", tmp_path, "--min-examples", 3, "--device", "cpu"]
     result = CliRunner().invoke(app, [*map(str, arguments), "--no-update-model"])
