@@ -10,8 +10,8 @@ from PIL import Image
 
 from ..evidence_overlay import draw_evidence
 from ..models.image_reading import read_image
-from ..models.pipeline_safe_llava import NEUTRAL_QUESTION
 from ..models.safety_policy import SafetyDecision
+from ..models.safety_texts import NEUTRAL_QUESTION
 from ..serving.generation_request import Done, Ended, Event, Generation, Piece, Started
 from .demo_model import Assessed, DemoModel
 
@@ -169,7 +169,7 @@ class DemoChat:
         assessed = turn.assessed
         assert assessed is not None and assessed.verdict is not None
         input_ids: Any = assessed.prompt.input_ids[None]
-        return draw_evidence(assessed.verdict, turn.chat_images, input_ids, self.demo.processor)
+        return draw_evidence(assessed.verdict, turn.chat_images, input_ids, self.demo.guard.processor)
 
     def _take(self, turn: Turn, generation: Generation, event: Event) -> None:
         if turn.generation is not generation:  # It was stopped, or is answered anew.

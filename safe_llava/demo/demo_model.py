@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..checkpoints import load_safe_llava
+from ..guards.torch_guard import TorchGuard
 from ..models.modeling_safety_base import SafetyCausalLMMixin
 from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_modules import SafeLlavaImageFeatures
@@ -64,11 +65,9 @@ class DemoModel:
         limits: ServingLimits,
         policy: Path | None = None,
     ):
-        if not model.config.use_safety_head:
-            raise ValueError("The model has no safety head, so there is no verdict to show. Take one that has.")
-        self.model, self.processor, self.name, self.limits = model, processor, name, limits
-        self.policy: SafetyPolicy = PolicyHolder(model, processor, policy).current.policy
-        self.max_tokens: int = model.config.get_text_config().max_position_embeddings
+        self.model, self.name, self.limits = model, name, limits
+        self.guard = TorchGuard(model, processor)
+        self.policy: SafetyPolicy = PolicyHolder(self.guard, policy).current.policy
         self.worker = GenerationWorker(model, processor, ServingMetrics())
         self._turn = threading.Lock()
 
@@ -99,7 +98,7 @@ class DemoModel:
             ValueError: if it is too long for the model.
         """
         try:
-            prompt = encode_chat(ReadChat(messages), self.processor, self.max_tokens)
+            prompt = encode_chat(ReadChat(messages), self.guard)
         except RequestError as error:
             raise ValueError(error.message) from None
         if not prompt.images:
