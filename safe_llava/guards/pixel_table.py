@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers import BaseImageProcessor
-from transformers.image_transforms import get_resize_output_image_size
+
+from ..models.onnx_pixels import resize_and_crop
 
 
 _PROBES = ((61, 97), (97, 61), (640, 480), (8, 8))
@@ -25,9 +26,7 @@ class PixelTable:
     """
 
     def __init__(self, image_processor: BaseImageProcessor, values: np.ndarray):
-        settings: dict[str, Any] = image_processor.to_dict()
-        self._size, self._resample = dict(settings["size"]), settings["resample"]
-        self._crop = settings["crop_size"] if settings.get("do_center_crop") else None
+        self._settings: dict[str, Any] = image_processor.to_dict()
         self._values = values
 
     @classmethod
@@ -38,7 +37,9 @@ class PixelTable:
             as_it_is = {"do_resize": False, "do_center_crop": False, "return_tensors": "pt"}
             asked = image_processor([Image.fromarray(ramp)], **as_it_is)
             table = cls(image_processor, asked["pixel_values"][0, :, 0].numpy())
-            if table._crop is None and "shortest_edge" in table._size:  # Images of one row may have several shapes.
+            settings = table._settings
+            is_fixed = settings.get("do_resize") and "shortest_edge" not in settings["size"]
+            if not (is_fixed or settings.get("do_center_crop")):  # Images of one row may have several shapes.
                 return None
             noise = np.random.default_rng(0)
             for width, height in _PROBES:
@@ -60,22 +61,8 @@ class PixelTable:
         Returns:
             `dict[str, torch.Tensor]`: `pixel_values` of shape `(num_images, 3, height, width)`.
         """
-        scaled = [np.asarray(self._scale(image)) for image in images]
+        scaled = [np.asarray(resize_and_crop(image, self._settings)) for image in images]
         encoded = np.stack(
             [np.stack([row[each[..., place]] for place, row in enumerate(self._values)]) for each in scaled]
         )
         return {"pixel_values": torch.from_numpy(encoded)}
-
-    def _scale(self, image: Image.Image) -> Image.Image:
-        if "shortest_edge" in self._size:
-            # Of an array it looks at the shape alone.
-            shape = np.broadcast_to(np.uint8(0), (3, image.height, image.width))
-            edge = self._size["shortest_edge"]
-            height, width = get_resize_output_image_size(shape, edge, False, input_data_format="channels_first")
-        else:
-            height, width = self._size["height"], self._size["width"]
-        image = image.resize((width, height), resample=self._resample)
-        if self._crop is None:
-            return image
-        left, top = (width - self._crop["width"]) // 2, (height - self._crop["height"]) // 2
-        return image.crop((left, top, left + self._crop["width"], top + self._crop["height"]))

@@ -29,17 +29,22 @@ def to_pixel_values(image: Image.Image, settings: dict[str, Any], is_alone: bool
         image = _pad_to_square(image, settings["image_mean"])
     elif (size := settings.get(BASE_TILE_SIZE)) is not None:
         image = image.resize(size, resample=settings["resample"])
-    if settings.get("do_resize"):
-        image = image.resize(_target_size(image, settings["size"]), resample=settings["resample"])
-    if settings.get("do_center_crop"):
-        image = _crop(image, settings["crop_size"]["width"], settings["crop_size"]["height"])
-    values = np.asarray(image, dtype=np.float32)
+    values = np.asarray(resize_and_crop(image, settings), dtype=np.float32)
     if settings.get("do_rescale"):
         values = values * np.float32(settings["rescale_factor"])
     if settings.get("do_normalize"):
         mean, std = (np.asarray(settings[name], dtype=np.float32) for name in ("image_mean", "image_std"))
         values = (values - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def resize_and_crop(image: Image.Image, settings: dict[str, Any]) -> Image.Image:
+    """What an image processor of these settings does to an image before it looks at values."""
+    if settings.get("do_resize"):
+        image = image.resize(_target_size(image, settings["size"]), resample=settings["resample"])
+    if settings.get("do_center_crop"):
+        image = _crop(image, settings["crop_size"]["width"], settings["crop_size"]["height"])
+    return image
 
 
 def _target_size(image: Image.Image, size: dict[str, int]) -> tuple[int, int]:
