@@ -18,6 +18,7 @@ EXACT = {
     ),
     "CLIP, a crop beyond the image": CLIPImageProcessorPil(size={"shortest_edge": 21}, crop_size=SQUARE),
     "CLIP, not normalised": CLIPImageProcessorPil(size={"shortest_edge": 30}, crop_size=SQUARE, do_normalize=False),
+    "CLIP, cropped alone": CLIPImageProcessorPil(do_resize=False, crop_size=SQUARE),
     "SigLIP": SiglipImageProcessorPil(size=SQUARE),
     "SigLIP, bilinear": SiglipImageProcessorPil(size={"height": 30, "width": 18}, resample=2),
 }
@@ -27,7 +28,7 @@ OTHER = {
     ),
     "LLaVA-OneVision": LlavaOnevisionImageProcessorPil(size=SQUARE, image_grid_pinpoints=[[30, 60]]),
     "images of all shapes": CLIPImageProcessorPil(size={"shortest_edge": 30}, do_center_crop=False),
-    "images as they are": CLIPImageProcessorPil(do_resize=False, crop_size=SQUARE),
+    "images as they are": CLIPImageProcessorPil(do_resize=False, do_center_crop=False),
 }
 SIZES = [(1, 1), (1, 9), (9, 1), (30, 30), (31, 29), (40, 30), (99, 100), (101, 333), (640, 480), (1000, 77)]
 
