@@ -52,11 +52,9 @@ def main(
     """Measure in turns; each figure is a median, beside its least and largest."""
     source = output_dir / "images"
     draw_images(source, images)
-    ways = {
-        "pipeline": None,
-        "audit": model,
-        **({} if folder is None else {"audit of the exported guard": str(folder)}),
-    }
+    ways = {"pipeline": None, "audit": model}
+    if folder is not None:
+        ways["audit of the exported guard"] = str(folder)
     rounds_of: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, audited in ways.items():
@@ -65,9 +63,7 @@ def main(
     where = {"machine": describe_machine(), "versions": describe_versions("torch", "transformers")}
     write_json(output_dir / "throughput.json", {"images": images, "processes": PROCESSES, **where, "ways": figures})
     for way, found in figures.items():
-        said = ", ".join(
-            f"{name} {low:.2f} to {high:.2f}, median {middle:.2f}" for name, (low, middle, high) in found.items()
-        )
+        said = ", ".join(f"{name} {middle:.2f} ({low:.2f}-{high:.2f})" for name, (low, middle, high) in found.items())
         typer.echo(f"{way}: {said}")
 
 
