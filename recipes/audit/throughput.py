@@ -94,7 +94,8 @@ def run_audit(model: str, source: Path) -> dict[str, float]:
     shutil.rmtree(output_dir, ignore_errors=True)
     # Not `python -m safe_llava`, which imports torch for every guard.
     script = Path(sys.executable).with_name("safe-llava")
-    command = [script, "audit", source, "--model", model, "--output-dir", output_dir, "--shard-size", "250"]
+    command: list[str | Path] = [script, "audit", source, "--model", model, "--output-dir", output_dir]
+    command += ["--shard-size", "250"]
     world = {"WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
     start = time.perf_counter()
     running = [
