@@ -30,10 +30,10 @@ class Exported(NamedTuple):
     program: Path
 
 
-def build_guarded(kind: str) -> tuple[Any, Any]:
+def build_guarded(kind: str, **fields: Any) -> tuple[Any, Any]:
     """A tiny member of the family and its processor, with a projector of one layer."""
     tokenizer = build_tokenizer()
-    model = add_safety(build_stock(kind, tokenizer), safety_projector_type="mlp")
+    model = add_safety(build_stock(kind, tokenizer), safety_projector_type="mlp", **fields)
     processor = build_processor(kind, tokenizer)
     model.set_safety_policy(POLICY, processor)
     record_training(model)

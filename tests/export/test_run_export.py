@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export.conftest import FAMILY
+from export.conftest import FAMILY, build_guarded
 from transformers import pipeline
 
 from safe_llava.checkpoints import load_guard
@@ -146,6 +146,13 @@ class TestRefusals:
         model.save_pretrained(tmp_path / "model")
         tiny_processor.save_pretrained(tmp_path / "model")
         with pytest.raises(ValueError, match="has no safety policy"):
+            run_export(str(tmp_path / "model"), tmp_path / "guard.onnx")
+
+    def test_a_head_that_reads_all_tiles(self, tmp_path):
+        model, processor = build_guarded("llava_next", safety_tiles="all")
+        model.save_pretrained(tmp_path / "model")
+        processor.save_pretrained(tmp_path / "model")
+        with pytest.raises(ValueError, match="reads all tiles"):
             run_export(str(tmp_path / "model"), tmp_path / "guard.onnx")
 
     def test_a_model_whose_verdicts_cannot_be_trusted(self, tiny_safe_llava, tiny_processor, tmp_path):
