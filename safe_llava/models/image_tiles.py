@@ -85,7 +85,8 @@ def find_base_tiles(tiles: Sequence[TileGrid]) -> list[int]:
 
 def merge_tiles(maps: torch.Tensor, tiles: Sequence[TileGrid], size: tuple[int, int]) -> torch.Tensor:
     """
-    Maps over the tiles of images as one map over each image, of the same sum.
+    Maps over the tiles of images as one map over each image, of the same sum; what lies on nothing but the bars that
+    fill up the tiles is lost.
 
     Args:
         maps (`torch.FloatTensor` of shape `(num_tiles, height, width)`): values of 0 or more.
@@ -112,7 +113,8 @@ def spread_map(values: torch.Tensor, size: tuple[int, int], total: Any = None) -
     total = values.sum() if total is None else total
     if tuple(values.shape) != size:
         values = F.interpolate(values[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    return values * (total / values.sum().clamp(min=torch.finfo(values.dtype).tiny))
+    # Shares first: the total of a map of zeros, divided by its sum, would be infinite.
+    return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny) * total
 
 
 def _places(grid: TileGrid) -> list[tuple[int, int]]:

@@ -132,10 +132,17 @@ class TestMergedMaps:
         assert merged.nonzero().tolist() == [[0, 3]]
 
     def test_what_fills_up_tiles_is_no_part_of_the_image(self):
-        maps = torch.zeros(3, 2, 2)
-        maps[1:, 1] = 1.0  # the lower half of two tiles side by side, whose image is twice as wide again
-        (merged,) = merge_tiles(maps, [TileGrid(1, 2, (20, 60))], (2, 4))
-        assert merged.argmax() >= 4 or merged.sum() == pytest.approx(4.0)
+        maps = torch.zeros(3, 4, 4)
+        maps[1, 0, 2] = 1.0  # the left edge of a square in the middle of two tiles side by side
+        (merged,) = merge_tiles(maps, [TileGrid(1, 2, (40, 40))], (4, 4))
+        assert merged.nonzero().tolist() == [[0, 0]]
+
+    @pytest.mark.parametrize("heat", [1.0, 1e4])
+    def test_heat_on_nothing_but_the_bars_leaves_an_empty_map(self, heat):
+        maps = torch.zeros(3, 4, 4)
+        maps[1, 0, 0] = heat
+        (merged,) = merge_tiles(maps, [TileGrid(1, 2, (40, 40))], (4, 4))
+        assert torch.equal(merged, torch.zeros(4, 4))
 
     @pytest.mark.parametrize("size", [(1, 400), (400, 1), (31, 97)], ids=str)
     def test_the_sum_stays(self, size):
