@@ -69,16 +69,16 @@ def main(
         )
     if batch_sizes:
         results |= {"rounds": rounds, "new_tokens": new_tokens, "timings": {}}
+        # First, while the memory is free.
+        peaks = peak_memory(shape, list(WAYS) if memory else [], batch_sizes, device, dtype)
         models = build_models(base_config(shape), list(WAYS), device, dtype)
         for size in batch_sizes:
             asks = {way: make_way(way, base_config(shape), models, size) for way in WAYS}
             measured = time_beside_stock(asks, size, new_tokens, rounds, device)
             ratios = {"over_stock": over_stock(measured), "ratios": compare(measured)}
             results["timings"][str(size)] = {"measured": measured, **ratios}
-        del models
-        for way in WAYS if memory else ():
-            peaks = peak_memory(shape, way, batch_sizes, device, dtype)
-            for size, peak in zip(sorted(batch_sizes), peaks):
+        for way, peaks_of_way in peaks.items():
+            for size, peak in zip(sorted(batch_sizes), peaks_of_way):
                 results["timings"][str(size)].setdefault("peak_bytes", {})[way] = peak
     write_json(output_dir / "results.json", results)
     for size in batch_sizes:

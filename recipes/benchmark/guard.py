@@ -87,7 +87,7 @@ def count_flops(name: str, shape: str) -> int:
     for layers in ((2, 2), (3, 2), (2, 3)):
         config = copy.deepcopy(full)
         config.vision_config.num_hidden_layers, config.text_config.num_hidden_layers = layers
-        step = make_step(name, config, 1, "cpu", torch.float32)
+        step = make_step(name, config, 1, *device_and_dtype())
         with make_flop_counter() as counter:
             step()
         counts[layers] = counter.get_total_flops()

@@ -1,5 +1,6 @@
-"""Peak memory of one way, in a process of its own that holds only the models of this way."""
+"""Peak memory of each way, in a process that holds only the models of this way."""
 
+import gc
 import multiprocessing
 import re
 import resource
@@ -13,16 +14,27 @@ from .answering_ways import build_models, make_way
 from .shapes import base_config
 
 
-def peak_memory(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype) -> list[int]:
-    """The [`peak_bytes`] of an answer of two tokens at each batch size, in the order of their size."""
-    arguments = (shape, way, sorted(batch_sizes), device, dtype, torch.get_num_threads())
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_answer, *arguments).result()
+def peak_memory(
+    shape: str, ways: list[str], batch_sizes: list[int], device: str, dtype: torch.dtype
+) -> dict[str, list[int]]:
+    """For each way, the [`peak_bytes`] of an answer of two tokens at each batch size, in the order of their size."""
+    # A GPU's peak can be set back, a process's cannot.
+    groups = [ways] if device == "cuda" else [[way] for way in ways]
+    peaks: dict[str, list[int]] = {}
+    for group in groups:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for way in group:
+                arguments = (shape, way, sorted(batch_sizes), device, dtype, torch.get_num_threads())
+                peaks[way] = pool.submit(_answer, *arguments).result()
+    return peaks
 
 
 def _answer(shape: str, way: str, batch_sizes: list[int], device: str, dtype: torch.dtype, threads: int) -> list[int]:
     torch.set_num_threads(threads)
     base = base_config(shape)
+    if device == "cuda":
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
     models = build_models(base, [way], device, dtype)
     peaks: list[int] = []
     for batch_size in batch_sizes:

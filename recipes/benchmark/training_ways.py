@@ -22,6 +22,7 @@ from safe_llava.training import (
     SpareLastLayers,
     train_only_safety_modules,
 )
+from safe_llava.training.class_figures import HARMLESS
 
 from .machine import device_and_dtype
 from .request_images import count_image_rows, make_images
@@ -84,14 +85,22 @@ def train(
             bf16=device == "cuda",
             use_cpu=device == "cpu",
             gradient_checkpointing=num_spared is not None,
-            dataset_kwargs={"skip_prepare_dataset": True},
+            # Ours asks for neither, and takes no option that changes nothing.
+            **({"dataset_kwargs": {"skip_prepare_dataset": True}} if way == "plain" else {}),
             remove_unused_columns=False,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=Dataset.from_dict({"messages": [[]] * batch_size, "images": [[]] * batch_size}),
+        # Their labels are looked at before training, and of each step the batch below.
+        train_dataset=Dataset.from_dict(
+            {
+                "messages": [[]] * batch_size,
+                "images": [[]] * batch_size,
+                **{name: values.tolist() for name, values in batch.items() if name.startswith("safety_")},
+            }
+        ),
         processing_class=AutoProcessor.from_pretrained(CHECKPOINT),
         data_collator=lambda rows: dict(batch),
         # The paper's rank; narrow models get as large a part of their width as a 7B.
@@ -161,6 +170,7 @@ def make_batch(config: Any, batch_size: int, dtype: torch.dtype) -> dict[str, An
         "attention_mask": torch.ones_like(input_ids),
         "labels": labels,
         **make_images(config, batch_size, "cpu", dtype),
+        # Rows in turns, harmless and risky, of all levels and types.
         "safety_level": torch.arange(batch_size) % 4,
-        "safety_type": torch.arange(batch_size) % 7,
+        "safety_type": torch.where(torch.arange(batch_size) % 4 == 0, HARMLESS["type"], torch.arange(batch_size) % 6),
     }
