@@ -12,6 +12,11 @@ def device_and_dtype() -> tuple[str, torch.dtype]:
     return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
 
 
+def describe_this_machine() -> str:
+    """The machine in words, with its GPU where there is one."""
+    return describe_machine(torch.cuda.get_device_name() if torch.cuda.is_available() else None)
+
+
 def wait_for_device() -> None:
     """Wait until a GPU has done what it was told, so that a clock can be read."""
     if torch.cuda.is_available():
@@ -28,10 +33,9 @@ def describe_setting(*packages: str) -> dict[str, Any]:
     Returns:
         `dict[str, Any]`: `machine`, `threads`, `dtype` and `versions`.
     """
-    device, dtype = device_and_dtype()
     return {
-        "machine": describe_machine(torch.cuda.get_device_name() if device == "cuda" else None),
+        "machine": describe_this_machine(),
         "threads": torch.get_num_threads(),
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(device_and_dtype()[1]).removeprefix("torch."),
         "versions": describe_versions("torch", "transformers", *packages),
     }

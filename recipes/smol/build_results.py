@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from safe_llava.files import describe_machine, describe_versions, read_json, write_json
+from safe_llava.files import describe_versions, read_json, write_json
 
 from ..steps.file_digests import FileDigests, Files
 from .fetch_packages import read_packages
@@ -35,7 +35,7 @@ def main(
             "digests": {path.name: digests.digest(Files(path)) for path in (drawings, aligned, tower, base)},
             "packages": {f"{each.registry}:{each.name}": [each.version, each.sha256] for each in read_packages()},
             "versions": describe_versions(*PACKAGES),
-            "machine": describe_machine(),
+            "machine": describe_this_machine(),
         },
     )
 

@@ -17,8 +17,9 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from safe_llava.files import describe_machine, describe_versions, write_json
+from safe_llava.files import describe_versions, write_json
 
+from ..benchmark.machine import describe_this_machine
 from .cell_run import run_cell, start_worker
 from .cells import Cell, load_cells
 from .frontier import draw_frontier
@@ -67,7 +68,7 @@ def main(
         "reduced": reduced,
         "seeds": list(range(1 if reduced else seeds)),
         "versions": describe_versions(*PACKAGES),
-        "machine": describe_machine(),
+        "machine": describe_this_machine(),
         "cells": {
             name: {
                 "group": spec.group,

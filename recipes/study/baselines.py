@@ -82,12 +82,12 @@ def _vision_features(model: PreTrainedModel, processor: ProcessorMixin, dataset:
     features = []
     for images in dataset["images"]:
         pixels = processor.image_processor(images, return_tensors="pt")["pixel_values"]
-        states = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
+        states = model.model.vision_tower(pixels.to(model.device), output_hidden_states=True).hidden_states
         patches = states[model.config.vision_feature_layer]
         if model.config.vision_feature_select_strategy == "default":
             patches = patches[:, 1:]
         features.append(torch.cat([patches.mean(dim=1), patches.amax(dim=1)], dim=1).amax(dim=0))
-    return torch.stack(features).numpy()
+    return torch.stack(features).cpu().numpy()
 
 
 def _all_classes(probs: np.ndarray, classes: np.ndarray, name: str) -> list[float]:

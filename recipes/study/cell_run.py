@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from safe_llava.checkpoints import default_device
 from safe_llava.inference import answer_dataset
 from safe_llava.models.safety_trust import record_training
 
@@ -59,7 +60,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
     benchmark = benchmark_rows(study.build_benchmark, share)
     is_trained = cell.method == "generate"
     folder = build_model(study, cell, seed, models_dir(output_dir), fields) if is_trained else study.world.base
-    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    model = AutoModelForImageTextToText.from_pretrained(folder).to(default_device()).eval()
     processor = AutoProcessor.from_pretrained(folder)
     if is_trained and model.config.use_safety_head:
         # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
