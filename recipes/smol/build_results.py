@@ -11,6 +11,7 @@ import typer
 
 from safe_llava.files import describe_versions, read_json, write_json
 
+from ..benchmark.machine import describe_this_machine
 from ..steps.file_digests import FileDigests, Files
 from .fetch_packages import read_packages
 from .gates import GATE_FILE
