@@ -6,6 +6,7 @@ from peft import LoraConfig
 
 from safe_llava.training import LANGUAGE_MODEL_LINEAR_LAYERS, train_only_safety_modules
 
+
 LORA = LoraConfig(r=4, target_modules=LANGUAGE_MODEL_LINEAR_LAYERS, init_lora_weights=False)
 ANSWERED = [[0, 1, 2], [0], [2], [0, 2], []]
 

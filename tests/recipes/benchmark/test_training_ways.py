@@ -7,7 +7,7 @@ import pytest
 from recipes.benchmark import training_ways
 
 
-@pytest.mark.parametrize(("stage", "way"), [(stage, way) for stage, ways in training_ways.WAYS.items() for way in ways])
+@pytest.mark.parametrize(("stage", "way"), [(stage, way) for stage in (1, 2) for way in training_ways.WAYS[stage]])
 def test_a_way_takes_its_timed_steps(stage, way):
     steps = []
 
