@@ -10,7 +10,7 @@ from torch import nn
 from trl.trainer.utils import FusedCausalLMOutput
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from .answered_rows import run_answered_rows
+from .decoder_rows import run_answered_rows
 
 
 @dataclass
