@@ -46,8 +46,9 @@ def counted(model: PreTrainedModel) -> Iterator[AnswerCost]:
         embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
         rows, length = embeds.shape[:2]
         if length > 1:
-            is_plain = mask is not None and mask.shape == (rows, length)
-            cost.prompt_tokens += int(mask.sum()) if is_plain else rows * length
+            # Where nothing is padded there is no mask, or one that says nothing of padding.
+            is_padded = mask is not None and mask.shape == (rows, length)
+            cost.prompt_tokens += int(kwargs["attention_mask"].sum()) if is_padded else rows * length
         else:
             cost.answer_tokens += rows if not fed else int((~torch.isin(fed[0].cpu(), not_said)).sum())
 

@@ -54,9 +54,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
         [`score_calibration`]) and `evidence`; `cost`, means over the answers (see [`AnswerCost`]); `derived`, what a
         defence derived for this model; `seconds`, and the `key` that says what the figures belong to.
     """
-    key = run_key(study, cell, share, fields)
-    kept = read_runs(output_dir).get((cell.name, seed))
-    if kept is not None and kept["key"] == key:
+    if (kept := find_run(study, cell, seed, output_dir, share, fields)) is not None:
         return kept
     started = time.monotonic()
     benchmark = benchmark_rows(study.build_benchmark, share)
@@ -66,7 +64,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
         answers = defended.answer(benchmark)
     is_assessed = cell.is_converted and answers[0]["level"] is not None
     run = {
-        "key": key,
+        "key": run_key(study, cell, share, fields),
         "cell": cell.name,
         "seed": seed,
         "claims": study.score_claims(benchmark, answers),
@@ -80,6 +78,14 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
     return run
 
 
+def find_run(
+    study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: float, fields: dict[str, Any]
+) -> Run | None:
+    """The run that is kept, if it is of this cell as it is now."""
+    kept = read_runs(output_dir).get((cell.name, seed))
+    return kept if kept is not None and kept["key"] == run_key(study, cell, share, fields) else None
+
+
 def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: dict[str, Any]) -> Defended:
     """The model of a cell, trained or derived as it says, ready to be asked."""
     folder = build_model(study, cell, seed, models_dir(output_dir), fields) if cell.is_converted else study.world.base
@@ -91,7 +97,7 @@ def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: d
     if model.config.use_safety_head:
         # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
         record_training(model)
-    return Defended(model, processor, partial(answer_dataset, **cell.generate))
+    return Defended(model, processor, partial(answer_dataset, **cell.generate) if cell.generate else answer_dataset)
 
 
 def start_worker(threads: int) -> None:

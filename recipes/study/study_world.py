@@ -22,7 +22,7 @@ class RivalWords:
 
     Args:
         defence (`str`): AdaShield-S's, before the question.
-        harm_check (`str`): ECSO asks the model about its own `{answer}` to a `{question}`; to be answered with yes or no.
+        harm_check (`str`): ECSO asks whether the model's own `{answer}` to a `{question}` is harmful, yes or no.
         caption (`str`): ECSO asks for a description of the image for a `{question}`.
         from_caption (`str`): ECSO asks the `{question}` again, with the `{caption}` in the place of the image.
     """

@@ -110,7 +110,7 @@ def measure_shift(model: PreTrainedModel, blank: BlankImage, ids: torch.Tensor, 
 def _measure_anchors(
     study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, blank: BlankImage
 ) -> torch.Tensor:
-    rows = draw_training_rows(study)
+    rows = draw_training_rows(study, 2 * ANCHORS)
     rows = rows.select([i for i, images in enumerate(rows["images"]) if images][:ANCHORS])
     found = []
     for start in range(0, len(rows), _BATCH):

@@ -77,11 +77,12 @@ class Steering:
             layer.register_forward_hook(self._steer(place))
 
     def _start(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        ids, mask = kwargs["input_ids"], kwargs["attention_mask"]
-        if ids.shape == mask.shape:  # Else it goes on with an answer.
+        ids, mask = kwargs["input_ids"], kwargs.get("attention_mask")
+        if ids.shape[1] > 1:  # Else it goes on with an answer.
             self.has_image = (ids == self.image_token_id).any(dim=1)
             if self.begin is not None:
-                self.begin(ids, mask)
+                # Where nothing is padded, generate leaves the mask out.
+                self.begin(ids, torch.ones_like(ids) if mask is None else mask)
         self.is_on = bool(self.has_image.any())
 
     def _stop(self, *call: Any) -> None:

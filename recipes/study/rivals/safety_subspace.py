@@ -3,7 +3,8 @@ VLM-Guard: hidden states without, or with more of, what tells harmful requests f
 Safeguarding Vision-Language Models via Fulfilling Safety Alignment Gap", arXiv 2502.10486, section 3).
 
 For each decoder layer l: D_l holds h_l(harmful) - h_l(harmless) at the last position of 100 pairs of texts, V_l its
-top right singular vectors; steered at the last position, h_l - alpha * V_l^T V_l h_l. A negative alpha adds along them.
+top right singular vectors; steered at the last position, h_l - alpha * V_l^T V_l h_l. A negative alpha adds along
+them, for which of the two restores safety is not said clearly.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """
-ECSO ("Eyes Closed, Safety On", arXiv 2403.09572, section 3): the model answers, is asked whether its answer is harmful,
-and where it says so describes the image for the question and answers again from that description alone.
+ECSO ("Eyes Closed, Safety On", arXiv 2403.09572, section 3): the model answers, is asked whether its answer is
+harmful, and where it says so describes the image for the question and answers again from that description alone.
 
 One more pass for each answer, two more where it finds harm. It needs a model that can be asked about its own answer;
 the miniature has not learned that.

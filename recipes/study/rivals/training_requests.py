@@ -16,9 +16,10 @@ from .layer_steering import read_last_states
 _BATCH = 32
 
 
-def draw_training_rows(study: StudyWorld) -> Dataset:
-    """As many rows of stage 1 as the linear probe gets."""
-    return study.world.build_dataset("train", study.num_probe_rows, stage="stage1")
+def draw_training_rows(study: StudyWorld, most: int | None = None) -> Dataset:
+    """As many rows of stage 1 as the linear probe gets, or fewer."""
+    number = study.num_probe_rows if most is None else min(most, study.num_probe_rows)
+    return study.world.build_dataset("train", number, stage="stage1")
 
 
 def read_requests(

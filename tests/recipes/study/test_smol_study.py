@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from recipes.study.__main__ import _find_world
+from recipes.study.find_world import find_world
 from recipes.study.smol_study import smol_study
 from safe_llava.smol.world_benchmark import CLAIMS
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(("world", "has_base"), [("smol", False), ("miniature", True)])
 def test_a_base_belongs_to_the_world_of_drawings_and_to_no_other(smol_folder, world, has_base):
     with pytest.raises(typer.BadParameter, match="--base"):
-        _find_world(world, smol_folder if has_base else None)
+        find_world(world, smol_folder if has_base else None)
 
 
 def test_every_column_and_axis_is_a_claim_of_the_benchmark(smol_folder):
