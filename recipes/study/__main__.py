@@ -96,7 +96,7 @@ def run_grid(
         cells (`dict[str, Cell]`): what to run, by name.
         output_dir (`Path`): the study's folder.
         seeds (`int`): number of training seeds, from 0. What trains nothing is run once.
-        jobs (`int`): cells to run at once.
+        jobs (`int`): cells to run at once; one runs in this process.
         reduced (`bool`): few rows and steps, to show that it runs.
 
     Returns:
@@ -111,15 +111,19 @@ def run_grid(
     _ = study.fingerprint
     kept = {(name, seed): find_run(study, cells[name], seed, output_dir, share, fields) for name, seed in tasks}
     runs: dict[tuple[str, int], Run] = {task: run for task, run in kept.items() if run is not None}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
-        futures = {
-            pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
-            for name, seed in tasks
-            if (name, seed) not in runs
-        }
-        for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
-            runs[futures[future]] = future.result()
+    left = [task for task in tasks if task not in runs]
+    if jobs == 1:
+        for name, seed in tqdm(left, desc="cells"):
+            runs[name, seed] = run_cell(study, cells[name], seed, output_dir, share, fields)
+    elif left:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
+            futures = {
+                pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
+                for name, seed in left
+            }
+            for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
+                runs[futures[future]] = future.result()
     return {name: [runs[task] for task in tasks if task[0] == name] for name in cells}
 
 

@@ -27,7 +27,9 @@ FEW = {"davsp": {"steps": 2}, "vlm_guard": {"rank": 1}}
 
 
 def test_every_rival_answers_and_says_what_it_derived(study, stock):
-    rows = study.build_benchmark(0.004)
+    drawn = study.build_benchmark(0.004)
+    counts = [len(images) for images in drawn["images"]]
+    rows = drawn.select([counts.index(1), counts.index(0)])
     plain = [each["answer"] for each in base(study, *stock, 0).answer(rows)]
     cells = {cell.method: cell for cell in load_cells(study).values() if cell.group == "rival"}
     assert cells.keys() == set(rivals.__all__)
@@ -38,5 +40,4 @@ def test_every_rival_answers_and_says_what_it_derived(study, stock):
         answers = [each["answer"] for each in defended.answer(rows)]
         assert len(answers) == len(rows)
         assert bool(defended.derived) == (cell.method in ("cmrm", "davsp", "vlm_guard")), cell.name
-        without = [i for i, images in enumerate(rows["images"]) if not images]
-        assert [answers[i] for i in without] == [plain[i] for i in without], cell.name
+        assert answers[1] == plain[1], cell.name
