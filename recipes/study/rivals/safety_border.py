@@ -118,8 +118,6 @@ class Frame:
 
     def step(self, loss: torch.Tensor) -> None:
         """One sign step of 1/255 down the loss, within the values that an image can have."""
-        if not loss.requires_grad:
-            return
         (gradient,) = torch.autograd.grad(loss, self.border)
         moved = self.border.detach() - STEP / self.std * gradient.sign()
         self.border = moved.clamp(self.lowest, self.highest).requires_grad_()

@@ -231,15 +231,12 @@ def test_the_border_stays_within_what_an_image_can_be(frame):
     assert torch.equal(frame.border[:, 0, 0], frame.lowest.flatten())
 
 
-def test_the_tower_sees_the_border(frame, tiny_llava, prompts):
-    model = copy.deepcopy(tiny_llava)
-    own = Frame.__new__(Frame)
-    own.__dict__.update(frame.__dict__)
-    seen = []
-    model.model.vision_tower.register_forward_pre_hook(own._put_around, with_kwargs=True)
+def test_the_tower_sees_the_border(tiny_llava, tiny_llava_processor, prompts):
+    model, seen = copy.deepcopy(tiny_llava), []
+    frame = Frame(model, tiny_llava_processor)
     model.model.vision_tower.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     model(**prompts)
-    assert torch.equal(seen[0], own(prompts["pixel_values"]))
+    assert torch.equal(seen[0], frame(prompts["pixel_values"]))
 
 
 def test_bounds_are_percentiles_of_the_projections_on_the_direction_of_harm():
