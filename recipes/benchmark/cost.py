@@ -61,6 +61,8 @@ def main(
         "design_over_stock": DESIGN_OVER_STOCK if shape == "llava-1.5-7b" else {},
     }
     console.print(count_table(results))
+    # Here and below at once, so that what is known stays when the rest takes too long.
+    write_json(output_dir / "results.json", results)
     batch_sizes = [] if count_only else batch_size or BATCH_SIZES[device].get(shape)
     if batch_sizes is None:
         batch_sizes = []
@@ -70,20 +72,22 @@ def main(
     if batch_sizes:
         results |= {"rounds": rounds, "new_tokens": new_tokens, "timings": {}}
         # First, while the memory is free.
+        console.print(f"Peak memory of {len(WAYS)} ways" if memory else "Memory is not measured")
         peaks = peak_memory(shape, list(WAYS) if memory else [], batch_sizes, device, dtype)
         models = build_models(base_config(shape), list(WAYS), device, dtype)
         for size in batch_sizes:
+            console.print(f"Timing {len(WAYS) - 1} ways beside stock, batch {size}")
             asks = {way: make_way(way, base_config(shape), models, size) for way in WAYS}
             measured = time_beside_stock(asks, size, new_tokens, rounds, device)
-            ratios = {"over_stock": over_stock(measured), "ratios": compare(measured)}
-            results["timings"][str(size)] = {"measured": measured, **ratios}
-        for way, peaks_of_way in peaks.items():
-            for size, peak in zip(sorted(batch_sizes), peaks_of_way):
-                results["timings"][str(size)].setdefault("peak_bytes", {})[way] = peak
-    write_json(output_dir / "results.json", results)
-    for size in batch_sizes:
-        console.print(time_table(results, str(size)))
-        console.print(bound_table(results, str(size)))
+            results["timings"][str(size)] = {
+                "measured": measured,
+                "over_stock": over_stock(measured),
+                "ratios": compare(measured),
+                "peak_bytes": {way: of_way[sorted(batch_sizes).index(size)] for way, of_way in peaks.items()},
+            }
+            write_json(output_dir / "results.json", results)
+            console.print(time_table(results, str(size)))
+            console.print(bound_table(results, str(size)))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ def main(
             report_to=[],
             bf16=False,
             gradient_checkpointing=False,
+            # It is saved with the model, which would then answer without a cache.
+            use_cache=True,
         ),
         train_dataset=Dataset.load_from_disk(str(rows)),
         processing_class=tokenizer,

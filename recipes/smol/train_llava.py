@@ -57,6 +57,8 @@ def main(
             report_to=[],
             bf16=False,
             gradient_checkpointing=False,
+            # It is saved with the model, which would then answer without a cache.
+            use_cache=True,
             max_length=None,
             remove_unused_columns=False,
             dataset_kwargs={"skip_prepare_dataset": True},

@@ -1,16 +1,21 @@
-"""Rows to train a stage on, also with the weak labels of somebody who sees the image and not the question."""
+"""Rows to train a stage on: those of stage 1 mostly without answers, or with labels by the image alone."""
 
 from dataclasses import replace
 
-from datasets import Dataset
+from datasets import Dataset, Value
 
 from ..models.safety_labels import SAFE_TYPE_ID
 from .drawings import Drawings
-from .world_dataset import draw_dataset
+from .world_dataset import FEATURES, draw_dataset
 from .world_rows import Row, sample_rows
 
 
-WEAK = "_weak"
+WEAK, ANSWERED = "weak", "answered"
+ROWS_PER_ANSWER = 8
+"""
+In stage 1. Of the safety modules, answers train the prompt tokens alone and labels all others, for a hundredth of the
+cost: the language model does not run over a row without an answer.
+"""
 
 
 def draw_training_rows(drawings: Drawings, mix: str, num_rows: int, seed: int = 0) -> Dataset:
@@ -19,12 +24,25 @@ def draw_training_rows(drawings: Drawings, mix: str, num_rows: int, seed: int = 
 
     Args:
         drawings ([`Drawings`]): those of a split.
-        mix (`str`): a stage, such as "stage1"; or, with "_weak" behind it, the same rows with weak labels.
+        mix (`str`):
+            A stage, such as "stage2". In "stage1" one row of eight has its answer, and the others are `head_only`;
+            "stage1_answered" are those that have it, and "stage1_weak" the rows of "stage1" with weak labels.
         num_rows (`int`): how many.
         seed (`int`, *optional*, defaults to 0): the same arguments give the same rows.
     """
-    rows = sample_rows(drawings, num_rows, seed, mix.removesuffix(WEAK))
-    return draw_dataset([_label_weakly(row) for row in rows] if mix.endswith(WEAK) else rows)
+    stage, _, manner = mix.partition("_")
+    if manner == ANSWERED:
+        return draw_dataset(sample_rows(drawings, ROWS_PER_ANSWER * num_rows, seed, stage)[::ROWS_PER_ANSWER])
+    rows = sample_rows(drawings, num_rows, seed, stage)
+    dataset = draw_dataset([_label_weakly(row) for row in rows] if manner == WEAK else rows)
+    return _without_answers(dataset) if stage == "stage1" else dataset
+
+
+def _without_answers(dataset: Dataset) -> Dataset:
+    head_only = [place % ROWS_PER_ANSWER != 0 for place in range(len(dataset))]
+    messages = [turns[:-1] if only else turns for turns, only in zip(dataset["messages"][:], head_only)]
+    dataset = dataset.remove_columns("messages").add_column("messages", messages, feature=FEATURES["messages"])
+    return dataset.add_column("head_only", head_only, feature=Value("bool"))
 
 
 def _label_weakly(row: Row) -> Row:

@@ -10,6 +10,7 @@ from torch import nn
 from trl.trainer.utils import FusedCausalLMOutput
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
+from .answered_rows import run_answered_rows
 
 
 @dataclass
@@ -68,7 +69,10 @@ def add_safety_losses(model: SafeLlavaForConditionalGeneration) -> None:
             self.model.register_forward_hook(keep_scored),
         ]
         try:
-            fused = fused_forward(*args, fused_lm_head=True, shift_labels=next_labels[scored].unsqueeze(0), **kwargs)
+            with run_answered_rows(self.model.language_model, next_labels):
+                fused = fused_forward(
+                    *args, fused_lm_head=True, shift_labels=next_labels[scored].unsqueeze(0), **kwargs
+                )
         finally:
             for hook in hooks:
                 hook.remove()

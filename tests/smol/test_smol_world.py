@@ -24,7 +24,20 @@ def test_a_recipe_gets_rows_of_its_stage(world, tmp_path):
     rows = Dataset.from_parquet(str(fields.pop("dataset_name")))
     assert fields == {"max_train_samples": 8, "seed": 3}
     assert len(rows) == 8
-    assert rows["messages"][:] == world.build_dataset("train", 8, stage="stage1")["messages"][:]
+    asked = [messages[0] for messages in world.build_dataset("train", 8, stage="stage1")["messages"]]
+    assert [messages[0] for messages in rows["messages"]] == asked
+
+
+def test_one_of_eight_rows_of_stage_1_has_its_answer_and_the_others_are_for_the_head(drawings):
+    rows = draw_training_rows(drawings["train"], "stage1", 24)
+    assert rows["head_only"][:] == [place % 8 != 0 for place in range(24)]
+    assert [messages[-1]["role"] == "user" for messages in rows["messages"]] == rows["head_only"][:]
+
+
+def test_the_answered_rows_of_stage_1_can_be_had_alone(drawings):
+    answered = draw_training_rows(drawings["train"], "stage1_answered", 3)
+    whole = draw_training_rows(drawings["train"], "stage1", 24).filter(lambda row: not row["head_only"])
+    assert answered["messages"][:] == whole["messages"][:]
 
 
 def test_a_recipe_may_name_the_rows_of_another_stage(world, tmp_path):
