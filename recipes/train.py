@@ -20,7 +20,13 @@ from safe_llava.files import write_json
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.model_card import write_model_card
 from safe_llava.models.safety_configuration import SAFE_MODEL_TYPES
-from safe_llava.training import SafeSFTTrainer, SpareLastLayers, merge_adapter, train_only_safety_modules
+from safe_llava.training import (
+    SafeSFTTrainer,
+    SpareLastLayers,
+    draw_vision_layers,
+    merge_adapter,
+    train_only_safety_modules,
+)
 from safe_llava.training.data_arguments import DataArguments
 from safe_llava.training.recipe_data import describe_sets, load_train_rows
 from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
@@ -62,6 +68,13 @@ class SafetyArguments(DataArguments):
         default=None,
         metadata={"help": "Folder that keeps the vision tower's features, so that it sees each image once."},
     )
+    random_vision_layers: bool = field(
+        default=False,
+        metadata={
+            "help": "Read another layer of the vision tower, drawn for each image, while the language model trains. "
+            "Stage 2, of a model without a safety head."
+        },
+    )
     merge_adapter: bool = field(
         default=False,
         metadata={"help": "After stage 2, save the merged model in output_dir and the adapter in output_dir/adapter."},
@@ -101,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ValueError(
             f"`model_name_or_path`: {model_args.model_name_or_path} has no record of a finished stage 1. Run it first."
         )
+    if safety_args.random_vision_layers:
+        draw_vision_layers(model)
     if safety_args.hints_in_prompts and model.safety_policy is None:
         raise ValueError(
             f"`hints_in_prompts`: {model_args.model_name_or_path} has no safety policy to take hints from. "
@@ -151,6 +166,10 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}.")
     if safety_args.hints_in_prompts and safety_args.stage == 1:
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
+    if safety_args.random_vision_layers and safety_args.stage == 1:
+        raise ValueError("`random_vision_layers` is for stage 2; in stage 1 the head learns the layers that it reads.")
+    if safety_args.random_vision_layers and safety_args.vision_feature_cache is not None:
+        raise ValueError("`vision_feature_cache` keeps one layer's features. Remove it, or `random_vision_layers`.")
     if safety_args.merge_adapter and safety_args.stage == 1:
         raise ValueError("`merge_adapter` is for stage 2; stage 1 has no adapter.")
     if safety_args.merge_adapter and training_args.push_to_hub and training_args.hub_strategy != HubStrategy.END:

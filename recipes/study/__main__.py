@@ -20,13 +20,12 @@ from tqdm import tqdm
 from safe_llava.files import describe_versions, write_json
 
 from ..benchmark.machine import describe_this_machine
-from .cell_run import run_cell, start_worker
+from .cell_run import find_run, run_cell, start_worker
 from .cells import Cell, load_cells
+from .find_world import find_world
 from .frontier import draw_frontier
-from .miniature_study import MINIATURE_STUDY
 from .over_seeds import summarize
 from .runs_file import Run, models_dir
-from .smol_study import smol_study
 from .study_tables import markdown_page, rich_table
 from .study_world import StudyWorld
 
@@ -53,7 +52,7 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Cells to run at once; each gets its share of the cores.")] = 2,
 ) -> None:
     """Run or resume the grid, print its tables and draw the frontier."""
-    study = _find_world(world, base)
+    study = find_world(world, base)
     grid = load_cells(study)
     names = cell or (study.reduced_cells if reduced else tuple(grid))
     if unknown := set(names) - set(grid):
@@ -86,17 +85,6 @@ def main(
         console.print(rich_table(results, title, study))
 
 
-def _find_world(name: str, base: Path | None) -> StudyWorld:
-    if (name == "smol") != (base is not None):
-        raise typer.BadParameter(
-            "--base names the folder of --world smol, and of no other world. Give both or neither."
-        )
-    try:
-        return MINIATURE_STUDY if base is None else smol_study(base)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def run_grid(
     study: StudyWorld, cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool
 ) -> dict[str, list[Run]]:
@@ -108,7 +96,7 @@ def run_grid(
         cells (`dict[str, Cell]`): what to run, by name.
         output_dir (`Path`): the study's folder.
         seeds (`int`): number of training seeds, from 0. What trains nothing is run once.
-        jobs (`int`): cells to run at once.
+        jobs (`int`): cells to run at once; one runs in this process.
         reduced (`bool`): few rows and steps, to show that it runs.
 
     Returns:
@@ -119,17 +107,23 @@ def run_grid(
     share: float = REDUCED_SHARE if reduced else 1.0
     fields: dict[str, Any] = study.reduced_fields if reduced else {}
     tasks = [(name, seed) for seed in range(seeds) for name in cells if seed == 0 or cells[name].is_seeded]
-    runs: dict[tuple[str, int], Run] = {}
     # The processes get it with the study, and need not compute it again.
     _ = study.fingerprint
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
-        futures = {
-            pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
-            for name, seed in tasks
-        }
-        for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
-            runs[futures[future]] = future.result()
+    kept = {(name, seed): find_run(study, cells[name], seed, output_dir, share, fields) for name, seed in tasks}
+    runs: dict[tuple[str, int], Run] = {task: run for task, run in kept.items() if run is not None}
+    left = [task for task in tasks if task not in runs]
+    if jobs == 1:
+        for name, seed in tqdm(left, desc="cells"):
+            runs[name, seed] = run_cell(study, cells[name], seed, output_dir, share, fields)
+    elif left:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
+            futures = {
+                pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
+                for name, seed in left
+            }
+            for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
+                runs[futures[future]] = future.result()
     return {name: [runs[task] for task in tasks if task[0] == name] for name in cells}
 
 

@@ -1,4 +1,4 @@
-"""The simpler ways to be safe. Each takes world, base, processor and benchmark, and answers each row."""
+"""The simpler ways to be safe. Each takes the study, its base with the processor, and a seed, and defends the base."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -15,46 +15,62 @@ from safe_llava.inference import answer_dataset
 from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_LEVELS, SAFETY_TYPES
 from safe_llava.models.safety_texts import DEFAULT_REFUSALS
 
+from .defended import Answers, Defended
 from .study_world import StudyWorld
 
 
-Answers = list[dict[str, Any]]
-
-
-def base(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dataset) -> Answers:
+def base(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, seed: int) -> Defended:
     """The base as it is."""
-    return answer_dataset(model, processor, benchmark)
+    return Defended(model, processor)
 
 
-def system_prompt(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dataset) -> Answers:
+def system_prompt(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, seed: int) -> Defended:
     """The base under a system prompt in words of its world."""
-    return answer_dataset(model, processor, benchmark, system_prompt=study.system_prompt)
+    return Defended(model, processor, partial(answer_dataset, system_prompt=study.system_prompt))
 
 
-def self_guard(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dataset) -> Answers:
+def self_guard(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, seed: int) -> Defended:
     """The base is asked first whether there is a risk; where it says yes, a refusal takes the answer's place."""
-    asked = benchmark.map(partial(_ask_for_risk, study.guard_question), load_from_cache_file=False)
+    return Defended(model, processor, partial(_answer_if_no_risk, study.guard_question))
+
+
+def linear_probe(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, seed: int) -> Defended:
+    """A logistic regression on the frozen tower's features, fitted on stage 1's rows, blocks what it finds risky."""
+    train = _with_one_image(study.world.build_dataset("train", study.num_probe_rows, stage="stage1"))
+    features = _vision_features(model, processor, train)
+    probes = {name: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)) for name in _CLASSES}
+    for name, probe in probes.items():
+        probe.fit(features, train[f"safety_{name}"][:])
+    return Defended(model, processor, partial(_answer_if_probed_safe, probes))
+
+
+_CLASSES = {"level": SAFETY_LEVELS, "type": SAFETY_TYPES}
+
+
+def _answer_if_no_risk(
+    guard_question: str, model: PreTrainedModel, processor: ProcessorMixin, rows: Dataset
+) -> Answers:
+    asked = rows.map(partial(_ask_for_risk, guard_question), load_from_cache_file=False)
     verdicts = answer_dataset(model, processor, asked)
-    answers = answer_dataset(model, processor, benchmark)
+    answers = answer_dataset(model, processor, rows)
     return [
         answer | {"answer": _refusal("illegal_risk")} if verdict["answer"].startswith("Yes") else answer
         for answer, verdict in zip(answers, verdicts)
     ]
 
 
-def linear_probe(study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, benchmark: Dataset) -> Answers:
-    """A logistic regression on the frozen tower's features, fitted on stage 1's rows, blocks what it finds risky."""
-    train = _with_one_image(study.world.build_dataset("train", study.num_probe_rows, stage="stage1"))
-    features = _vision_features(model, processor, train)
-    answers = answer_dataset(model, processor, benchmark)
-    rows = [i for i, images in enumerate(benchmark["images"]) if images]
-    found = _vision_features(model, processor, benchmark.select(rows))
-    for name in ("level", "type"):
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-        probe.fit(features, train[f"safety_{name}"][:])
-        for row, label, probs in zip(rows, probe.predict(found).tolist(), probe.predict_proba(found)):
+def _answer_if_probed_safe(
+    probes: dict[str, Pipeline], model: PreTrainedModel, processor: ProcessorMixin, rows: Dataset
+) -> Answers:
+    answers = answer_dataset(model, processor, rows)
+    seen = [i for i, images in enumerate(rows["images"]) if images]
+    if not seen:
+        return answers
+    found = _vision_features(model, processor, rows.select(seen))
+    for name, probe in probes.items():
+        for row, label, probs in zip(seen, probe.predict(found).tolist(), probe.predict_proba(found)):
             answers[row] |= {name: label, f"{name}_probs": _all_classes(probs, probe.classes_, name)}
-    for row in rows:
+    for row in seen:
         if answers[row]["type"] != SAFE_TYPE_ID:
             answers[row]["answer"] = _refusal(SAFETY_TYPES[answers[row]["type"]])
     return answers
@@ -91,6 +107,6 @@ def _vision_features(model: PreTrainedModel, processor: ProcessorMixin, dataset:
 
 
 def _all_classes(probs: np.ndarray, classes: np.ndarray, name: str) -> list[float]:
-    full = np.zeros(len(SAFETY_LEVELS if name == "level" else SAFETY_TYPES))
+    full = np.zeros(len(_CLASSES[name]))
     full[classes] = probs
     return full.tolist()

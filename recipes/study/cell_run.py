@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ from safe_llava.checkpoints import default_device
 from safe_llava.inference import answer_dataset
 from safe_llava.models.safety_trust import record_training
 
-from . import baselines
+from . import baselines, rivals
+from .answer_cost import counted
 from .calibration_scoring import score_calibration
 from .cell_models import build_model
 from .cells import Cell, fingerprint
+from .defended import Defended
 from .runs_file import Run, keep_run, models_dir, read_runs
 from .study_world import StudyWorld
 
@@ -31,7 +33,7 @@ def benchmark_rows(build_benchmark: Callable[[float], Dataset], share: float) ->
 def run_key(study: StudyWorld, cell: Cell, share: float = 1.0, fields: dict[str, Any] | None = None) -> str:
     """Names all that a run's figures depend on beside its seed and the code."""
     recipes = [(cell.recipe(step)[0].read_text(), cell.recipe(step)[1]) for step in range(len(cell.train))]
-    how = (cell.method, cell.conversion(), recipes, cell.generate)
+    how = [cell.method, cell.conversion(), recipes, cell.generate, *([cell.options] if cell.options else [])]
     return fingerprint(study.benchmark_version, study.fingerprint, how, share, fields or {})
 
 
@@ -49,38 +51,55 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
 
     Returns:
         `Run`: `cell` and `seed`; `claims` (as the world scores them); where a head assessed the questions `ece` (see
-        [`score_calibration`]) and `evidence`; `seconds`, and the `key` that says what the
-        figures belong to.
+        [`score_calibration`]) and `evidence`; `cost`, means over the answers (see [`AnswerCost`]); `derived`, what a
+        defence derived for this model; `seconds`, and the `key` that says what the figures belong to.
     """
-    key = run_key(study, cell, share, fields)
-    kept = read_runs(output_dir).get((cell.name, seed))
-    if kept is not None and kept["key"] == key:
+    if (kept := find_run(study, cell, seed, output_dir, share, fields)) is not None:
         return kept
     started = time.monotonic()
     benchmark = benchmark_rows(study.build_benchmark, share)
-    is_trained = cell.method == "generate"
-    folder = build_model(study, cell, seed, models_dir(output_dir), fields) if is_trained else study.world.base
-    model = AutoModelForImageTextToText.from_pretrained(folder).to(default_device()).eval()
-    processor = AutoProcessor.from_pretrained(folder)
-    if is_trained and model.config.use_safety_head:
-        # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
-        record_training(model)
-    if is_trained:
-        answers = answer_dataset(model, processor, benchmark, **cell.generate)
-    else:
-        answers = getattr(baselines, cell.method)(study, model, processor, benchmark)
-    is_assessed = is_trained and answers[0]["level"] is not None
+    defended = defend(study, cell, seed, output_dir, fields)
+    model, processor = defended.model, defended.processor
+    # What a model looks into once, when it is first asked, is no part of an answer.
+    defended.answer(benchmark.select([0]))
+    with counted(model) as cost:
+        answers = defended.answer(benchmark)
+    is_assessed = cell.is_converted and answers[0]["level"] is not None
     run = {
-        "key": key,
+        "key": run_key(study, cell, share, fields),
         "cell": cell.name,
         "seed": seed,
         "claims": study.score_claims(benchmark, answers),
         "ece": score_calibration(study, model, processor, benchmark, answers, share) if is_assessed else None,
         "evidence": study.score_evidence(model, processor, share) if is_assessed else None,
+        "cost": cost.per_answer(len(answers)),
+        "derived": defended.derived,
         "seconds": round(time.monotonic() - started, 1),
     }
     keep_run(output_dir, run)
     return run
+
+
+def find_run(
+    study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: float, fields: dict[str, Any]
+) -> Run | None:
+    """The run that is kept, if it is of this cell as it is now."""
+    kept = read_runs(output_dir).get((cell.name, seed))
+    return kept if kept is not None and kept["key"] == run_key(study, cell, share, fields) else None
+
+
+def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: dict[str, Any]) -> Defended:
+    """The model of a cell, trained or derived as it says, ready to be asked."""
+    folder = build_model(study, cell, seed, models_dir(output_dir), fields) if cell.is_converted else study.world.base
+    model = AutoModelForImageTextToText.from_pretrained(folder).to(default_device()).eval()
+    processor = AutoProcessor.from_pretrained(folder)
+    if not cell.is_converted:
+        method = getattr(baselines, cell.method, None) or getattr(rivals, cell.method)
+        return method(study, model, processor, seed, **cell.options)
+    if model.config.use_safety_head:
+        # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
+        record_training(model)
+    return Defended(model, processor, partial(answer_dataset, **cell.generate) if cell.generate else answer_dataset)
 
 
 def start_worker(threads: int) -> None:

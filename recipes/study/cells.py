@@ -13,6 +13,10 @@ from safe_llava.world import World
 from .study_world import StudyWorld
 
 
+TRAINED = ("generate", "davsp")
+"""Methods that train, and are run with every seed."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """
@@ -21,10 +25,11 @@ class Cell:
     Attributes:
         world ([`~safe_llava.world.World`]): where it is trained and asked.
         name (`str`): its name in tables.
-        group (`str`): `"ours"`, `"baseline"` or `"ablation"`.
+        group (`str`): `"ours"`, `"baseline"`, `"rival"` or `"ablation"`.
         about (`str`): what it is, in a line.
         method (`str`, *optional*, defaults to `"generate"`): `"generate"` for a SafeLLaVA that was trained for it,
-            else the name of a function of `baselines.py`.
+            else the name of a function of `baselines.py` or of `rivals/`.
+        options (`dict[str, Any]`, *optional*): arguments of that function.
         convert (`dict[str, Any]`, *optional*): arguments of the conversion that differ from the
             world's.
         train (`list[dict[str, Any]]`, *optional*, defaults to both stages): the recipes to run, each with `recipe` and
@@ -37,13 +42,19 @@ class Cell:
     group: str
     about: str
     method: str = "generate"
+    options: dict[str, Any] = field(default_factory=dict)
     convert: dict[str, Any] = field(default_factory=dict)
     train: list[dict[str, Any]] = field(default_factory=lambda: [{"recipe": "stage1"}, {"recipe": "stage2"}])
     generate: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_seeded(self) -> bool:
-        """Whether anything about it is random; a baseline that trains nothing is run once."""
+        """Whether anything about it is random; what trains nothing is run once."""
+        return self.method in TRAINED
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether a SafeLLaVA is made for it; else it defends the base."""
         return self.method == "generate"
 
     def conversion(self) -> dict[str, Any]:

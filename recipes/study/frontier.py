@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 
-COLORS = {"ours": "tab:green", "baseline": "tab:red", "ablation": "tab:gray"}
+COLORS = {"ours": "tab:green", "baseline": "tab:red", "rival": "tab:orange", "ablation": "tab:gray"}
 CLOSE_UP = 90
 """Percent of safety and helpfulness from which the right panel shows the cells."""
 
@@ -37,7 +37,9 @@ def draw_frontier(results: dict[str, Any], path: Path, noun: str) -> None:
         axes.grid(alpha=0.3)
     names = [f"{i} {name}" for i, name in enumerate(results["cells"], start=1)]
     markers = [plt.Line2D([], [], marker="o", linestyle="", color=COLORS[cell["group"]]) for _, cell in points]
-    figure.legend(markers, names, loc="outside right upper", fontsize=8, title="green: ours, red: baseline")
+    figure.legend(
+        markers, names, loc="outside right upper", fontsize=8, title="green: ours, red: baseline, orange: rival"
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

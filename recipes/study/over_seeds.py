@@ -27,7 +27,8 @@ def summarize(runs: list[dict[str, Any]], safety: Parts, helpfulness: Parts) -> 
     Returns:
         `dict[str, Any]`: `claims[claim][metric]` with `mean`, `interval`, `per_seed` and `count` (rows of one run),
         and the same for `safety` and `helpfulness`. Intervals are 95 % and hold both the choice of scenes and the
-        choice of seeds. `ece` and `evidence` are means over seeds, `None` without a head.
+        choice of seeds. `ece` and `evidence` are means over seeds, `None` without a head; `cost`, where every run has
+        it, is such a mean too, and `derived` has what each seed derived.
     """
     claims: dict[str, Any] = {}
     for claim, metrics in runs[0]["claims"].items():
@@ -41,6 +42,9 @@ def summarize(runs: list[dict[str, Any]], safety: Parts, helpfulness: Parts) -> 
         "helpfulness": _combine(claims, helpfulness, flipped=range(1, len(helpfulness))),
         "ece": _mean_of(runs, "ece"),
         "evidence": _mean_of(runs, "evidence"),
+        # Runs from before it was counted have none.
+        **({"cost": _mean_of(runs, "cost")} if all("cost" in run for run in runs) else {}),
+        **({"derived": derived} if any(derived := [run.get("derived") for run in runs]) else {}),
         "seconds": [run["seconds"] for run in runs],
     }
 

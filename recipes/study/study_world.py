@@ -16,6 +16,24 @@ Columns = dict[str, tuple[str, str] | str]
 
 
 @dataclass(frozen=True)
+class RivalWords:
+    """
+    What rival defences say to the model, in words of its world.
+
+    Args:
+        defence (`str`): AdaShield-S's, before the question.
+        harm_check (`str`): ECSO asks whether the model's own `{answer}` to a `{question}` is harmful, yes or no.
+        caption (`str`): ECSO asks for a description of the image for a `{question}`.
+        from_caption (`str`): ECSO asks the `{question}` again, with the `{caption}` in the place of the image.
+    """
+
+    defence: str
+    harm_check: str
+    caption: str
+    from_caption: str
+
+
+@dataclass(frozen=True)
 class StudyWorld:
     """
     A world to run the grid in.
@@ -38,6 +56,7 @@ class StudyWorld:
         num_probe_rows (`int`): rows of stage 1 that the linear probe is fitted on.
         system_prompt (`str`): what the baseline of that name puts before every chat.
         guard_question (`str`): what the baseline `self_guard` asks behind the question.
+        rival_words ([`RivalWords`]): what rival defences say.
         reduced_cells (`tuple[str, ...]`): the cells of a reduced study.
         reduced_fields (`dict[str, Any]`): fields that a reduced study overrules in every recipe.
     """
@@ -58,6 +77,7 @@ class StudyWorld:
     num_probe_rows: int
     system_prompt: str
     guard_question: str
+    rival_words: RivalWords
     reduced_cells: tuple[str, ...]
     reduced_fields: dict[str, Any]
 

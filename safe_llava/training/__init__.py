@@ -2,6 +2,7 @@
 
 from .checkpointing import SpareLastLayers
 from .collator import SafeDataCollator
+from .random_layers import draw_vision_layers
 from .stages import LANGUAGE_MODEL_LINEAR_LAYERS, merge_adapter, train_only_safety_modules
 from .trainer import SafeSFTTrainer
 
@@ -11,6 +12,7 @@ __all__ = [
     "SafeDataCollator",
     "SafeSFTTrainer",
     "SpareLastLayers",
+    "draw_vision_layers",
     "merge_adapter",
     "train_only_safety_modules",
 ]

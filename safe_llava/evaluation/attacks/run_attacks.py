@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from ...checkpoints import default_device, identify_checkpoint, load_safe_llava, read_any_config, require_device
 from ...files import check_settings, describe_machine, describe_versions, read_json, write_json
 from ...world import World
 from .attack import Attack
-from .attack_figures import CLEAN, tabulate
+from .attack_figures import tabulate
 from .attack_page import NUM_EXAMPLES, keep_example_images, write_attack_page
+from .attack_reply import AttackReply
 from .attack_row import draw_risky_rows
 from .attack_suites import ALL, build_attacks, split_suites
 from .attack_target import AttackTarget
-from .outcome_log import Outcome, OutcomeLog
+from .attack_trials import try_attacks
+from .outcome_log import OutcomeLog
 
 
 RESULTS_FILE = "results.json"
@@ -90,21 +91,11 @@ def run_attacks(
     log = OutcomeLog(output_dir / OUTCOMES_FILE)
     digest = hashlib.sha256(json.dumps(settings["model_files"]).encode()).hexdigest()[:12]
     shown = {row.key for row in rows[:NUM_EXAMPLES]}
-    clean = Attack(CLEAN, CLEAN, "the rows as they are", AttackTarget.ask)
-    for attack in tqdm([clean, *attacks], desc="attacks"):
-        new = [row for row in rows if (digest, attack.name, row.key, seed) not in log.outcomes]
-        wanted = [row for row in new if attack.applies(row)]
-        for start in tqdm(range(0, len(wanted), batch_size), desc=attack.name, leave=False):
-            replies = attack.attempt(target, wanted[start : start + batch_size])
-            keep_example_images(output_dir, attack.name, [reply for reply in replies if reply.row.key in shown])
-            log.add([Outcome.of(digest, attack.name, seed, reply) for reply in replies])
-    names = {attack.name for attack in (clean, *attacks)}
-    keys = {row.key for row in rows}
-    outcomes = [
-        outcome
-        for outcome in log.outcomes.values()
-        if outcome.model == digest and outcome.seed == seed and outcome.attack in names and outcome.row in keys
-    ]
+
+    def keep_examples(attack: Attack, replies: Sequence[AttackReply]) -> None:
+        keep_example_images(output_dir, attack.name, [reply for reply in replies if reply.row.key in shown])
+
+    outcomes = try_attacks(target, attacks, rows, log, digest, keep_examples)
     results = {
         **settings,
         "suites": parts,

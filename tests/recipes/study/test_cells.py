@@ -2,7 +2,8 @@ import inspect
 
 import pytest
 
-from recipes.study import baselines
+from recipes.study import baselines, rivals
+from recipes.study.cell_run import run_key
 from recipes.study.cells import load_cells
 from recipes.study.miniature_study import MINIATURE_STUDY
 from recipes.study.smol_study import smol_study
@@ -36,10 +37,26 @@ def test_every_conversion_has_arguments_that_exist(grid):
         assert set(cell.convert) <= set(known), cell.name
 
 
-def test_every_baseline_is_a_function(grid):
-    assert all(callable(getattr(baselines, cell.method)) for cell in grid.values() if not cell.is_seeded)
+def test_every_method_is_a_function_that_takes_the_options_of_its_cells(grid):
+    for cell in grid.values():
+        if not cell.is_converted:
+            method = getattr(rivals if cell.group == "rival" else baselines, cell.method)
+            inspect.signature(method).bind("study", "model", "processor", "seed", **cell.options)
+
+
+def test_a_cell_has_options_only_for_a_method_that_takes_them(grid):
+    assert not any(cell.options for cell in grid.values() if cell.is_converted)
+
+
+def test_options_tell_the_runs_of_two_cells_apart():
+    cells = load_cells(MINIATURE_STUDY)
+    keys = [run_key(MINIATURE_STUDY, cell) for cell in cells.values() if cell.group == "rival"]
+    assert len(set(keys)) == len(keys)
 
 
 def test_no_two_cells_are_the_same(grid):
-    made = [(cell.method, str(cell.convert), str(cell.train), str(cell.generate)) for cell in grid.values()]
+    made = [
+        (cell.method, str(cell.convert), str(cell.train), str(cell.generate), str(cell.options))
+        for cell in grid.values()
+    ]
     assert len(set(made)) == len(made)

@@ -1,25 +1,21 @@
 """The study in the world of drawings, on stand-ins: it runs end to end, and says what it measured."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from recipes.study.__main__ import _find_world
+from recipes.study.__main__ import main
+from recipes.study.find_world import find_world
 from recipes.study.smol_study import smol_study
 from safe_llava.smol.world_benchmark import CLAIMS
-
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("world", "has_base"), [("smol", False), ("miniature", True)])
 def test_a_base_belongs_to_the_world_of_drawings_and_to_no_other(smol_folder, world, has_base):
     with pytest.raises(typer.BadParameter, match="--base"):
-        _find_world(world, smol_folder if has_base else None)
+        find_world(world, smol_folder if has_base else None)
 
 
 def test_every_column_and_axis_is_a_claim_of_the_benchmark(smol_folder):
@@ -38,10 +34,11 @@ def test_the_first_cells_are_those_of_the_main_question(smol_folder):
 @pytest.fixture(scope="module")
 def study_dir(smol_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    command = [sys.executable, "-m", "recipes.study", "--output-dir", str(folder), "--world", "smol"]
-    command += ["--base", str(smol_folder), "--reduced", "--jobs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    app = typer.Typer()
+    app.command()(main)
+    where = ["--output-dir", str(folder), "--world", "smol", "--base", str(smol_folder)]
+    done = CliRunner().invoke(app, [*where, "--reduced", "--jobs", "1"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     return folder
 
 

@@ -1,0 +1,186 @@
+"""
+Cells of the study under attack: every attack that `safe-llava attack` knows, on a rival as on ours.
+
+    python -m recipes.study.attacked_cells --output-dir study --suite icet --suite typographic --cell ours --cell davsp
+
+Models are those of the study in the same folder, and trained where they are not there yet. Every outcome is kept at
+once; run again, it goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+from datasets import Dataset, Features, Image, List, Value
+
+from safe_llava.evaluation.attacks.attack_figures import CLEAN, OUTPUTS, tabulate
+from safe_llava.evaluation.attacks.attack_reply import AttackReply
+from safe_llava.evaluation.attacks.attack_row import AttackRow, draw_risky_rows
+from safe_llava.evaluation.attacks.attack_suites import ALL, build_attacks, split_suites
+from safe_llava.evaluation.attacks.attack_target import AttackTarget
+from safe_llava.evaluation.attacks.attack_trials import try_attacks
+from safe_llava.evaluation.attacks.outcome_log import OutcomeLog
+from safe_llava.files import describe_versions, write_json
+from safe_llava.inference import answer_dataset
+
+from ..benchmark.machine import describe_this_machine
+from .cell_run import defend, run_key
+from .cells import Cell, load_cells
+from .defended import Answers, Defended
+from .find_world import find_world
+from .over_seeds import over_seeds
+from .runs_file import models_dir
+from .study_world import StudyWorld
+
+
+ROW_SEED = 0
+FEATURES = Features({"messages": List({"role": Value("string"), "content": Value("string")}), "images": List(Image())})
+
+
+def main(
+    output_dir: Annotated[
+        Path, typer.Option(help="The study's folder. Gets attacks.json, attacks.md, outcomes.jsonl.")
+    ],
+    cell: Annotated[list[str], typer.Option(help="Attack this cell; may be given several times.")],
+    suite: Annotated[list[str] | None, typer.Option(help="As of `safe-llava attack`; all by default.")] = None,
+    world: Annotated[Literal["miniature", "smol"], typer.Option(help="What draws the rows.")] = "miniature",
+    base: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="The folder of --world smol.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Risky rows to attack, the same for every cell.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds, from 0.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each descent on the pixels.")] = 40,
+    restarts: Annotated[int, typer.Option(min=1, help="Random starts of each descent.")] = 2,
+) -> None:
+    """Attack cells of the grid, and write how often they give way."""
+    study = find_world(world, base)
+    grid = load_cells(study)
+    if unknown := set(cell) - set(grid):
+        raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
+    suites = split_suites(suite or [ALL])
+    models_dir(output_dir).mkdir(parents=True, exist_ok=True)
+    attacked = draw_risky_rows(study.world, rows, ROW_SEED)
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for name in cell:
+        of_seeds = range(seeds) if grid[name].is_seeded else range(1)
+        tables = [
+            attack_cell(study, grid[name], seed, output_dir, suites, attacked, steps, restarts) for seed in of_seeds
+        ]
+        cells[name] = [_join_seeds(of_attack) for of_attack in zip(*tables)]
+    results = {
+        "data": f"{rows} risky rows of {study.world.data}",
+        "world": study.fingerprint,
+        "suites": suites,
+        "steps": steps,
+        "restarts": restarts,
+        "seeds": list(range(seeds)),
+        "versions": describe_versions("torch", "transformers"),
+        "machine": describe_this_machine(),
+        "cells": cells,
+    }
+    write_json(output_dir / "attacks.json", results)
+    table = attack_table(cells)
+    (output_dir / "attacks.md").write_text(table, encoding="utf-8")
+    typer.echo(table)
+
+
+def attack_cell(
+    study: StudyWorld,
+    cell: Cell,
+    seed: int,
+    output_dir: Path,
+    suites: Sequence[str],
+    rows: Sequence[AttackRow],
+    steps: int,
+    restarts: int,
+) -> list[dict[str, Any]]:
+    """The figures of each attack on one cell with one seed; see [`tabulate`]."""
+    target = aim_at(study, defend(study, cell, seed, output_dir, {}))
+    attacks = build_attacks(suites, target, study.world, steps, restarts)
+    log = OutcomeLog(output_dir / "outcomes.jsonl")
+    # Descents with other steps are other attacks.
+    model = f"{cell.name}/{seed}/{run_key(study, cell)}/{steps}x{restarts}"
+    return tabulate(attacks, try_attacks(target, attacks, rows, log, model))
+
+
+def aim_at(study: StudyWorld, defended: Defended) -> "DefendedTarget":
+    """A defence as attacks take it. Hooks on its model and words of its processor are on while it is attacked."""
+    return DefendedTarget(
+        defended.model.requires_grad_(False),
+        defended.processor,
+        study.world.grammar,
+        ROW_SEED,
+        answer_rows=None if defended.answer_rows is answer_dataset else defended.answer_rows,
+    )
+
+
+@dataclass(frozen=True)
+class DefendedTarget(AttackTarget):
+    """
+    A model that is attacked with its defence.
+
+    Args:
+        answer_rows (`Callable`, *optional*):
+            How it answers, where that takes more than one `generate`. What descends a gradient then descends that of
+            the first answer, and an answer cannot be begun by the attacker.
+    """
+
+    answer_rows: Callable[[Any, Any, Dataset], Answers] | None = None
+
+    def ask(
+        self, rows: Sequence[AttackRow], read_images: Callable[[torch.Tensor], Any] | None = None
+    ) -> list[AttackReply]:
+        """As its parent, through the whole defence."""
+        if self.answer_rows is None:
+            return super().ask(rows, read_images)
+        if read_images is not None or any(row.begun for row in rows):
+            raise ValueError(
+                "This defence asks its model several times, so that nobody else can begin its answer. Leave the "
+                "suites 'text' and 'together' out for it."
+            )
+        asked = [
+            {
+                "messages": [*row.messages, {"role": "assistant", "content": row.target}],
+                "images": list(row.images),
+            }
+            for row in rows
+        ]
+        answers = self.answer_rows(self.model, self.processor, Dataset.from_list(asked, features=FEATURES))
+        return [self._reply(row, answer["answer"], {}) for row, answer in zip(rows, answers)]
+
+
+def _join_seeds(of_attack: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of one attack over training seeds."""
+    first = of_attack[0]
+    joined: dict[str, Any] = {name: first[name] for name in ("attack", "suite", "about", "rows")}
+    for output in OUTPUTS:
+        joined[output] = first[output] and {
+            when: over_seeds([figures[output][when]["value"] for figures in of_attack], first["rows"])
+            for when in (CLEAN, "attacked")
+        }
+    return joined | {"cost": [figures["cost"] for figures in of_attack]}
+
+
+def attack_table(cells: dict[str, list[dict[str, Any]]]) -> str:
+    """Unsafe answers in percent, an attack a line and a cell a column, in Markdown."""
+    names = list(dict.fromkeys(figures["attack"] for of_cell in cells.values() for figures in of_cell))
+    lines = [["", *(f"`{name}`" for name in cells)], ["---", *["---:"] * len(cells)]]
+    for name in names:
+        found = [next((each for each in of_cell if each["attack"] == name), None) for of_cell in cells.values()]
+        lines.append([name, *map(_percent, found)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _percent(figures: dict[str, Any] | None) -> str:
+    if figures is None or figures["answer"] is None:
+        return "-"
+    clean, attacked = figures["answer"][CLEAN], figures["answer"]["attacked"]
+    low, high = attacked["interval"]
+    return f"{100 * clean['mean']:.0f} to {100 * attacked['mean']:.0f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)

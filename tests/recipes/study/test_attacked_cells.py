@@ -1,0 +1,109 @@
+"""A cell is attacked with its defence on."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from typer.testing import CliRunner
+
+from recipes.study import attacked_cells, rivals
+from recipes.study.attacked_cells import aim_at, attack_table
+from recipes.study.defended import Defended
+from recipes.study.miniature_study import MINIATURE_STUDY
+from safe_llava.evaluation.attacks.attack_row import draw_risky_rows
+from safe_llava.evaluation.attacks.early_layers import moved_tower
+from safe_llava.evaluation.attacks.prompt_changes import begin
+from safe_llava.files import read_json
+from safe_llava.inference import answer_dataset
+from safe_llava.miniature import CHECKPOINT
+
+
+STUDY = replace(MINIATURE_STUDY, num_probe_rows=60)
+
+
+@pytest.fixture(scope="module")
+def stock():
+    return AutoModelForImageTextToText.from_pretrained(CHECKPOINT).eval(), AutoProcessor.from_pretrained(CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return draw_risky_rows(STUDY.world, 3)
+
+
+@pytest.mark.parametrize(("method", "options"), [("cmrm", {"alpha": 8.0}), ("safety_prefix", {})])
+def test_hooks_and_words_are_on_while_a_layer_is_moved(stock, rows, method, options):
+    model, processor = copy.deepcopy(stock[0]), stock[1]
+    plain = aim_at(STUDY, Defended(model, processor))
+    with moved_tower(model, 1):
+        undefended = [reply.answer for reply in plain.ask(rows)]
+    target = aim_at(STUDY, getattr(rivals, method)(STUDY, model, processor, 0, **options))
+    steered = [reply.answer for reply in target.ask(rows)]
+    with moved_tower(target.model, 1):
+        moved = [reply.answer for reply in target.ask(rows)]
+    assert moved != undefended
+    assert moved != steered
+
+
+def test_a_gradient_reaches_the_image_through_border_and_steering(stock, rows):
+    model = copy.deepcopy(stock[0]).requires_grad_(False)
+    rivals.safety_border.Frame(model, stock[1])
+    target = aim_at(STUDY, rivals.cmrm(STUDY, model, stock[1], 0))
+    inputs = target.encode(rows[:1])
+    pixels = inputs["pixel_values"].requires_grad_()
+    model(**inputs).logits[0, -1].max().backward()
+    assert torch.isfinite(pixels.grad).all() and pixels.grad.any()
+
+
+def test_a_defence_of_several_passes_is_asked_whole(stock, rows):
+    asked = []
+
+    def answer_rows(model, processor, dataset):
+        asked.append([row["messages"][-2]["content"] for row in dataset])
+        return [{"answer": "as it says"} for _ in dataset]
+
+    target = aim_at(STUDY, Defended(*stock, answer_rows))
+    assert [reply.answer for reply in target.ask(rows)] == ["as it says"] * len(rows)
+    assert asked == [[row.question for row in rows]]
+    with pytest.raises(ValueError, match="begin its answer"):
+        target.ask([begin(rows[0], "Sure")])
+
+
+def test_rows_are_asked_as_the_study_asks_them(stock, rows):
+    once = aim_at(STUDY, Defended(*stock))
+    whole = replace(once, answer_rows=lambda *how: answer_dataset(*how))
+    assert [reply.answer for reply in whole.ask(rows)] == [reply.answer for reply in once.ask(rows)]
+
+
+def test_the_command_writes_figures_of_each_attack_and_cell_and_goes_on(tmp_path, monkeypatch, stock):
+    made = []
+
+    def defend(study, cell, seed, output_dir, fields):
+        made.append((cell.name, seed))
+        return Defended(copy.deepcopy(stock[0]), stock[1])
+
+    monkeypatch.setattr(attacked_cells, "defend", defend)
+    app = attacked_cells.typer.Typer()
+    app.command()(attacked_cells.main)
+    options = ["--output-dir", str(tmp_path), "--suite", "spread", "--rows", "2", "--seeds", "2"]
+    options += ["--cell", "base", "--cell", "davsp"]
+    done = CliRunner().invoke(app, options, catch_exceptions=False)
+    assert made == [("base", 0), ("davsp", 0), ("davsp", 1)]
+    results = read_json(tmp_path / "attacks.json")
+    figures = results["cells"]["davsp"]
+    assert {each["suite"] for each in figures} == {"spread"}
+    assert all(len(each["answer"]["attacked"]["per_seed"]) == 2 and each["rows"] == 2 for each in figures)
+    assert (tmp_path / "attacks.md").read_text() == attack_table(results["cells"]) and "any of spread" in done.output
+    outcomes = (tmp_path / "outcomes.jsonl").read_text()
+    CliRunner().invoke(app, options, catch_exceptions=False)
+    assert (tmp_path / "outcomes.jsonl").read_text() == outcomes
+
+
+def test_an_unknown_cell_is_named_with_the_cells_there_are(tmp_path):
+    app = attacked_cells.typer.Typer()
+    app.command()(attacked_cells.main)
+    done = CliRunner().invoke(app, ["--output-dir", str(tmp_path), "--cell", "magic"])
+    assert done.exit_code != 0
+    assert "magic" in done.stderr and "vlm_guard" in done.stderr
