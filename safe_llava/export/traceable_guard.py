@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..models.modeling_safety_guard import SafetyClassificationMixin
-from ..models.safety_head import is_decided, raise_untaught_levels, says_something
+from ..models.safety_head import is_decided, raise_untaught_levels
 from ..models.safety_modules import read_patches
 
 
@@ -61,8 +61,7 @@ class TraceableGuard(nn.Module):
         features = projector(patches, grid)[images].to(text_embeds.dtype)
         raw, types = head(text_embeds, text_mask, tokens, features, image_rows)
         levels = raise_untaught_levels(raw, self.guard.config.safety_training)
-        trusted = says_something(raw) & is_decided(levels, types)
-        return raw, levels, types, is_decided(raw, types), trusted
+        return raw, levels, types, is_decided(raw, types), is_decided(levels, types)
 
 
 def trace(guard: SafetyClassificationMixin, height: int, width: int) -> torch.export.ExportedProgram:

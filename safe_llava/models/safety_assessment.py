@@ -9,7 +9,7 @@ from transformers.utils import logging
 from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_head import raise_untaught_levels, says_something
+from .safety_head import raise_untaught_levels
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
@@ -147,7 +147,6 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 head, inputs, image_outputs.tile_images.to(own_text.device), own_text, level_logits, type_logits
             )
         trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
-        trusted &= says_something(level_logits)
         training = self.config.safety_training
         level_logits = raise_untaught_levels(level_logits, training)
         if separate is not None:
@@ -262,13 +261,14 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         """
         policy = self._resolve_safety_policy(safety_policy)
         # One read of the device for all, and the first that waits for the verdict.
-        columns = (verdict.has_image, verdict.trusted, verdict.level)
+        unfamiliar = verdict.unfamiliar
+        columns = (verdict.has_image, verdict.trusted | unfamiliar, unfamiliar, verdict.level_logits.argmax(dim=-1))
         rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
         decisions = [
-            policy.decide(int(level), type_probs, bool(trusted))
+            policy.decide(int(level), type_probs, bool(trusted), bool(is_new))
             if has_image and policy is not None
             else SafetyDecision("answer")
-            for has_image, trusted, level, *type_probs in rows
+            for has_image, trusted, is_new, level, *type_probs in rows
         ]
         if verdict.separate is not None and policy is not None:
             # The gravest may be what this policy lets pass, such as a type that is off, and another may not.
