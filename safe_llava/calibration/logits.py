@@ -77,7 +77,7 @@ def assess_rows(guard: AssessingGuard, dataset: Dataset, batch_size: int = 32) -
     with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
             rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
-            verdict = guard.assess(_encode(rows, guard))
+            verdict = guard.assess(encode_rows(rows, guard))
             is_out = ~verdict.trusted & ~verdict.unfamiliar
             if is_out.any():
                 raise ValueError(
@@ -105,7 +105,7 @@ def _labels_of(dataset: Dataset) -> dict[str, np.ndarray]:
     return {label: np.array([class_or_some_risk(row, label) for row in rows], dtype=int) for label in SET_COLUMNS}
 
 
-def _encode(rows: list[dict[str, Any]], guard: AssessingGuard) -> list[EncodedPrompt]:
+def encode_rows(rows: list[dict[str, Any]], guard: AssessingGuard) -> list[EncodedPrompt]:
     images = [guard.encode_images(read_images(list(row["images"]))) for row in rows]
     return guard.encode([_render_question(row, guard) for row in rows], images)
 

@@ -9,6 +9,7 @@ from transformers.utils import logging
 from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
+from .safety_familiarity import measure_novelty
 from .safety_head import raise_untaught_levels
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
@@ -152,7 +153,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if separate is not None:
             separate.level_logits = raise_untaught_levels(separate.level_logits, training)
         has_image = placeholders.any(dim=1).to(trusted.device)
-        verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate)
+        novelty = measure_novelty(self, image_outputs, inputs.image_rows, len(input_ids))
+        verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate, novelty=novelty)
         if return_evidence:
             verdict.evidence = safety_modules.explain(
                 read, image_outputs, type_logits, verdict.trusted, inputs.image_rows
@@ -170,7 +172,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             (id(weight), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
             for weight in weights
         ]
-        state += [self.config.safety_training, list(self.model.vision_layers)]
+        state += [self.config.safety_training, self.config.safety_familiarity, list(self.model.vision_layers)]
         if self._distrust is None or self._distrust[0] != state:
             self._distrust = state, find_distrust(self)
             if self._distrust[1] is not None:

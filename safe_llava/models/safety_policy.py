@@ -145,7 +145,7 @@ class SafetyPolicy:
                 Probabilities of the risk types, in the order of [`SAFETY_TYPES`], at this policy's temperature.
             trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
             unfamiliar (`bool`, *optional*, defaults to `False`):
-                Whether the image is unlike those of the calibration, which fails closed unless this policy chose not to.
+                Whether the image is unlike those of the calibration, which fails closed unless the policy assesses.
         """
         enabled = [name for name in RISK_TYPES if self.types[name]["enabled"]]
         if not enabled:

@@ -97,7 +97,7 @@ class SafetyVerdict:
 
     @property
     def unfamiliar(self) -> torch.Tensor:
-        """Of which rows all that speaks against trust is that they are unlike those that the model was calibrated on."""
+        """Of which rows all that speaks against trust is that they are unlike those of the calibration."""
         if self.novelty is None:
             return torch.zeros_like(self.trusted)
         is_new = self.has_image & ~(self.novelty <= 1).to(self.has_image.device)
