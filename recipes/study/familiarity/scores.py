@@ -1,0 +1,71 @@
+"""How strange rows are to a model: by the detector, and by two that need less: energy, and the head's pooled vector."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from safe_llava.evaluation.attacks.attack_row import AttackRow
+from safe_llava.evaluation.attacks.attack_target import AttackTarget
+
+
+FLOOR = 1e-4
+"""No variance is below this part of the mean one, as in [`~safe_llava.calibration.familiarity.fit_familiarity`]."""
+
+
+class Rivals:
+    """
+    Two other scores of strangeness: the energy of both classifiers (arXiv 2010.03759), and the Mahalanobis distance of
+    what they classify to the nearest risk type, with a tied covariance (arXiv 1807.03888).
+
+    Args:
+        target ([`AttackTarget`]): the model.
+        rows (`Sequence[AttackRow]`): rows that the second one is fitted to.
+    """
+
+    def __init__(self, target: AttackTarget, rows: Sequence[AttackRow]):
+        pooled = assess(target, rows)["pooled"]
+        types = np.array([row.safety_type for row in rows])
+        self._means = np.stack([pooled[types == index].mean(axis=0) for index in sorted(set(types.tolist()))])
+        nearest = np.searchsorted(sorted(set(types.tolist())), types)
+        variances, directions = np.linalg.eigh(np.cov(pooled - self._means[nearest], rowvar=False, bias=True))
+        self._whitening = directions / np.sqrt(variances.clip(min=0) + FLOOR * variances.mean())
+
+    def score(self, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The scores of what [`assess`] found."""
+        logits = (found["level_logits"], found["type_logits"])
+        distances = [(((found["pooled"] - mean) @ self._whitening) ** 2).sum(axis=1) for mean in self._means]
+        return {
+            "energy": -sum(logsumexp(each, axis=1) for each in logits),
+            "head's pooled vector": np.min(distances, axis=0),
+        }
+
+
+@torch.no_grad()
+def assess(target: AttackTarget, rows: Sequence[AttackRow]) -> dict[str, np.ndarray]:
+    """
+    Assesses rows: `novelty`, `level_logits`, `type_logits`, `pooled`, and `passed`, whether the policy would answer a
+    row as if it were harmless, were there no detector.
+    """
+    model: Any = target.model
+    kept: list[torch.Tensor] = []
+    hook = model.model.safety_modules.head.output_layer.register_forward_hook(lambda *hooked: kept.append(hooked[2]))
+    found: dict[str, list[np.ndarray]] = {}
+    try:
+        for start in range(0, len(rows), target.batch_size):
+            kept.clear()
+            batch = rows[start : start + target.batch_size]
+            verdict = model.assess(**target.encode(batch))
+            decisions = model.decide(verdict, {"unfamiliar": "assess"})
+            columns = {"level_logits": verdict.level_logits, "type_logits": verdict.type_logits, "pooled": kept[0]}
+            if verdict.novelty is not None:
+                columns["novelty"] = verdict.novelty
+            arrays = {name: values.float().cpu().numpy() for name, values in columns.items()}
+            arrays["passed"] = np.array([decision.action == "answer" for decision in decisions])
+            for name, values in arrays.items():
+                found.setdefault(name, []).append(values)
+    finally:
+        hook.remove()
+    return {name: np.concatenate(values) for name, values in found.items()}
