@@ -46,12 +46,13 @@ class Familiarity:
         """
         if set(record) != set(FIELDS):
             raise ValueError(f"it must have exactly the fields {list(FIELDS)}")
-        mean, variances, axes = (
-            torch.from_numpy(np.frombuffer(base64.b64decode(record[name]), _FORMATS[name]).astype(np.float32))
+        arrays = [
+            np.frombuffer(base64.b64decode(record[name]), _FORMATS[name]).astype(np.float32)
             for name in ("mean", "variances", "axes")
-        )
+        ]
+        arrays[2] = arrays[2].reshape(len(arrays[1]), len(arrays[0]))
+        mean, variances, axes = map(torch.from_numpy, arrays)
         rest, threshold = float(record["rest"]), float(record["threshold"])
-        axes = axes.reshape(len(variances), len(mean))
         scales = torch.tensor([rest, threshold, *variances.tolist()])
         is_whole = len(mean) and axes.isfinite().all() and mean.isfinite().all() and scales.isfinite().all()
         if not is_whole or (scales <= 0).any():

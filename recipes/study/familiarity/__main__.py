@@ -125,8 +125,6 @@ def _attack(attack: Attack, target: AttackTarget, rows: Sequence[AttackRow]) -> 
 
 
 def _novelties_of(model: Any, processor: Any, dataset: Any) -> np.ndarray:
-    from safe_llava.calibration import collect_logits
-
     return collect_logits(model, processor, dataset)["unfamiliar"]
 
 

@@ -1,4 +1,4 @@
-"""How strange rows are to a model: by the detector, and by two that need less: energy, and the head's pooled vector."""
+"""How strange rows are to a model: by the detector, by energy, and by the vector that the head classifies."""
 
 from collections.abc import Sequence
 from typing import Any
