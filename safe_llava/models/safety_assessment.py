@@ -153,7 +153,9 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         if separate is not None:
             separate.level_logits = raise_untaught_levels(separate.level_logits, training)
         has_image = placeholders.any(dim=1).to(trusted.device)
-        novelty = measure_novelty(self, image_outputs, inputs.image_rows, len(input_ids))
+        novelty = None
+        if self.config.safety_familiarity is not None:
+            novelty = measure_novelty(self, image_outputs, inputs.image_rows, len(input_ids))
         verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate, novelty=novelty)
         if return_evidence:
             verdict.evidence = safety_modules.explain(

@@ -86,19 +86,19 @@ def measure_novelty(
     model: PreTrainedModel, image_outputs: Any, image_rows: torch.Tensor, num_rows: int
 ) -> torch.Tensor | None:
     """
-    How unfamiliar the images of each row of a batch are; `None` where there are none, where the model's config has no
-    statistics, and where no verdict of the model can be trusted anyway.
+    How unfamiliar the images of each row of a batch are; `None` where there are none, and where no verdict of the model
+    can be trusted anyway.
 
     Args:
-        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): a model with a head.
+        model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):
+            A model with a head, whose config has statistics.
         image_outputs ([`SafeLlavaImageFeatures`], *optional*): the images of all rows.
         image_rows (`torch.LongTensor` of shape `(num_images,)`): the row of each image, or of each tile that is read.
         num_rows (`int`): rows of the batch.
     """
-    record = model.config.safety_familiarity
-    if record is None or image_outputs is None or model.explain_distrust() is not None:
+    if image_outputs is None or model.explain_distrust() is not None:
         return None
-    patches = image_outputs.patch_features
+    record, patches = model.config.safety_familiarity, image_outputs.patch_features
     known = getattr(model, "_familiarity", None)
     if known is None or known[0] is not record or known[1].mean.device != patches.device:
         model._familiarity = known = record, Familiarity.from_record(record, patches.device)
