@@ -81,7 +81,7 @@ def run(checkpoint: str, num_rows: int, calibration_rows: int, share: float, ste
     again = [each for each in build_attacks(SUITES, target, MINIATURE_WORLD, steps, 1) if each.name in DESCENTS]
     attacked |= {f"{each.name}, detector known": _attack(each, target, rows) for each in again}
 
-    rivals = Rivals(target, draw_risky_rows(MINIATURE_WORLD, calibration_rows, split="validation"))
+    rivals = Rivals(target, clean_rows)
     held_out, _ = select_rows(build_dataset("test", calibration_rows, stage="evaluation"))
     familiar = ~_novelties_of(model, processor, held_out)
     results: dict[str, Any] = {

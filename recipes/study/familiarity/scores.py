@@ -1,14 +1,19 @@
 """How strange rows are to a model: by the detector, by energy, and by the vector that the head classifies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from scipy.special import logsumexp
 
+from safe_llava.calibration.logits import encode_rows
+from safe_llava.data.encoded_images import keep_images_encoded
 from safe_llava.evaluation.attacks.attack_row import AttackRow
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
+from safe_llava.guards.torch_guard import TorchGuard
 
 
 FLOOR = 1e-4
@@ -22,14 +27,21 @@ class Rivals:
 
     Args:
         target ([`AttackTarget`]): the model.
-        rows (`Sequence[AttackRow]`): rows that the second one is fitted to.
+        dataset ([`~datasets.Dataset`]): rows of known types that the second one is fitted to, the detector's.
     """
 
-    def __init__(self, target: AttackTarget, rows: Sequence[AttackRow]):
-        pooled = assess(target, rows)["pooled"]
-        types = np.array([row.safety_type for row in rows])
-        self._means = np.stack([pooled[types == index].mean(axis=0) for index in sorted(set(types.tolist()))])
-        nearest = np.searchsorted(sorted(set(types.tolist())), types)
+    def __init__(self, target: AttackTarget, dataset: Dataset):
+        guard, rows = TorchGuard(target.model, target.processor), keep_images_encoded(dataset)
+        found = []
+        with keep_pooled(target) as kept:
+            for start in range(0, len(rows), target.batch_size):
+                kept.clear()
+                batch = [rows[number] for number in range(start, min(start + target.batch_size, len(rows)))]
+                guard.assess(encode_rows(batch, guard))
+                found.append(kept[0].float().cpu().numpy())
+        classes, nearest = np.unique(dataset["safety_type"], return_inverse=True)
+        pooled = np.concatenate(found)
+        self._means = np.stack([pooled[nearest == index].mean(axis=0) for index in range(len(classes))])
         variances, directions = np.linalg.eigh(np.cov(pooled - self._means[nearest], rowvar=False, bias=True))
         self._whitening = directions / np.sqrt(variances.clip(min=0) + FLOOR * variances.mean())
 
@@ -43,6 +55,19 @@ class Rivals:
         }
 
 
+@contextmanager
+def keep_pooled(target: AttackTarget) -> Iterator[list[torch.Tensor]]:
+    """What the head classifies, a tensor for each of its passes; the first one of a batch is of its whole rows."""
+    model: Any = target.model
+    model.explain_distrust()  # Asks the head itself, once.
+    kept: list[torch.Tensor] = []
+    hook = model.model.safety_modules.head.output_layer.register_forward_hook(lambda *hooked: kept.append(hooked[2]))
+    try:
+        yield kept
+    finally:
+        hook.remove()
+
+
 @torch.no_grad()
 def assess(target: AttackTarget, rows: Sequence[AttackRow]) -> dict[str, np.ndarray]:
     """
@@ -50,10 +75,8 @@ def assess(target: AttackTarget, rows: Sequence[AttackRow]) -> dict[str, np.ndar
     row as if it were harmless, were there no detector.
     """
     model: Any = target.model
-    kept: list[torch.Tensor] = []
-    hook = model.model.safety_modules.head.output_layer.register_forward_hook(lambda *hooked: kept.append(hooked[2]))
     found: dict[str, list[np.ndarray]] = {}
-    try:
+    with keep_pooled(target) as kept:
         for start in range(0, len(rows), target.batch_size):
             kept.clear()
             batch = rows[start : start + target.batch_size]
@@ -66,6 +89,4 @@ def assess(target: AttackTarget, rows: Sequence[AttackRow]) -> dict[str, np.ndar
             arrays["passed"] = np.array([decision.action == "answer" for decision in decisions])
             for name, values in arrays.items():
                 found.setdefault(name, []).append(values)
-    finally:
-        hook.remove()
     return {name: np.concatenate(values) for name, values in found.items()}
