@@ -77,7 +77,7 @@ def run(checkpoint: str, num_rows: int, calibration_rows: int, share: float, ste
     attacks = [each for each in build_attacks(SUITES, target, MINIATURE_WORLD, steps, 1) if _is_wanted(each)]
     clean_rows, _ = select_rows(build_dataset("validation", calibration_rows, stage="evaluation"))
     attacked = {each.name: _attack(each, target, rows) for each in attacks}
-    fit_familiarity(model, processor, clean_rows, share)
+    record = fit_familiarity(model, processor, clean_rows, share)
     again = [each for each in build_attacks(SUITES, target, MINIATURE_WORLD, steps, 1) if each.name in DESCENTS]
     attacked |= {f"{each.name}, detector known": _attack(each, target, rows) for each in again}
 
@@ -87,7 +87,7 @@ def run(checkpoint: str, num_rows: int, calibration_rows: int, share: float, ste
     results: dict[str, Any] = {
         "model": checkpoint,
         "rows": num_rows,
-        "calibration": model.config.safety_familiarity["rows"] | {"share": share},
+        "calibration": record["rows"] | {"share": share},
         "steps": steps,
         "versions": describe_versions("torch", "transformers"),
         "machine": describe_machine(),
