@@ -86,8 +86,7 @@ def measure_novelty(
     model: PreTrainedModel, image_outputs: Any, image_rows: torch.Tensor, num_rows: int
 ) -> torch.Tensor | None:
     """
-    How unfamiliar the images of each row of a batch are; `None` where there are none, or no verdict of the model can be
-    trusted anyway.
+    How unfamiliar the images of each row of a batch are; `None` where there are none, or no verdict is trusted anyway.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]):

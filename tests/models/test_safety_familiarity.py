@@ -9,6 +9,7 @@ import torch
 from safe_llava import SafetyPolicy, SafetyVerdict
 from safe_llava.models.safety_familiarity import Familiarity, encode_numbers
 from safe_llava.models.safety_trust import record_training
+from safe_llava.training.stages import train_only_safety_modules
 
 
 REFUSED = ("refuse", "high")
@@ -127,6 +128,11 @@ def test_with_statistics_of_others_or_damaged_ones_nothing_is_trusted(kind, mode
     assert "knows familiar images" in model.explain_distrust()
     assert verdict.distrust == ["model"]
     assert (decisions[0].action, decisions[0].level) == REFUSED
+
+
+def test_stage_1_begins_without(model):
+    train_only_safety_modules(model)
+    assert model.config.safety_familiarity is None
 
 
 def test_a_training_that_changes_weights_takes_the_statistics_away(model):

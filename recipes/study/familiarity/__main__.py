@@ -85,7 +85,7 @@ def run(checkpoint: str, num_rows: int, calibration_rows: int, share: float, ste
     held_out, _ = select_rows(build_dataset("test", calibration_rows, stage="evaluation"))
     familiar = ~_novelties_of(model, processor, held_out)
     results: dict[str, Any] = {
-        "model": checkpoint,
+        "model": Path(checkpoint).name,
         "rows": num_rows,
         "calibration": record["rows"] | {"share": share},
         "steps": steps,
