@@ -1,7 +1,7 @@
 """
 How far an image is from those that a model was calibrated on: a Gaussian over what its vision tower says of whole
-images, by the Mahalanobis distance (arXiv 1807.03888) with a low-rank covariance. The head's own pooled vector knows
-of an image little beyond its risk: measured on attacks (`safe_llava/calibration/README.md`), it tells next to nothing.
+images, by the Mahalanobis distance (arXiv 1807.03888) with a low-rank covariance. The vector that the head classifies
+knows of an image little beyond its risk: of attacks it tells far less (`safe_llava/calibration/README.md`).
 """
 
 import base64
