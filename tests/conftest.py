@@ -211,15 +211,9 @@ def discerning_safe_llava(
     tiny_safe_llava: SafeLlavaForConditionalGeneration, tiny_processor: SafeLlavaProcessor, noise_rows: Dataset
 ) -> SafeLlavaForConditionalGeneration:
     """`tiny_safe_llava` with a head that finds no risk anywhere, and knows pictures of noise from all others."""
-    from safe_llava.calibration import fit_familiarity  # What it imports, few tests need.
+    from tests.family_members import discern  # What it imports, few tests need.
 
-    model = copy.deepcopy(tiny_safe_llava)
-    with torch.no_grad():
-        model.model.safety_modules.head.level_classifier.bias[0] += 99.0
-        model.model.safety_modules.head.type_classifier.bias[6] += 99.0
-    record_training(model)
-    fit_familiarity(model, tiny_processor, noise_rows, share=0.9)
-    return model
+    return discern(tiny_safe_llava, tiny_processor, noise_rows)
 
 
 @pytest.fixture(scope="session")

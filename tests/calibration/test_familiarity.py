@@ -128,6 +128,15 @@ def test_a_labelled_line_of_a_log_stays_unfamiliar(write_log, tiny_safe_llava):
     assert arrays["unfamiliar"].tolist() == [False, True]
 
 
+def test_a_model_that_is_left_alone_can_be_given_what_was_written(trained, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("safe_llava.calibration.run_calibration.write_report", lambda *_: None)
+    before = (trained / "config.json").read_bytes()
+    result = calibrate(trained, dataset, tmp_path, "--familiar-share", SHARE, "--no-update-model")
+    assert (trained / "config.json").read_bytes() == before
+    assert "keeps 0.9 of rows like them: fitted to 24, with the threshold from 24 others" in result.output
+    assert f'model.config.safety_familiarity = json.load(open("{tmp_path / "familiarity.json"}"))' in result.output
+
+
 class TestRefusals:
     @pytest.mark.parametrize("share", [0, 0.4, 1, 1.5])
     def test_a_share_out_of_range(self, share, trained, dataset, tmp_path):
