@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset, Features, List, Value
+from datasets import Image as Picture
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -182,6 +184,42 @@ def alarmed_safe_llava(tiny_safe_llava: SafeLlavaForConditionalGeneration) -> Sa
         model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
     record_training(model)
     return model
+
+
+@pytest.fixture(scope="session")
+def noise_rows(make_image) -> Dataset:
+    """48 labelled rows about pictures of noise, of which every other one is harmless."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": "What is in the picture?"},
+                {"role": "assistant", "content": "Who?"},
+            ],
+            "images": [make_image(number)],
+            "safety_level": 3 * (number % 2),
+            "safety_type": 0 if number % 2 else 6,
+        }
+        for number in range(48)
+    ]
+    turns = List({"role": Value("string"), "content": Value("string")})
+    labels = {name: Value("int64") for name in ("safety_level", "safety_type")}
+    return Dataset.from_list(rows, features=Features({"messages": turns, "images": List(Picture()), **labels}))
+
+
+@pytest.fixture(scope="session")
+def discerning_safe_llava(
+    tiny_safe_llava: SafeLlavaForConditionalGeneration, tiny_processor: SafeLlavaProcessor, noise_rows: Dataset
+) -> SafeLlavaForConditionalGeneration:
+    """`tiny_safe_llava` with a head that finds no risk anywhere, and knows pictures of noise from all others."""
+    from tests.family_members import discern  # What it imports, few tests need.
+
+    return discern(tiny_safe_llava, tiny_processor, noise_rows)
+
+
+@pytest.fixture(scope="session")
+def strange_image() -> Image.Image:
+    """A picture that is no noise."""
+    return Image.new("RGB", (40, 30), (20, 120, 220))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import copy
 from typing import Any, NamedTuple
 
 import torch
+from datasets import Dataset
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -19,6 +20,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 
 import safe_llava
 from safe_llava import SafetyPolicy
+from safe_llava.calibration import fit_familiarity
 from safe_llava.models.safety_trust import record_training
 from tests.conftest import CHAT_TEMPLATE, IMAGE_SIZE, NUM_PATCHES, NUM_SAFETY_TOKENS, PATCH_SIZE, build_tokenizer
 
@@ -143,4 +145,15 @@ def alarm(model: Any) -> Any:
     with torch.no_grad():
         model.model.safety_modules.head.level_classifier.bias += torch.tensor([0.0, 0.0, 0.0, 99.0])
     record_training(model)
+    return model
+
+
+def discern(model: Any, processor: Any, rows: Dataset) -> Any:
+    """A copy whose head finds no risk anywhere, and which knows images unlike those of the rows."""
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.model.safety_modules.head.level_classifier.bias[0] += 99.0
+        model.model.safety_modules.head.type_classifier.bias[6] += 99.0
+    record_training(model)
+    fit_familiarity(model, processor, rows, share=0.9)
     return model

@@ -43,6 +43,16 @@ def test_the_policy_stands_in_the_card():
     assert "| high | refused, without a step of the language model |" in text
 
 
+@pytest.mark.parametrize("unfamiliar", ["refuse", "assess"])
+def test_what_becomes_of_unfamiliar_images_stands_there_where_the_model_knows_any(unfamiliar):
+    policy = SafetyPolicy(unfamiliar=unfamiliar).to_dict()
+    assert "unlike those" not in build_model_card(SafeLlavaConfig(safety_policy=policy)).text
+    text = build_model_card(SafeLlavaConfig(safety_policy=policy, safety_familiarity={"share": 0.99})).text
+    assert "So are images unlike those of the calibration" in text
+    assert "99 % are kept" in text
+    assert ("goes by their level and types all the same" in text) == (unfamiliar == "assess")
+
+
 def test_a_model_without_head_says_that_its_policy_never_applies():
     assert "gives no verdicts" in build_model_card(SafeLlavaConfig(use_safety_head=False)).text
 

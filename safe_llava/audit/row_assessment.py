@@ -11,6 +11,7 @@ from ..guards.open_guard import open_guard
 from ..models.array_verdict import ArrayVerdict
 from ..models.image_crops import add_crops
 from ..models.image_reading import UnreadableImageError, read_image
+from ..models.safety_labels import DISTRUST
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_texts import NEUTRAL_QUESTION
 from .audit_row import AuditRow
@@ -131,7 +132,8 @@ class RowAssessor:
             | {"action": decision.action, "types": list(decision.types)}
             | dict(zip(LEVEL_COLUMNS, row["level_probs"].values()))
             | dict(zip(TYPE_COLUMNS, row["type_probs"].values()))
-            for row, decision in zip(verdict.to_list(), decisions)
+            | ({} if row["trusted"] else {"notes": [*prepared.facts.get("notes", []), _say_distrust(row)]})
+            for prepared, row, decision in zip(batch, verdict.to_list(), decisions)
         ]
 
     def _see(self, images: list[Image.Image]) -> list[Image.Image]:
@@ -170,6 +172,10 @@ class RowAssessor:
         rendered = dict(zip(different, self.guard.render([_chat(*each) for each in different])))
         verdict = self.guard.assess(self.guard.encode([rendered[each] for each in asked], images))
         return verdict.with_temperature(**self.policy.temperature)
+
+
+def _say_distrust(verdict: dict[str, Any]) -> str:
+    return f"not trusted: {DISTRUST[verdict['distrust']]}"
 
 
 def _require_broad(image: Image.Image) -> None:

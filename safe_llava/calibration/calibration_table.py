@@ -43,6 +43,14 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
         label, error = f"temperature of {name}", f"calibration error {before:.3f} -> {after:.3f}"
         console.print(f"  {label:<22} {values['before']:g} -> {values['after']:g}, {error}")
     console.print(_types_table(results))
+    if (familiarity := results.get("familiarity")) is not None:
+        fitted, held_out = (familiarity["rows"][name] for name in ("fitted", "held_out"))
+        console.print(
+            f"The model knows images unlike these rows now and keeps {familiarity['share']:.4g} of rows like them: "
+            f"fitted to {fitted}, with the threshold from {held_out} others.",
+            markup=False,
+            soft_wrap=True,
+        )
     for note in results["notes"]:
         console.print(f"Note: {note}", markup=False, soft_wrap=True)
 
@@ -56,10 +64,17 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
             f"  safe-llava ask {results['model']} --policy {policy} --image IMAGE --question QUESTION\n"
             "To attach and publish it:\n"
             f'  model.set_safety_policy(SafetyPolicy.from_json_file("{policy}"), processor)\n'
+            f"{_attach_familiarity(results, output_dir)}"
             '  model.push_to_hub("org/safe-llava")',
             markup=False,
             soft_wrap=True,
         )
+
+
+def _attach_familiarity(results: dict[str, Any], output_dir: Path) -> str:
+    if results.get("familiarity") is None:
+        return ""
+    return f'  model.config.safety_familiarity = json.load(open("{output_dir / "familiarity.json"}"))\n'
 
 
 def _types_table(results: dict[str, Any]) -> Table:

@@ -61,6 +61,7 @@ def calibrate_policy(
     safety_level: np.ndarray,
     safety_type: np.ndarray,
     separate: Separate | None = None,
+    unfamiliar: np.ndarray | None = None,
     *,
     target_over_refusal: float | None = None,
     target_recall: float | None = None,
@@ -78,6 +79,9 @@ def calibrate_policy(
             True levels, 0 to 3; `SOME_RISK` (-1) where a risk is known, and not its level.
         safety_type (`np.ndarray` of shape `(num_rows,)`): true types, 0 to 6, or -1 likewise.
         separate ([`Separate`], *optional*): of rows with several images, each assessment.
+        unfamiliar (`np.ndarray` of shape `(num_rows,)`, *optional*):
+            The rows that the model finds unfamiliar. Those that the policy refuses for it are left out, for no
+            threshold changes what becomes of them.
         target_over_refusal (`float`, *optional*, defaults to 0.01 where no target is given):
             Largest share of harmless rows (level "none") that the whole policy may flag, in [0, 1).
         target_recall (`float`, *optional*):
@@ -94,7 +98,8 @@ def calibrate_policy(
     name, target = check_target(target_over_refusal, target_recall)
     if min_examples < 2:
         raise ValueError(f"`min_examples` must be at least 2, got {min_examples}.")
-    rows = check_rows(level_logits, type_logits, safety_level, safety_type, separate)
+    rows = check_rows(level_logits, type_logits, safety_level, safety_type, separate, unfamiliar)
+    rows = rows.take(~rows.refused(policy))
     fitted = types_to_fit(policy, rows, name, min_examples)
 
     def fit(part: Rows) -> SafetyPolicy:

@@ -91,6 +91,7 @@ def guarantee_policy(
     start = policy
     if fit_share:
         fitted = rows.take(np.sort(shuffled[:num_fitted]))
+        fitted = fitted.take(~fitted.refused(policy))
         types = types_to_fit(policy, fitted, name, min_examples)
         start = fit_policy(policy, fitted, name, target, types, has_temperatures=num_fitted >= min_examples)
 

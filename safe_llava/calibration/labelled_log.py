@@ -36,7 +36,7 @@ def read_labelled_log(path: Path, weights: Sequence[str]) -> tuple[dict[str, Any
     """
     rows: dict[str, list[Any]] = {name: [] for name in (*LOGITS, *SET_COLUMNS)}
     left_out = {"unlabelled": 0, "several_classes": 0, "without_image": 0, "several_images": 0}
-    separate = [Separate()]
+    separate, unfamiliar = [Separate()], []
     for number, line in read_records(path).items():
         if not isinstance(line, dict):
             raise ValueError(f"{path}, line {number}: {line if isinstance(line, ValueError) else 'not an object'}.")
@@ -61,9 +61,11 @@ def read_labelled_log(path: Path, weights: Sequence[str]) -> tuple[dict[str, Any
             if SEPARATE[0] in line:
                 logits = [np.asarray(line[name], dtype=float) for name in SEPARATE]
                 separate.append(Separate(np.full(len(logits[0]), len(rows["safety_level"])), *logits))
+            unfamiliar.append(line.get("distrust") == "unfamiliar")
             for name in LOGITS:
                 rows[name].append(line[name])
             for name, label in labels.items():
                 rows[name].append(label)
     arrays: dict[str, Any] = {name: np.asarray(values) for name, values in rows.items()}
-    return {**arrays, "separate": Separate(*map(np.concatenate, zip(*separate)))}, left_out
+    joined = Separate(*map(np.concatenate, zip(*separate)))
+    return {**arrays, "separate": joined, "unfamiliar": np.array(unfamiliar, dtype=bool)}, left_out

@@ -23,6 +23,7 @@ class Rows:
         level (`np.ndarray` of shape `(num_rows,)`): the true levels, `SOME_RISK` where it is not known which.
         type (`np.ndarray` of shape `(num_rows,)`): the true types, likewise.
         separate ([`Separate`], *optional*): of rows with several images, each assessment.
+        unfamiliar (`np.ndarray` of shape `(num_rows,)`, *optional*): the rows that the model finds unfamiliar.
     """
 
     level_logits: np.ndarray
@@ -30,6 +31,7 @@ class Rows:
     level: np.ndarray
     type: np.ndarray
     separate: Separate = field(default_factory=Separate)
+    unfamiliar: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.level)
@@ -46,6 +48,7 @@ class Rows:
             self.level[chosen],
             self.type[chosen],
             separate._replace(rows=place[separate.rows]),
+            None if self.unfamiliar is None else self.unfamiliar[chosen],
         )
 
     def assessments(self) -> Separate:
@@ -56,6 +59,11 @@ class Rows:
     def harmless(self) -> np.ndarray:
         """Mask of the rows whose true level is "none"."""
         return self.level == 0
+
+    def refused(self, policy: SafetyPolicy) -> np.ndarray:
+        """Mask of the rows that the policy refuses as unfamiliar, whatever its thresholds."""
+        is_refused = policy.unfamiliar == "refuse" and any(rule["enabled"] for rule in policy.types.values())
+        return self.unfamiliar if is_refused and self.unfamiliar is not None else np.zeros(len(self), dtype=bool)
 
     def risky(self, policy: SafetyPolicy) -> np.ndarray:
         """
@@ -97,7 +105,7 @@ def apply_policy(policy: SafetyPolicy, rows: Rows) -> Outcome:
     return Outcome(
         level_probs=softmax(rows.level_logits / policy.temperature["level"], axis=1),
         type_probs=softmax(rows.type_logits / policy.temperature["type"], axis=1),
-        is_flagged=np.bincount(found.rows, flags, minlength=len(rows)) > 0,
+        is_flagged=(np.bincount(found.rows, flags, minlength=len(rows)) > 0) | rows.refused(policy),
     )
 
 
@@ -123,6 +131,7 @@ def check_rows(
     safety_level: np.ndarray,
     safety_type: np.ndarray,
     separate: Separate | None = None,
+    unfamiliar: np.ndarray | None = None,
 ) -> Rows:
     """
     What [`collect_logits`] returns, as rows; its arguments are those of [`calibrate_policy`].
@@ -136,6 +145,7 @@ def check_rows(
         np.asarray(safety_level),
         np.asarray(safety_type),
         separate or Separate(),
+        unfamiliar,
     )
     num_rows = len(rows)
     for name, logits, labels, classes in (

@@ -66,26 +66,28 @@ def assess_rows(guard: AssessingGuard, dataset: Dataset, batch_size: int = 32) -
     Returns:
         `dict[str, Any]`: the arguments of [`calibrate_policy`] beside the policy: `level_logits` of shape
         `(num_rows, 4)`, `type_logits` of shape `(num_rows, 7)`, both at temperature 1, `safety_level` and
-        `safety_type` of shape `(num_rows,)`, `SOME_RISK` (-1) where not the class but some risk is known, and
-        `separate`, a [`Separate`].
+        `safety_type` of shape `(num_rows,)`, `SOME_RISK` (-1) where not the class but some risk is known,
+        `separate`, a [`Separate`], and `unfamiliar` of shape `(num_rows,)`.
 
     Raises:
-        ValueError: if a verdict cannot be trusted.
+        ValueError: if a verdict cannot be trusted for another reason than that it is unfamiliar.
     """
-    level_logits, type_logits, separate = [], [], [Separate()]
+    level_logits, type_logits, separate, unfamiliar = [], [], [Separate()], []
     dataset = keep_images_encoded(dataset)
     with tqdm(total=len(dataset), desc="Assessing", unit="row", disable=None) as progress:
         for start in range(0, len(dataset), batch_size):
             rows = [dataset[row] for row in range(start, min(start + batch_size, len(dataset)))]
-            verdict = guard.assess(_encode(rows, guard))
-            if not verdict.trusted.all():
+            verdict = guard.assess(encode_rows(rows, guard))
+            is_out = ~verdict.trusted & ~verdict.unfamiliar
+            if is_out.any():
                 raise ValueError(
-                    f"Of rows {start + 1} to {start + len(rows)} {int((~verdict.trusted).sum())} verdicts cannot be "
+                    f"Of rows {start + 1} to {start + len(rows)} {int(is_out.sum())} verdicts cannot be "
                     "trusted: the logits are not finite, or the safety modules were never trained or are missing from "
                     "the checkpoint. Train stage 1 first, or try another --dtype."
                 )
             level_logits.append(verdict.level_logits)
             type_logits.append(verdict.type_logits)
+            unfamiliar.append(verdict.unfamiliar)
             separate.append(verdict.separate._replace(rows=verdict.separate.rows + start))
             progress.update(len(rows))
     return {
@@ -93,6 +95,7 @@ def assess_rows(guard: AssessingGuard, dataset: Dataset, batch_size: int = 32) -
         "type_logits": np.concatenate(type_logits),
         **_labels_of(dataset),
         "separate": Separate(*map(np.concatenate, zip(*separate))),
+        "unfamiliar": np.concatenate(unfamiliar),
     }
 
 
@@ -102,7 +105,7 @@ def _labels_of(dataset: Dataset) -> dict[str, np.ndarray]:
     return {label: np.array([class_or_some_risk(row, label) for row in rows], dtype=int) for label in SET_COLUMNS}
 
 
-def _encode(rows: list[dict[str, Any]], guard: AssessingGuard) -> list[EncodedPrompt]:
+def encode_rows(rows: list[dict[str, Any]], guard: AssessingGuard) -> list[EncodedPrompt]:
     images = [guard.encode_images(read_images(list(row["images"]))) for row in rows]
     return guard.encode([_render_question(row, guard) for row in rows], images)
 

@@ -10,6 +10,7 @@ from ..data import load_safety_dataset
 from ..guards.open_guard import open_guard
 from ..miniature.scene_dataset import build_dataset
 from .audit_ticks import read_ticks
+from .familiarity import fit_familiarity
 from .labelled_files import LabelledFile, labelled_file
 from .labelled_log import read_labelled_log
 from .labelled_rows import Rows, check_rows
@@ -29,11 +30,13 @@ class SourceRows(NamedTuple):
         rows ([`Rows`]): the labelled rows with their scores.
         left_out (`dict[str, int]`): rows that were not taken, by reason.
         sha256 (`str`): digest of the rows, or of the file that they stand in.
+        familiarity (`dict`, *optional*): what [`fit_familiarity`] made of them, where that was asked for.
     """
 
     rows: Rows
     left_out: dict[str, int]
     sha256: str
+    familiarity: dict[str, Any] | None = None
 
 
 def read_source(
@@ -47,6 +50,7 @@ def read_source(
     max_samples: int | None,
     label_map: Path | None,
     samples: Path | None,
+    familiar_share: float | None,
     batch_size: int,
     device: str | None,
     dtype: str,
@@ -58,11 +62,12 @@ def read_source(
     Raises:
         ValueError: if the source is not as described, has no use for an argument, or holds no labelled row.
     """
-    kind = labelled_file(source)
+    kind, familiarity = labelled_file(source), None
     if samples is not None and kind != LabelledFile.RATINGS:
         raise ValueError(f"--samples has no effect: {source} holds no ratings of `safe-llava review`.")
     if kind in (LabelledFile.LOG, LabelledFile.TICKS):
-        of_images = {"root": root, "image_folder": image_folder, "max_samples": max_samples, "label_map": label_map}
+        of_images: dict[str, Any] = {"root": root, "image_folder": image_folder, "max_samples": max_samples}
+        of_images |= {"label_map": label_map, "familiar_share": familiar_share}
         if given := [name for name, value in of_images.items() if value is not None]:
             raise ValueError(f"{source} is {kind.value}, which is read whole and without images: leave out {given}.")
         path, is_log = Path(source), kind == LabelledFile.LOG
@@ -74,11 +79,16 @@ def read_source(
             rows, left_out = _load_rated(source, samples, root, image_folder, label_map, max_samples)
         else:
             rows, left_out = _load_rows(source, root, image_folder, split, max_samples, label_map)
-        logits = assess_rows(open_guard(model, device, dtype), rows, batch_size) if len(rows) else {}
+        logits = {}
+        if len(rows):
+            guard: Any = open_guard(model, device, dtype)
+            if familiar_share is not None:
+                familiarity = fit_familiarity(guard.model, guard.processor, rows, familiar_share, batch_size)
+            logits = assess_rows(guard, rows, batch_size)
         sha256 = digest_rows(rows)
     if not logits or not len(logits["safety_level"]):
         raise ValueError(f"{source} has no row with labels and an image (left out: {left_out}).")
-    return SourceRows(check_rows(**logits), left_out, sha256)
+    return SourceRows(check_rows(**logits), left_out, sha256, familiarity)
 
 
 def _load_rows(

@@ -10,6 +10,7 @@ from ..guards.open_guard import refuse_torch_options
 from ..models.onnx_folder import is_exported
 from .calibration_figures import summarize
 from .calibration_report import write_report
+from .familiarity import check_share
 from .fit import DEFAULT_MIN_EXAMPLES, calibrate_policy, check_target
 from .guarantee import DEFAULT_CONFIDENCE, DEFAULT_FIT_SHARE, Origin, check_shares, guarantee_policy
 from .promises import Promise, parse_promises
@@ -39,6 +40,7 @@ def run_calibration(
     max_samples: int | None = None,
     label_map: Path | None = None,
     samples: Path | None = None,
+    familiar_share: float | None = None,
     device: str | None = None,
     dtype: str = "auto",
     update_model: bool = True,
@@ -51,7 +53,8 @@ def run_calibration(
         dataset (`str`):
             What [`~safe_llava.data.load_safety_dataset`] takes, a labelled audit log of `safe-llava serve`, the ticks
             of an audit, ratings of a review, or `"miniature"` for synthetic scenes.
-        output_dir (`Path`): gets `policy.json`, `calibration.json` and `report.html`.
+        output_dir (`Path`):
+            Gets `policy.json`, `calibration.json` and `report.html`; with `familiar_share` also `familiarity.json`.
         root (`str`, *optional*): where the files of a public set lie.
         image_folder (`Path`, *optional*): where the names of image files start. Defaults to the folder of the source.
         split (`str`, *optional*, defaults to `"validation"`): split of a folder, a Hub dataset or the miniature.
@@ -66,10 +69,14 @@ def run_calibration(
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
         label_map (`Path`, *optional*): what the categories of a public set become.
         samples (`Path`, *optional*): of ratings the samples that were rated.
+        familiar_share (`float`, *optional*):
+            Makes the model know images that are unlike those of the rows, and keep this share of rows like them; see
+            [`~safe_llava.calibration.familiarity.fit_familiarity`].
         device (`str`, *optional*): defaults to the accelerator of this process, or the CPU.
         dtype (`str`, *optional*, defaults to `"auto"`): the weights' type; "auto" keeps the checkpoint's.
         update_model (`bool`, *optional*, defaults to `True`):
-            Whether to write the policy into the `config.json` of a local model, or the `guard.json` of a folder.
+            Whether to write policy and statistics into the `config.json` of a local model, or the policy into the
+            `guard.json` of a folder.
 
     Returns:
         `dict[str, Any]`: what `calibration.json` holds: [`summarize`]'s figures, with `model`, `dataset`, `split`,
@@ -79,12 +86,15 @@ def run_calibration(
         ValueError: if the model has no policy or was never trained, or if dataset or targets are not as described.
     """
     promises = _check_options(guarantee, confidence, fit_share, target_over_refusal, target_recall, min_examples)
+    if familiar_share is not None:
+        _check_familiar_share(model, familiar_share, bool(promises))
     min_examples = DEFAULT_MIN_EXAMPLES if min_examples is None else min_examples
     if is_exported(model):
         refuse_torch_options(model, device, dtype)
     stored = read_stored_policy(model)
-    policy = stored.policy
-    rows, left_out, sha256 = read_source(
+    # A promise was tested with other rows refused as unfamiliar, or with none.
+    policy = stored.policy if familiar_share is None else stored.policy.updated({"guarantee": None})
+    rows, left_out, sha256, familiarity = read_source(
         model,
         stored.weights,
         dataset,
@@ -94,6 +104,7 @@ def run_calibration(
         max_samples=max_samples,
         label_map=label_map,
         samples=samples,
+        familiar_share=familiar_share,
         batch_size=batch_size,
         device=device,
         dtype=dtype,
@@ -116,6 +127,7 @@ def run_calibration(
             rows.level,
             rows.type,
             rows.separate,
+            rows.unfamiliar,
             target_over_refusal=target_over_refusal,
             target_recall=target_recall,
             min_examples=min_examples,
@@ -130,14 +142,37 @@ def run_calibration(
         "versions": describe_versions(*PACKAGES),
     }
     facts["model_updated"] = update_model and stored.file is not None
+    facts["familiarity"] = None if familiarity is None else {name: familiarity[name] for name in ("share", "rows")}
     results = {**facts, **summarize(calibration)}
+    refused = int(rows.refused(policy).sum())
+    if refused and not promises:
+        results["notes"].append(
+            f"Of {len(rows)} rows {refused} are refused as unlike those that the model was calibrated on, whatever "
+            "the thresholds. They are left out of all other figures."
+        )
     output_dir.mkdir(parents=True, exist_ok=True)
     calibration.policy.save_json(output_dir / "policy.json")
+    if familiarity is not None:
+        write_json(output_dir / "familiarity.json", familiarity)
     write_json(output_dir / "calibration.json", results)
     write_report(calibration, output_dir / "report.html", facts)
     if facts["model_updated"]:
-        stored.replace(calibration.policy)
+        stored.replace(calibration.policy, familiarity)
     return results
+
+
+def _check_familiar_share(model: str, share: float, is_promised: bool) -> None:
+    check_share(share)
+    if is_exported(model):
+        raise ValueError(
+            f"--familiar-share cannot change {model}, which `safe-llava export` wrote. Calibrate the checkpoint with "
+            "it, and export that."
+        )
+    if is_promised:
+        raise ValueError(
+            "Give --familiar-share or --guarantee, not both: a promise is tested on rows that nothing was fitted to. "
+            "Calibrate with --familiar-share first, then with --guarantee on other rows."
+        )
 
 
 def _check_options(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..files import read_json, write_json
 from ..models.onnx_folder import SETTINGS, is_exported, read_settings
@@ -23,8 +24,11 @@ class StoredPolicy:
     weights: tuple[str, ...]
     file: Path | None
 
-    def replace(self, policy: SafetyPolicy) -> None:
-        """Stores another policy with the same texts, in one step; all else stays as it is, but the model's card."""
+    def replace(self, policy: SafetyPolicy, familiarity: dict[str, Any] | None = None) -> None:
+        """
+        Stores another policy with the same texts, and what familiar images are known by where that was fitted anew, in
+        one step; all else stays as it is, but the model's card.
+        """
         if self.file is None:
             raise ValueError("The policy of a model on the Hub is not changed from here.")
         if self.file.name == SETTINGS:
@@ -32,20 +36,23 @@ class StoredPolicy:
             return
         from ..model_card import refresh_policy_section  # Not above, for torch comes with it.
 
-        store_policy(policy, self.file)
+        store_policy(policy, self.file, familiarity)
         refresh_policy_section(self.file.parent)
 
 
-def store_policy(policy: SafetyPolicy, config_file: Path) -> None:
+def store_policy(policy: SafetyPolicy, config_file: Path, familiarity: dict[str, Any] | None = None) -> None:
     """
     Puts a policy with the same texts as the stored one into a `config.json`, in one step; all else stays as it is.
 
     Args:
         policy ([`SafetyPolicy`]): the policy. Its texts must have token ids in the file already.
         config_file (`Path`): the file to change.
+        familiarity (`dict`, *optional*): of [`fit_familiarity`]; by default what is there stays.
     """
     config = read_json(config_file)
     config["safety_policy"] = policy.to_dict()
+    if familiarity is not None:
+        config["safety_familiarity"] = familiarity
     write_json(config_file, config)
 
 

@@ -50,4 +50,5 @@ def first_flagged(policy: SafetyPolicy, walk: np.ndarray, rows: Rows, needed_sum
         low, high = np.where(is_open & ~flags, middle + 1, low), np.where(is_open & flags, middle, high)
     first = np.full(len(rows), len(walk))
     np.minimum.at(first, found.rows, high)
+    first[rows.refused(policy)] = 0
     return first

@@ -58,7 +58,8 @@ def print_answer(answer: str, verdict: dict[str, Any] | None, decision: dict[str
     if verdict is None:
         typer.echo("verdict  none: there was nothing to assess")
     else:
-        typer.echo(f"verdict  {verdict['level']}, {verdict['type']}{'' if verdict['trusted'] else ' (not trusted)'}")
+        trust = "" if verdict["trusted"] else f" (not trusted: {verdict['distrust']})"
+        typer.echo(f"verdict  {verdict['level']}, {verdict['type']}{trust}")
         for field in ("level_probs", "type_probs"):
             shares = ", ".join(f"{name} {share:.1%}" for name, share in verdict[field].items())
             typer.echo(f"         {field.removesuffix('_probs')}: {shares}")

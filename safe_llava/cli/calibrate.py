@@ -69,6 +69,13 @@ def calibrate(
     samples: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Of ratings: the samples that were rated.")
     ] = None,
+    familiar_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Also learn to refuse images that are unlike those of the rows, keeping this share of rows like "
+            "them, such as 0.99."
+        ),
+    ] = None,
     device: Device = None,
     dtype: Annotated[DType, typer.Option(help="Weights' type; auto keeps the checkpoint's.")] = DType.auto,
     update_model: Annotated[bool, typer.Option(help="Write the policy into a local model or folder.")] = True,
@@ -101,6 +108,7 @@ def calibrate(
             max_samples=max_samples,
             label_map=label_map,
             samples=samples,
+            familiar_share=familiar_share,
             device=device,
             dtype=dtype.value,
             update_model=update_model,

@@ -1,6 +1,6 @@
 """Why a policy decides what it does, in a sentence."""
 
-from ..models.safety_labels import RISK_TYPES, SAFETY_LEVELS
+from ..models.safety_labels import DISTRUST, RISK_TYPES, SAFETY_LEVELS
 from ..models.safety_policy import SafetyDecision, SafetyPolicy
 from ..models.safety_verdict import SafetyVerdict
 from ..pages.risk_words import RISK_WORDS
@@ -20,9 +20,10 @@ def explain_decision(verdict: SafetyVerdict | None, policy: SafetyPolicy, decisi
         return "There is no image to assess. Text alone is left to the language model's own alignment."
     if not any(rule["enabled"] for rule in policy.types.values()):
         return "Every risk type is off, so nothing acts on the verdict."
-    if not verdict.trusted[0]:
-        return "The verdict cannot be trusted, so the image counts as high risk."
-    level, type_probs = int(verdict.level[0]), verdict.type_probs[0].tolist()
+    distrust = verdict.distrust[0]
+    if distrust is not None and (distrust != "unfamiliar" or policy.unfamiliar == "refuse"):
+        return f"The verdict cannot be trusted, so the image counts as high risk: {DISTRUST[distrust]}."
+    level, type_probs = int(verdict.level_logits[0].argmax()), verdict.type_probs[0].tolist()
     alone = ""
     if verdict.separate is not None and policy.decide(level, type_probs) != decision:
         # It rests on another assessment than the gravest, which is shown.

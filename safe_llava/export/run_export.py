@@ -23,7 +23,7 @@ from ..models.onnx_pixels import BASE_TILE_SIZE, SQUARES
 from ..models.onnx_session import answer_probes, open_session
 from ..models.safety_policy import SafetyPolicy
 from .parity import compare, require_same_pixels
-from .traceable_guard import INPUTS, OUTPUTS, trace
+from .traceable_guard import INPUTS, NOVELTY, OUTPUTS, trace
 
 
 PACKAGES = ("onnx", "onnxruntime", "torch", "transformers")
@@ -110,7 +110,7 @@ def _write_onnx(guard: TorchGuard, path: Path) -> None:
         program: Any = torch.onnx.export(
             trace(guard.model, height, width),
             input_names=INPUTS,
-            output_names=OUTPUTS,
+            output_names=OUTPUTS if guard.model.config.safety_familiarity is None else (*OUTPUTS, NOVELTY),
             dynamo=True,
             verbose=False,
         )

@@ -6,12 +6,15 @@ import torch
 from torch import nn
 
 from ..models.modeling_safety_guard import SafetyClassificationMixin
-from ..models.safety_head import is_decided, raise_untaught_levels, says_something
+from ..models.safety_familiarity import Familiarity
+from ..models.safety_head import is_decided, raise_untaught_levels
 from ..models.safety_modules import read_patches
 
 
 INPUTS = ("input_ids", "text_mask", "pixel_values", "images", "image_rows")
 OUTPUTS = ("raw_level_logits", "level_logits", "type_logits", "is_decided", "trusted")
+NOVELTY = "novelty"
+"""Behind these, where the guard knows familiar images."""
 
 
 class TraceableGuard(nn.Module):
@@ -26,6 +29,8 @@ class TraceableGuard(nn.Module):
     def __init__(self, guard: SafetyClassificationMixin):
         super().__init__()
         self.guard = guard
+        record = guard.config.safety_familiarity
+        self.familiarity = None if record is None else Familiarity.from_record(record)
         self.eval()
 
     def forward(
@@ -47,7 +52,8 @@ class TraceableGuard(nn.Module):
 
         Returns:
             `tuple[torch.Tensor, ...]`: by [`OUTPUTS`] the head's level logits, those with untaught levels raised, the
-            type logits, whether the head's own logits decide something, and whether the verdict can be trusted.
+            type logits, whether the head's own logits decide something, and whether the verdict can be trusted; then
+            how unfamiliar the images are, where the guard knows.
         """
         model: Any = self.guard.model
         modules = model.safety_modules
@@ -61,8 +67,10 @@ class TraceableGuard(nn.Module):
         features = projector(patches, grid)[images].to(text_embeds.dtype)
         raw, types = head(text_embeds, text_mask, tokens, features, image_rows)
         levels = raise_untaught_levels(raw, self.guard.config.safety_training)
-        trusted = says_something(raw) & is_decided(levels, types)
-        return raw, levels, types, is_decided(raw, types), trusted
+        verdict = raw, levels, types, is_decided(raw, types), is_decided(levels, types)
+        if self.familiarity is None:
+            return verdict
+        return *verdict, self.familiarity.measure_rows(patches[images], image_rows, input_ids.shape[0])
 
 
 def trace(guard: SafetyClassificationMixin, height: int, width: int) -> torch.export.ExportedProgram:

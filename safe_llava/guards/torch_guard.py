@@ -1,6 +1,7 @@
 """The guard of a checkpoint, on torch."""
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -63,6 +64,8 @@ class TorchGuard:
             digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
         digest.update(self.processor.image_processor.to_json_string().encode())
         digest.update(str(self.processor.chat_template).encode())
+        if (familiarity := self.model.config.safety_familiarity) is not None:
+            digest.update(json.dumps(familiarity, sort_keys=True).encode())
         return digest.hexdigest()[:12]
 
     @property
@@ -165,4 +168,5 @@ def _to_arrays(verdict: SafetyVerdict) -> ArrayVerdict:
         verdict.has_image.cpu().numpy(),
         verdict.trusted.cpu().numpy(),
         separate,
+        None if verdict.novelty is None else verdict.novelty.float().cpu().numpy(),
     )

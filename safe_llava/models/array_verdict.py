@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .safety_labels import FLAT, SAFETY_LEVELS, SAFETY_TYPES, name_distrust
 from .safety_policy import SafetyDecision, SafetyPolicy, check_temperature
 
 
@@ -40,6 +40,8 @@ class ArrayVerdict:
         has_image (`np.ndarray` of shape `(batch_size,)`): whether the row holds an image.
         trusted (`np.ndarray` of shape `(batch_size,)`): whether the verdict can be believed; else it is "high".
         separate ([`Separate`], *optional*): of rows with several images, all assessments.
+        novelty (`np.ndarray` of shape `(batch_size,)`, *optional*):
+            How far each row is from those that the model was calibrated on: above 1 it is unfamiliar.
     """
 
     level_logits: np.ndarray
@@ -47,6 +49,7 @@ class ArrayVerdict:
     has_image: np.ndarray
     trusted: np.ndarray
     separate: Separate = field(default_factory=Separate)
+    novelty: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.level_logits)
@@ -68,6 +71,27 @@ class ArrayVerdict:
         """Index of the risk level of each row; 3 (high) where the verdict is untrusted."""
         return np.where(self.trusted, self.level_logits.argmax(axis=1), len(SAFETY_LEVELS) - 1)
 
+    @property
+    def unfamiliar(self) -> np.ndarray:
+        """Of which rows all that speaks against trust is that they are unlike those of the calibration."""
+        if self.novelty is None:
+            return np.zeros(len(self), dtype=bool)
+        return self.has_image & ~(self.novelty <= 1) & self._is_decided()
+
+    @property
+    def distrust(self) -> list[str | None]:
+        """Why each row is not trusted, as [`SafetyVerdict.distrust`]."""
+        return [*map(name_distrust, self.trusted.tolist(), self._is_decided().tolist(), self.unfamiliar.tolist())]
+
+    def _is_decided(self) -> np.ndarray:
+        """As [`~safe_llava.models.safety_head.is_decided`]."""
+        best, second = np.sort(self.level_logits, axis=1)[:, :-3:-1].T
+        says = [
+            np.isfinite(logits).all(axis=1) & (logits.max(axis=1) - logits.min(axis=1) > FLAT)
+            for logits in (self.level_logits, self.type_logits)
+        ]
+        return (best > second) & says[0] & says[1]
+
     def to_list(self) -> list[dict[str, Any]]:
         """One JSON-ready dictionary per row, as [`SafetyVerdict.to_list`]."""
         columns = {
@@ -77,6 +101,7 @@ class ArrayVerdict:
             "type_probs": [dict(zip(SAFETY_TYPES, row)) for row in softmax(self.type_logits).tolist()],
             "has_image": self.has_image.tolist(),
             "trusted": self.trusted.tolist(),
+            "distrust": self.distrust,
         }
         return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
@@ -89,8 +114,14 @@ class ArrayVerdict:
         """
         type_probs = softmax(self.type_logits).tolist()
         decisions = [
-            policy.decide(int(level), probs, bool(trusted)) if has_image else SafetyDecision("answer")
-            for level, probs, trusted, has_image in zip(self.level, type_probs, self.trusted, self.has_image)
+            policy.decide(int(level), probs, bool(trusted), bool(is_new)) if has_image else SafetyDecision("answer")
+            for level, probs, trusted, is_new, has_image in zip(
+                self.level_logits.argmax(axis=1),
+                type_probs,
+                self.trusted | self.unfamiliar,
+                self.unfamiliar,
+                self.has_image,
+            )
         ]
         rows, levels, types = self.separate
         for row, level, probs in zip(rows, levels.argmax(axis=1), softmax(types).tolist()):

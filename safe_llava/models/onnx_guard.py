@@ -201,7 +201,7 @@ class OnnxGuard:
         own_text = is_text[rows[alone]]
         for number, of_row in enumerate(rows[alone]):
             own_text[number, find_repeated_text(ids[of_row].tolist(), is_image[of_row], is_text[of_row])] = False
-        raw, levels, types, is_decided, trusted = self._run(
+        raw, levels, types, is_decided, trusted, *novelty = self._run(
             np.concatenate([ids, ids[rows[alone]]]),
             np.concatenate([is_text, own_text]),
             [prompt.images["pixel_values"] for prompt in prompts if prompt.images],
@@ -214,12 +214,17 @@ class OnnxGuard:
             found = np.flatnonzero(every == several_row)
             best[several_row] = found[_find_gravest(raw[found], types[found], is_decided[found])]
         several = numbers[every] > 1
+        is_known = trusted[best] & (self._distrust is None)
+        strangeness = novelty[0][: len(ids)] if novelty and self._distrust is None else None
+        if strangeness is not None:
+            is_known &= ~((numbers > 0) & ~(strangeness <= 1))
         return ArrayVerdict(
             levels[best],
             types[best],
             has_image=numbers > 0,
-            trusted=trusted[best] & (self._distrust is None),
+            trusted=is_known,
             separate=Separate(every[several], levels[several], types[several]),
+            novelty=strangeness,
         )
 
     def _run(

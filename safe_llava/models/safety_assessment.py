@@ -9,7 +9,8 @@ from transformers.utils import logging
 from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
-from .safety_head import raise_untaught_levels, says_something
+from .safety_familiarity import measure_novelty
+from .safety_head import raise_untaught_levels
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
@@ -147,13 +148,15 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
                 head, inputs, image_outputs.tile_images.to(own_text.device), own_text, level_logits, type_logits
             )
         trusted = torch.full_like(level_logits[:, 0], self.explain_distrust() is None, dtype=torch.bool)
-        trusted &= says_something(level_logits)
         training = self.config.safety_training
         level_logits = raise_untaught_levels(level_logits, training)
         if separate is not None:
             separate.level_logits = raise_untaught_levels(separate.level_logits, training)
         has_image = placeholders.any(dim=1).to(trusted.device)
-        verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate)
+        novelty = None
+        if self.config.safety_familiarity is not None:
+            novelty = measure_novelty(self, image_outputs, inputs.image_rows, len(input_ids))
+        verdict = SafetyVerdict(level_logits, type_logits, has_image, trusted, separate=separate, novelty=novelty)
         if return_evidence:
             verdict.evidence = safety_modules.explain(
                 read, image_outputs, type_logits, verdict.trusted, inputs.image_rows
@@ -171,7 +174,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             (id(weight), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
             for weight in weights
         ]
-        state += [self.config.safety_training, list(self.model.vision_layers)]
+        state += [self.config.safety_training, self.config.safety_familiarity, list(self.model.vision_layers)]
         if self._distrust is None or self._distrust[0] != state:
             self._distrust = state, find_distrust(self)
             if self._distrust[1] is not None:
@@ -262,13 +265,14 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         """
         policy = self._resolve_safety_policy(safety_policy)
         # One read of the device for all, and the first that waits for the verdict.
-        columns = (verdict.has_image, verdict.trusted, verdict.level)
+        unfamiliar = verdict.unfamiliar
+        columns = (verdict.has_image, verdict.trusted | unfamiliar, unfamiliar, verdict.level_logits.argmax(dim=-1))
         rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
         decisions = [
-            policy.decide(int(level), type_probs, bool(trusted))
+            policy.decide(int(level), type_probs, bool(trusted), bool(is_new))
             if has_image and policy is not None
             else SafetyDecision("answer")
-            for has_image, trusted, level, *type_probs in rows
+            for has_image, trusted, is_new, level, *type_probs in rows
         ]
         if verdict.separate is not None and policy is not None:
             # The gravest may be what this policy lets pass, such as a type that is off, and another may not.

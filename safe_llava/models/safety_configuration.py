@@ -96,6 +96,9 @@ class SafetyConfigMixin(PreTrainedConfig):
         safety_training (`dict`, *optional*):
             What a finished training of the safety modules saw, and by what the model knows its weights again: see
             [`~safe_llava.models.safety_trust.record_training`]. Without it every image counts as high risk.
+        safety_familiarity (`dict`, *optional*):
+            By what the model knows images that are unlike those it was calibrated on: see
+            [`~safe_llava.models.safety_familiarity.Familiarity`]. Without it every image counts as familiar.
         safety_policy (`dict`, *optional*):
             A [`SafetyPolicy`] as a dictionary; `None` leaves every answer unsteered. Set it with
             [`~SafeLlavaAssessmentMixin.set_safety_policy`], which also fills `safety_policy_token_ids`.
@@ -121,6 +124,7 @@ class SafetyConfigMixin(PreTrainedConfig):
     safety_loss_coef: float = 10.0
     output_safety_logits: bool = True
     safety_training: dict[str, Any] | None = None
+    safety_familiarity: dict[str, Any] | None = None
     safety_policy: dict[str, Any] | None = None
     safety_policy_token_ids: dict[str, Any] | None = None
 

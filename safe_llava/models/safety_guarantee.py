@@ -11,7 +11,8 @@ GUARANTEE_FIELDS = ("promises", "confidence", "rows", "weights", "decisions")
 def digest_decisions(policy: dict[str, Any]) -> str:
     """
     16 hexadecimal digits of all that decides which rows a policy flags: thresholds of the types that are on, levels
-    that it acts on, temperatures. Texts, and whether it hints or refuses, are not among it.
+    that it acts on, temperatures, and whether it refuses what is unfamiliar. Texts, and whether it hints or refuses,
+    are not among it.
 
     Args:
         policy (`dict`): the fields of a [`SafetyPolicy`].
@@ -19,7 +20,10 @@ def digest_decisions(policy: dict[str, Any]) -> str:
     thresholds = {name: float(rule["threshold"]) for name, rule in policy["types"].items() if rule["enabled"]}
     levels = sorted(level for level, action in policy["actions"].items() if action != "answer")
     temperature = {name: float(value) for name, value in policy["temperature"].items()}
-    decides = json.dumps([thresholds, levels, temperature], sort_keys=True)
+    decisions: list[Any] = [thresholds, levels, temperature]
+    if policy.get("unfamiliar", "refuse") != "refuse":
+        decisions.append(policy["unfamiliar"])
+    decides = json.dumps(decisions, sort_keys=True)
     return hashlib.sha256(decides.encode()).hexdigest()[:16]
 
 

@@ -11,11 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
-from .safety_labels import RISK_LEVELS, SAFETY_LEVELS, SAFETY_TYPES
+from .safety_labels import FLAT, RISK_LEVELS, SAFETY_LEVELS, SAFETY_TYPES
 
 
-# Logits that are all closer together than this decide nothing.
-FLAT = 1e-3
 # In logits below the least: a probability of no weight that stays finite at every temperature.
 _FAR_BELOW = 20.0
 
@@ -257,17 +255,19 @@ def raise_untaught_levels(level_logits: torch.Tensor, training: dict[str, Any] |
         training (`dict`, *optional*): the config's `safety_training`, whose `rows` say what was seen.
 
     Returns:
-        `torch.FloatTensor` of shape `(batch_size, 4)`: the same scores where every level was seen, or nobody counted.
+        `torch.FloatTensor` of shape `(batch_size, 4)`: the same scores where every level was seen, or nobody counted;
+        and of rows that say nothing (see [`says_something`]).
     """
     rows = (training or {}).get("rows")
     counts = rows.get("level") if isinstance(rows, dict) else None
     untaught = [] if not isinstance(counts, dict) else [name for name in RISK_LEVELS[:-1] if not counts.get(name)]
     if not untaught:
         return level_logits
+    says = says_something(level_logits)
     columns = list(level_logits.unbind(dim=-1))
     floor = level_logits.amin(dim=-1) - _FAR_BELOW
     for name in untaught:  # from the lowest up, so that what one is given goes on to the next
         index = SAFETY_LEVELS.index(name)
         columns[index + 1] = torch.logaddexp(columns[index], columns[index + 1])
         columns[index] = floor
-    return torch.stack(columns, dim=-1)
+    return torch.where(says.unsqueeze(-1), torch.stack(columns, dim=-1), level_logits)

@@ -18,6 +18,7 @@ from .safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
 
 ACTIONS = ("answer", "hint", "refuse")
 SEVERAL_RISKS = ("strongest", "all")
+UNFAMILIAR = ("assess", "refuse")
 CLASSIFIERS = ("level", "type")
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 """Beyond these, probabilities are flat or all or nothing, and logits drown in rounding."""
@@ -71,6 +72,9 @@ class SafetyPolicy:
             `refusals[type]`, the whole answer when the action is to refuse.
         untrusted_refusal (`str`):
             The answer where the verdict cannot be trusted (see [`SafetyVerdict`]), unless every type is off.
+        unfamiliar (`"refuse"` or `"assess"`, *optional*, defaults to `"refuse"`):
+            Where the one reason not to trust a verdict is that the image is unlike those that the model was calibrated
+            on: refuse it as every other untrusted one, or go by its level and types all the same.
         temperature (`dict[str, float]`):
             `{"level": float, "type": float}`, from 0.01 to 100: the head's logits are divided by it before they
             become probabilities (temperature scaling, Guo et al. 2017, arXiv 1706.04599), so thresholds act on
@@ -101,6 +105,7 @@ class SafetyPolicy:
     hints: dict[str, dict[str, str]] = field(default_factory=lambda: copy.deepcopy(DEFAULT_HINTS))
     refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
     untrusted_refusal: str = UNTRUSTED_REFUSAL
+    unfamiliar: str = "refuse"
     temperature: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CLASSIFIERS, 1.0))
     guarantee: dict[str, Any] | None = None
 
@@ -115,7 +120,8 @@ class SafetyPolicy:
         _require_keys("actions", self.actions, RISK_LEVELS)
         for level, action in self.actions.items():
             _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
-        _require("several_risks", self.several_risks, self.several_risks in SEVERAL_RISKS, f"one of {SEVERAL_RISKS}")
+        for name, choices in (("several_risks", SEVERAL_RISKS), ("unfamiliar", UNFAMILIAR)):
+            _require(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
         _require_keys("hints", self.hints, RISK_TYPES)
         for name, by_level in self.hints.items():
             _require_keys(f"hints.{name}", by_level, RISK_LEVELS)
@@ -127,7 +133,9 @@ class SafetyPolicy:
             check_temperature(f"temperature.{name}", temperature)
         check_guarantee(asdict(self))
 
-    def decide(self, level: int, type_probs: list[float], trusted: bool = True) -> SafetyDecision:
+    def decide(
+        self, level: int, type_probs: list[float], trusted: bool = True, unfamiliar: bool = False
+    ) -> SafetyDecision:
         """
         What to do with one row.
 
@@ -136,11 +144,13 @@ class SafetyPolicy:
             type_probs (`list[float]`):
                 Probabilities of the risk types, in the order of [`SAFETY_TYPES`], at this policy's temperature.
             trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
+            unfamiliar (`bool`, *optional*, defaults to `False`):
+                Whether the image is unlike those of the calibration, which fails closed unless the policy assesses.
         """
         enabled = [name for name in RISK_TYPES if self.types[name]["enabled"]]
         if not enabled:
             return SafetyDecision("answer")
-        if not trusted:
+        if not trusted or (unfamiliar and self.unfamiliar == "refuse"):
             return SafetyDecision("refuse", "high", tuple(enabled), (self.untrusted_refusal,))
 
         probs = dict(zip(RISK_TYPES, type_probs))

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from .safety_guarantee import drop_stale_guarantee
+from .safety_familiarity import drop_stale_records, find_damage
 from .safety_known_answers import answer_probes, encode_answers, measure_deviation
 from .safety_weight_digest import digest_weights, matches_digest
 
@@ -36,7 +36,7 @@ def record_training(model: PreTrainedModel, **seen: Any) -> dict[str, Any]:
         "answers": encode_answers(answer_probes(model, vocab_size)),
     }
     model.config.safety_training = training
-    drop_stale_guarantee(model.config)
+    drop_stale_records(model.config)
     return training
 
 
@@ -45,7 +45,8 @@ def find_distrust(model: PreTrainedModel) -> str | None:
     Why no verdict of a model can be trusted, or `None` where the config's record of a training is of this model.
 
     Weights in 16, 32 or 64 bits must be those that the training left, up to a cast to half precision. Other weights,
-    such as 8-bit ones, cannot be compared. For both, the answers to two drawn patterns must be what they were.
+    such as 8-bit ones, cannot be compared. For both, the answers to two drawn patterns must be what they were, and the
+    statistics of a calibration, where the config has some, must be of these weights.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): a model with a head.
@@ -64,4 +65,4 @@ def find_distrust(model: PreTrainedModel) -> str | None:
         return f"the record of its training is damaged ({type(error).__name__}: {error})"
     if deviation > TOLERANCE:
         return f"it does not answer as it did after its training (it deviates by {deviation:.2g}, at most {TOLERANCE})"
-    return None
+    return find_damage(model.config)

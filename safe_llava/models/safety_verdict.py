@@ -7,7 +7,7 @@ import torch
 
 from .safety_evidence import SafetyEvidence
 from .safety_head import is_decided
-from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES
+from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES, name_distrust
 from .safety_policy import check_temperature
 from .separate_assessments import SeparateAssessments
 
@@ -27,12 +27,15 @@ class SafetyVerdict:
             Whether the row holds an image. Rows without one are never steered.
         trusted (`torch.BoolTensor` of shape `(batch_size,)`):
             False where the verdict cannot be believed: the model is not the one that a finished training left (see
-            [`~safe_llava.models.safety_trust.find_distrust`]), or the logits are not finite, all alike, or have no
-            single best level. Such a row counts as high risk.
+            [`~safe_llava.models.safety_trust.find_distrust`]), the logits are not finite, all alike, or have no
+            single best level, or the row is unfamiliar. Such a row counts as high risk; `distrust` says why.
         evidence ([`SafetyEvidence`], *optional*, returned with `return_evidence=True`):
             The patches and words that speak for each row's risk.
         separate ([`SeparateAssessments`], *optional*):
             Of rows with several images, whose gravest assessment the row's verdict is, all assessments.
+        novelty (`torch.FloatTensor` of shape `(batch_size,)`, *optional*):
+            How far each row is from those that the model was calibrated on (see
+            [`~safe_llava.models.safety_familiarity.Familiarity`]): above 1 it is unfamiliar.
 
     Example:
 
@@ -50,9 +53,10 @@ class SafetyVerdict:
     trusted: torch.Tensor
     evidence: SafetyEvidence | None = None
     separate: SeparateAssessments | None = None
+    novelty: torch.Tensor | None = None
 
     def __post_init__(self):
-        self.trusted = self.trusted & is_decided(self.level_logits, self.type_logits)
+        self.trusted = self.trusted & is_decided(self.level_logits, self.type_logits) & ~self.unfamiliar
 
     def __len__(self) -> int:
         return len(self.level_logits)
@@ -92,6 +96,20 @@ class SafetyVerdict:
         return self.type_logits.argmax(dim=-1)
 
     @property
+    def unfamiliar(self) -> torch.Tensor:
+        """Of which rows all that speaks against trust is that they are unlike those of the calibration."""
+        if self.novelty is None:
+            return torch.zeros_like(self.trusted)
+        is_new = self.has_image & ~(self.novelty <= 1).to(self.has_image.device)
+        return is_new.to(self.trusted.device) & is_decided(self.level_logits, self.type_logits)
+
+    @property
+    def distrust(self) -> list[str | None]:
+        """Why each row is not trusted, one of [`~safe_llava.models.safety_labels.DISTRUST`]; `None` where it is."""
+        decided = is_decided(self.level_logits, self.type_logits).tolist()
+        return [*map(name_distrust, self.trusted.tolist(), decided, self.unfamiliar.tolist())]
+
+    @property
     def levels(self) -> list[str]:
         """Name of the risk level of each row."""
         return [SAFETY_LEVELS[index] for index in self.level.tolist()]
@@ -102,7 +120,7 @@ class SafetyVerdict:
         return [SAFETY_TYPES[index] for index in self.type.tolist()]
 
     def to_list(self) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary per row: level, type, all probabilities, has_image, trusted."""
+        """One JSON-ready dictionary per row: level, type, all probabilities, has_image, trusted, distrust."""
         columns = {
             "level": self.levels,
             "type": self.types,
@@ -110,5 +128,6 @@ class SafetyVerdict:
             "type_probs": [dict(zip(SAFETY_TYPES, row)) for row in self.type_probs.tolist()],
             "has_image": self.has_image.tolist(),
             "trusted": self.trusted.tolist(),
+            "distrust": self.distrust,
         }
         return [dict(zip(columns, row)) for row in zip(*columns.values())]

@@ -144,11 +144,13 @@ class GuardService:
         if verdict is None:
             self.metrics.not_assessed.inc()
         else:
-            trusted = verdict["trusted"]
+            trusted, distrust = verdict["trusted"], verdict["distrust"]
             self.metrics.verdicts.labels(verdict["level"], str(trusted).lower(), decision.action).inc()
             found |= {"trusted": trusted, "level": verdict["level"], "type": verdict["type"], "types": decision.types}
-            # What is not trusted need not be a number.
-            found |= {**(assessment.logits or {}), "weights": self.guard.weights} if trusted else {}
+            found |= {} if trusted else {"distrust": distrust}
+            # What is not trusted need not be a number, unless it is unfamiliar.
+            has_logits = trusted or distrust == "unfamiliar"
+            found |= {**(assessment.logits or {}), "weights": self.guard.weights} if has_logits else {}
         self.log.write(
             "assessed",
             **values,

@@ -40,6 +40,7 @@ def moderation_result(assessment: Assessment, input_types: list[str], is_enforce
         "category_applied_input_types": dict.fromkeys(RISK_TYPES, input_types),
         "assessed": True,
         "trusted": verdict["trusted"],
+        "distrust": verdict["distrust"],
         "level": verdict["level"],
         "level_scores": verdict["level_probs"] if verdict["trusted"] else {},
         "action": decision.action,

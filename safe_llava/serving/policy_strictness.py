@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..models.safety_policy import ACTIONS, SEVERAL_RISKS, SafetyPolicy
+from ..models.safety_policy import ACTIONS, SEVERAL_RISKS, UNFAMILIAR, SafetyPolicy
 from .request_errors import RequestError
 
 
@@ -13,7 +13,7 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
     Args:
         policy ([`SafetyPolicy`]): the operator's.
         changes (`dict`): the fields that the request names: types switched on, thresholds lowered, actions raised from
-            answer to hint to refuse, and several risks named all.
+            answer to hint to refuse, several risks named all, and unfamiliar images refused.
 
     Raises:
         RequestError: if a change is invalid, looser, or of a text, a temperature or a guarantee, which are the
@@ -40,9 +40,9 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
             if ACTIONS.index(changed.actions[level]) < ACTIONS.index(action)
         ),
         *(
-            ["several_risks"]
-            if SEVERAL_RISKS.index(changed.several_risks) < SEVERAL_RISKS.index(policy.several_risks)
-            else []
+            name
+            for name, choices in (("several_risks", SEVERAL_RISKS), ("unfamiliar", UNFAMILIAR))
+            if choices.index(getattr(changed, name)) < choices.index(getattr(policy, name))
         ),
         *(
             name

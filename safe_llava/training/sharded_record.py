@@ -10,7 +10,7 @@ from torch import nn
 
 from ..family import FAMILY
 from ..models.safety_configuration import SafetyConfigMixin
-from ..models.safety_guarantee import drop_stale_guarantee
+from ..models.safety_familiarity import drop_stale_records
 from ..models.safety_trust import record_training
 
 
@@ -29,7 +29,7 @@ def record_sharded_training(
     weights = accelerator.get_state_dict(model)
     records = [record_weights(config, weights, **seen) if accelerator.is_main_process else None]
     config.safety_training = broadcast_object_list(records)[0]
-    drop_stale_guarantee(config)
+    drop_stale_records(config)
 
 
 def record_weights(config: SafetyConfigMixin, weights: dict[str, torch.Tensor], **seen: Any) -> dict[str, Any]:

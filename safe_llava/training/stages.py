@@ -7,7 +7,7 @@ from peft import PeftConfig, PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ..models.modeling_safe_llava import SafeLlavaForConditionalGeneration
-from ..models.safety_guarantee import drop_stale_guarantee
+from ..models.safety_familiarity import drop_stale_records
 
 
 # For `LoraConfig(target_modules=...)`: every linear layer of the language model's blocks, and nothing of the vision
@@ -28,7 +28,7 @@ def train_only_safety_modules(model: SafeLlavaForConditionalGeneration) -> None:
     """
     model.requires_grad_(False)
     model.config.safety_training = None
-    drop_stale_guarantee(model.config)
+    drop_stale_records(model.config)
     model.model.safety_modules.requires_grad_(True).to(torch.float32)
 
 

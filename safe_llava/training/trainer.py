@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from ..data.encoded_images import keep_images_encoded
 from ..data.label_parsing import SOME_RISK
 from ..models.image_processor_check import describe_image_processor
-from ..models.safety_guarantee import drop_stale_guarantee
+from ..models.safety_familiarity import drop_stale_records
 from ..models.safety_loss import (
     are_possible,
     excludes,
@@ -131,7 +131,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         if not self.learning_check.is_needed or not self.base_model.config.use_safety_head:
             return super().train(*args, **kwargs)
         self.base_model.config.safety_training = None
-        drop_stale_guarantee(self.base_model.config)
+        drop_stale_records(self.base_model.config)
         output = super().train(*args, **kwargs)
         self.unlearned = self._check_learning()
         if self.unlearned:

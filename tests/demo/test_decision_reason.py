@@ -10,12 +10,13 @@ from safe_llava.models.safety_verdict import SafetyVerdict
 from safe_llava.models.separate_assessments import SeparateAssessments
 
 
-def make_verdict(level: str, trusted: bool = True, **type_probs: float) -> SafetyVerdict:
+def make_verdict(level: str, trusted: bool = True, novelty: float | None = None, **type_probs: float) -> SafetyVerdict:
     rest = (1 - sum(type_probs.values())) / (len(SAFETY_TYPES) - len(type_probs))
     levels = [0.97 if name == level else 0.01 for name in SAFETY_LEVELS]
     types = [type_probs.get(name, rest) for name in SAFETY_TYPES]
     yes = torch.tensor([True])
-    return SafetyVerdict(torch.tensor([levels]).log(), torch.tensor([types]).log(), yes, yes & trusted)
+    logits = torch.tensor([levels]).log(), torch.tensor([types]).log()
+    return SafetyVerdict(*logits, yes, yes & trusted, novelty=None if novelty is None else torch.tensor([novelty]))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,9 @@ def make_verdict(level: str, trusted: bool = True, **type_probs: float) -> Safet
         (make_verdict("low", privacy=0.9), {"actions": {"low": "answer"}}, "The policy answers at level low."),
         (make_verdict("high", privacy=0.9), {"types": {"privacy": {"enabled": False}}}, "no type that is on"),
         (make_verdict("high", trusted=False, privacy=0.9), {}, "cannot be trusted"),
+        (make_verdict("none", novelty=1.5, safe=0.9), {}, "unlike those that the model was calibrated on."),
+        (make_verdict("none", novelty=1.5, safe=0.9), {"unfamiliar": "assess"}, "The risk level is none."),
+        (make_verdict("none", novelty=0.9, safe=0.9), {}, "The risk level is none."),
         (
             make_verdict("high", trusted=False, privacy=0.9),
             {"types": {name: {"enabled": False} for name in RISK_TYPES}},
@@ -37,7 +41,8 @@ def make_verdict(level: str, trusted: bool = True, **type_probs: float) -> Safet
 )
 def test_the_reason_is_that_of_the_decision(verdict, changes, reason):
     policy = SafetyPolicy.from_dict(changes)
-    decision = policy.decide(int(verdict.level[0]), verdict.type_probs[0].tolist(), bool(verdict.trusted[0]))
+    trust = bool(verdict.trusted[0] | verdict.unfamiliar[0]), bool(verdict.unfamiliar[0])
+    decision = policy.decide(int(verdict.level_logits[0].argmax()), verdict.type_probs[0].tolist(), *trust)
     assert reason in explain_decision(verdict, policy, decision)
 
 

@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from safe_llava.calibration import fit_familiarity
 from safe_llava.cli import app
 from safe_llava.export import run_export
 from safe_llava.models.safety_trust import record_training
@@ -41,7 +42,7 @@ def build_guarded(kind: str, **fields: Any) -> tuple[Any, Any]:
 
 
 @pytest.fixture(scope="session")
-def export(tiny_safe_llava, tiny_processor, tmp_path_factory) -> Callable[[str], Exported]:
+def export(tiny_safe_llava, tiny_processor, noise_rows, tmp_path_factory) -> Callable[[str], Exported]:
     """
     `export(kind)` is what `safe-llava export` leaves of a tiny model of that kind, under a name of no module; written
     once for all processes that share the tests, since tracing takes long.
@@ -61,6 +62,8 @@ def export(tiny_safe_llava, tiny_processor, tmp_path_factory) -> Callable[[str],
         if kind != "llava":
             # What differs between the members is before the projector, whose blocks take long to trace.
             model, processor = build_guarded(kind)
+        else:
+            fit_familiarity(model, processor, noise_rows, share=0.9)
         model.set_safety_policy(POLICY, processor)
         model.save_pretrained(made.checkpoint)
         processor.save_pretrained(made.checkpoint)

@@ -32,6 +32,12 @@ def test_it_gives_what_the_pipeline_gives(kind, export, samples):
         assert theirs == ours
 
 
+def test_it_knows_familiar_images_as_its_model_does(exported, make_image, strange_image):
+    found = OnnxGuard(exported)([make_image(7), strange_image, {"images": [make_image(7), strange_image]}])
+    assert [result["distrust"] for result in found] == [None, "unfamiliar", "unfamiliar"]
+    assert [result["decision"]["level"] for result in found[1:]] == ["high", "high"]
+
+
 def test_a_sample_is_assessed_alone_as_among_others(exported, samples):
     guard = OnnxGuard(exported)
     for sample, together in zip(samples, guard(samples)):

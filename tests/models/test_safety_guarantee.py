@@ -31,6 +31,7 @@ DECIDES = {
     "a level answered": {"actions": {"medium": "answer"}},
     "a level acted on": {"actions": {"low": "hint"}},
     "a temperature": {"temperature": {"type": 2.0}},
+    "unfamiliar images assessed": {"unfamiliar": "assess"},
 }
 DECIDES_NOTHING = {
     "a text": {"hints": {"privacy": {"low": "Answer without names."}}},
@@ -60,6 +61,12 @@ def test_a_policy_that_was_changed_in_place_is_stored_without():
     assert SafetyPolicy.from_dict(policy.to_dict()).types["privacy"]["threshold"] == 0.9
 
 
+def test_it_holds_for_a_policy_that_was_stored_before_images_could_be_unfamiliar():
+    stored = POLICY.to_dict()
+    del stored["unfamiliar"]
+    assert SafetyPolicy.from_dict(stored).guarantee == POLICY.guarantee
+
+
 @pytest.mark.parametrize("name", DECIDES)
 def test_a_file_that_was_edited_beside_it_is_refused(name, tmp_path):
     path = tmp_path / "policy.json"
@@ -67,6 +74,9 @@ def test_a_file_that_was_edited_beside_it_is_refused(name, tmp_path):
     assert SafetyPolicy.from_json_file(path) == POLICY
     edited = json.loads(path.read_text())
     for field, changes in DECIDES[name].items():
+        if not isinstance(changes, dict):
+            edited[field] = changes
+            continue
         for key, change in changes.items():
             edited[field][key] = edited[field][key] | change if isinstance(change, dict) else change
     path.write_text(json.dumps(edited))

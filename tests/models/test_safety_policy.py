@@ -86,6 +86,13 @@ def test_untrusted_verdict_is_refused_though_level_and_types_say_safe():
     assert (decision.action, decision.texts) == ("refuse", (policy.untrusted_refusal,))
 
 
+@pytest.mark.parametrize(("choice", "action"), [("refuse", "refuse"), ("assess", "answer")])
+def test_an_unfamiliar_image_is_refused_unless_the_policy_assesses_it(choice, action):
+    policy = SafetyPolicy(unfamiliar=choice)
+    assert policy.decide(0, probs(), unfamiliar=True).action == action
+    assert policy.decide(0, probs(), trusted=False, unfamiliar=True).action == "refuse"
+
+
 def test_untrusted_verdict_is_answered_only_when_every_type_is_off():
     policy = SafetyPolicy.from_dict({"types": {name: {"enabled": False} for name in RISK_TYPES}})
     assert policy.decide(3, probs(privacy=1.0), trusted=False).action == "answer"
@@ -127,6 +134,7 @@ def test_partial_changes_leave_the_rest_and_the_original_alone():
         ({"actions": {"high": "block"}}, "actions.high"),
         ({"actions": {"none": "refuse"}}, "actions.none"),
         ({"several_risks": "first"}, "several_risks"),
+        ({"unfamiliar": "answer"}, "unfamiliar"),
         ({"hints": {"privacy": {"low": " "}}}, "hints.privacy.low"),
         ({"refusals": {"privacy": 3}}, "refusals.privacy"),
         ({"temperature": {"type": 0}}, "temperature.type"),

@@ -4,7 +4,7 @@ import json
 import stat
 
 import pytest
-from serving.request_bodies import acting, image_part, text_part
+from serving.request_bodies import acting, image_part, text_part, to_data_url
 
 from safe_llava.serving.audit_log import AuditLog
 
@@ -29,6 +29,17 @@ def test_a_line_has_the_scores_of_each_image_where_there_are_several(serve, imag
     assert [len(two[f"separate_{name}_logits"]) for name in ("level", "type")] == [3, 3]
     assert two["level_logits"] in two["separate_level_logits"]
     assert "separate_level_logits" not in one
+
+
+def test_an_unfamiliar_image_has_its_scores_and_the_reason(serve, discerning_safe_llava, image_url, strange_image):
+    server = serve(model=discerning_safe_llava)
+    server.moderate([image_part(to_data_url(strange_image))])
+    server.moderate([image_part(image_url)])
+    strange, familiar = server.lines("assessed")
+    assert (strange["trusted"], strange["distrust"], strange["action"]) == (False, "unfamiliar", "refuse")
+    assert (familiar["trusted"], familiar["action"]) == (True, "answer")
+    assert "distrust" not in familiar
+    assert strange["weights"] == familiar["weights"] and len(strange["level_logits"]) == 4
 
 
 def test_content_is_written_down_only_where_it_is_asked_for(serve, image_url, caplog):

@@ -25,7 +25,8 @@ def draw_changes(drawn: random.Random) -> dict:
         for name in drawn.sample(RISK_TYPES, 3)
     }
     actions = {level: drawn.choice(ACTIONS) for level in drawn.sample(RISK_LEVELS, 2)}
-    return {"types": types, "actions": actions, "several_risks": drawn.choice(("strongest", "all"))}
+    several, unfamiliar = drawn.choice(("strongest", "all")), drawn.choice(("assess", "refuse"))
+    return {"types": types, "actions": actions, "several_risks": several, "unfamiliar": unfamiliar}
 
 
 def draw_probabilities(drawn: random.Random) -> list[float]:
@@ -43,8 +44,9 @@ def test_no_change_that_is_taken_ever_loosens_a_decision():
             continue
         taken += 1
         for _ in range(20):
-            level, probabilities, trusted = drawn.randrange(4), draw_probabilities(drawn), drawn.random() < 0.9
-            before, after = (policy.decide(level, probabilities, trusted) for policy in (OPERATOR, changed))
+            level, probabilities = drawn.randrange(4), draw_probabilities(drawn)
+            trust = drawn.random() < 0.9, drawn.random() < 0.1
+            before, after = (policy.decide(level, probabilities, *trust) for policy in (OPERATOR, changed))
             assert after.strictness() >= before.strictness()
     assert taken > 50
 

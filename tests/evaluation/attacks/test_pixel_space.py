@@ -6,12 +6,14 @@ import torch
 from transformers import BatchFeature
 
 from safe_llava import SafetyPolicy
-from safe_llava.evaluation.attacks.adaptive_loss import measure_strictness
+from safe_llava.evaluation.attacks.adaptive_loss import AdaptiveLoss, measure_strictness
 from safe_llava.evaluation.attacks.pixel_space import PixelSpace
 from safe_llava.evaluation.attacks.projected_gradient import attack_pixels
+from safe_llava.models.safety_familiarity import Familiarity, encode_numbers
 from safe_llava.models.safety_verdict import SafetyVerdict
 from safe_llava.models.separate_assessments import SeparateAssessments
 from tests.conftest import IMAGE_SIZE
+from tests.evaluation.attacks.conftest import REFUSE_ALL, WIDTH, PatchTower
 
 
 def test_changed_images_reach_the_model_as_they_were_changed(stubborn, make_row, make_image):
@@ -45,6 +47,25 @@ def test_a_processor_that_does_more_with_images_is_refused(stubborn, make_row, m
     monkeypatch.setattr(type(stubborn), "encode", encode_tiled)
     with pytest.raises(ValueError, match="does more with an image"):
         PixelSpace(stubborn, [make_row()])
+
+
+@pytest.mark.parametrize("unfamiliar", ["refuse", "assess"])
+def test_a_descent_is_told_to_stay_familiar_where_the_policy_refuses_what_is_not(
+    unfamiliar, stubborn, make_row, monkeypatch
+):
+    numbers = encode_numbers(mean=np.zeros(WIDTH), variances=np.ones(1), axes=np.eye(1, WIDTH))
+    record = {"weights": "", "share": 0.9, "rows": {}, "rest": 1e-3, "threshold": 1.0, **numbers}
+    monkeypatch.setattr(stubborn.model.config, "safety_policy", {**REFUSE_ALL, "unfamiliar": unfamiliar})
+    monkeypatch.setattr(type(stubborn.model), "_resolve_safety_policy", lambda self, policy: self.safety_policy)
+    rows = [make_row()]
+    space = PixelSpace(stubborn, rows)
+    loss, pixels = AdaptiveLoss(stubborn, rows, space.inputs), space.normalise(space.pixels)
+    without = loss(pixels)
+    monkeypatch.setattr(stubborn.model.config, "safety_familiarity", record)
+    novelty = Familiarity.from_record(record).measure(PatchTower()(pixels).hidden_states[-2][:, 1:])
+    expected = float(novelty.log() + 0.1) if unfamiliar == "refuse" else 0.0
+    assert float(loss(pixels) - without) == pytest.approx(expected, abs=1e-4)
+    assert novelty > 1
 
 
 POLICIES = {

@@ -5,7 +5,7 @@ as `tiny_safe_llava` or `tiny_processor` is one member of the family after the o
 
 import pytest
 
-from tests.family_members import MEMBERS, Member, alarm, build_member
+from tests.family_members import MEMBERS, Member, alarm, build_member, discern
 
 
 @pytest.fixture(scope="session", params=MEMBERS)
@@ -31,3 +31,8 @@ def tiny_safe_llava(member):
 @pytest.fixture(scope="session")
 def alarmed_safe_llava(tiny_safe_llava):
     return alarm(tiny_safe_llava)
+
+
+@pytest.fixture(scope="session")
+def discerning_safe_llava(tiny_safe_llava, tiny_processor, noise_rows):
+    return discern(tiny_safe_llava, tiny_processor, noise_rows)
