@@ -38,13 +38,28 @@ def fit_familiarity(
         `dict[str, Any]`: what `config.safety_familiarity` then holds.
 
     Raises:
-        ValueError: if the share is out of range, the rows are too few for it, or the model is not trusted.
+        ValueError: if the share is out of range, the rows are too few for it or their images all one, the model is
+            not trusted, or the processor is not the one that it was trained with; the config then stays as it was.
     """
     from ..guards.torch_guard import TorchGuard  # Not above, for torch comes with it.
+    from ..models.image_processor_check import check_image_processor
 
     check_share(share)
     guard, config = TorchGuard(model, processor), model.config
-    config.safety_familiarity = None  # What an earlier calibration left may be stale.
+    check_image_processor(config, processor)
+    known, config.safety_familiarity = config.safety_familiarity, None  # What is known already may be stale.
+    try:
+        config.safety_familiarity = _fit(guard, dataset, share, batch_size)
+    except BaseException:
+        config.safety_familiarity = known
+        raise
+    return config.safety_familiarity
+
+
+def _fit(guard: Any, dataset: Dataset, share: float, batch_size: int) -> dict[str, Any]:
+    from ..models.safety_familiarity import find_damage
+
+    config = guard.model.config
     if (reason := guard.explain_distrust()) is not None:
         raise ValueError(f"No verdict of this model can be trusted, so there is nothing to calibrate: {reason}.")
     shuffled = np.random.default_rng(0).permutation(len(dataset))
@@ -56,6 +71,11 @@ def fit_familiarity(
             f"To keep {share:.4g} of rows like these takes at least {needed} of them, got {len(dataset)}."
         )
     features = np.concatenate(_read_images(guard, dataset.select(fitted), batch_size))
+    if not np.isfinite(features).all() or not features.var(axis=0).any():
+        raise ValueError(
+            f"The images of {len(fitted)} rows are all one, or the vision tower says no numbers of them, so they do "
+            "not show what familiar images are like. Give other rows, or another --dtype."
+        )
     record = {
         "weights": config.safety_training["digests"][0],
         "share": share,
@@ -66,6 +86,8 @@ def fit_familiarity(
     config.safety_familiarity = record
     distances = np.sort(np.concatenate(_measure(guard, dataset.select(held_out), batch_size)))
     config.safety_familiarity = record | {"threshold": float(distances[place - 1])}
+    if (damage := find_damage(config)) is not None:
+        raise ValueError(f"These rows give no statistics that could be used: {damage}, with other rows.")
     return config.safety_familiarity
 
 

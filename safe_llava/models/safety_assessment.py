@@ -1,5 +1,6 @@
 """The verdict on images and their questions, without a layer of the language model, and the policy that acts on it."""
 
+import copy
 from typing import Any, Literal
 
 import torch
@@ -174,7 +175,8 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             (id(weight), 0 if weight.is_inference() else weight._version, weight.dtype, weight.device)
             for weight in weights
         ]
-        state += [self.config.safety_training, self.config.safety_familiarity, list(self.model.vision_layers)]
+        familiarity = copy.copy(self.config.safety_familiarity)  # Not the same one, whose fields may be changed.
+        state += [self.config.safety_training, familiarity, list(self.model.vision_layers)]
         if self._distrust is None or self._distrust[0] != state:
             self._distrust = state, find_distrust(self)
             if self._distrust[1] is not None:

@@ -42,7 +42,7 @@ class Familiarity:
         What `config.safety_familiarity` holds.
 
         Raises:
-            ValueError, KeyError, TypeError: if the record is damaged.
+            ValueError, KeyError, TypeError, OverflowError: if the record is damaged.
         """
         if set(record) != set(FIELDS):
             raise ValueError(f"it must have exactly the fields {list(FIELDS)}")
@@ -99,8 +99,9 @@ def measure_novelty(
         return None
     record, patches = model.config.safety_familiarity, image_outputs.patch_features
     known = getattr(model, "_familiarity", None)
-    if known is None or known[0] is not record or known[1].mean.device != patches.device:
-        model._familiarity = known = record, Familiarity.from_record(record, patches.device)
+    if known is None or known[0] != record or known[1].mean.device != patches.device:
+        with torch.inference_mode(False):  # Else no attack could descend through what a server has read.
+            model._familiarity = known = dict(record), Familiarity.from_record(record, patches.device)
     return known[1].measure_rows(patches, image_rows, num_rows).to(image_rows.device)
 
 
@@ -122,7 +123,7 @@ def find_damage(config: Any) -> str | None:
     again = "Run `safe-llava calibrate --familiar-share` again"
     try:
         familiarity = Familiarity.from_record(record)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         return f"the statistics by which it knows familiar images are damaged ({error}). {again}"
     if record["weights"] not in (config.safety_training or {}).get("digests", []):
         return f"the statistics by which it knows familiar images were fitted to other weights. {again}"

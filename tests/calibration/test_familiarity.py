@@ -172,3 +172,14 @@ def test_statistics_of_other_weights_are_replaced(discerning_safe_llava, tiny_pr
     known = model.config.safety_familiarity
     model.config.safety_familiarity = {**known, "weights": "0" * 64}
     assert fit_familiarity(model, tiny_processor, noise_rows, SHARE) == known
+
+
+@pytest.mark.parametrize(("seed", "share", "words"), [(1, SHARE, "all one"), (None, 0.99, "at least 198")])
+def test_rows_that_do_not_do_leave_what_the_model_knows(
+    seed, share, words, discerning_safe_llava, tiny_processor, noise_rows, make_image
+):
+    model = copy.deepcopy(discerning_safe_llava)
+    rows = noise_rows if seed is None else noise_rows.map(lambda row: {**row, "images": [make_image(seed)]})
+    with pytest.raises(ValueError, match=words):
+        fit_familiarity(model, tiny_processor, rows, share)
+    assert model.config.safety_familiarity == discerning_safe_llava.config.safety_familiarity

@@ -117,6 +117,7 @@ DAMAGES = {
     "a threshold of 0": ("threshold", 0.0),
     "a threshold that is no number": ("threshold", float("nan")),
     "no threshold": ("threshold", None),
+    "a threshold beyond all floats": ("threshold", 10**400),
     "a field more": ("extra", 1),
 }
 
@@ -142,3 +143,19 @@ def test_a_training_that_changes_weights_takes_the_statistics_away(model):
         model.model.safety_modules.head.key_layer.weight.add_(1.0)
     record_training(model)
     assert model.config.safety_familiarity is None
+
+
+def test_a_field_that_is_changed_in_place_counts_at_once(model, ask):
+    verdict, _ = ask(model, ["strange"])
+    model.config.safety_familiarity["threshold"] *= 100
+    torch.testing.assert_close(ask(model, ["strange"])[0].novelty, verdict.novelty / 100)
+    model.config.safety_familiarity["weights"] = "0" * 64
+    assert ask(model, ["strange"])[0].distrust == ["model"]
+
+
+def test_a_distance_has_a_gradient_behind_what_an_inference_has_kept(model, ask):
+    with torch.inference_mode():
+        ask(model, ["noise"])
+    patches = torch.zeros(1, 25, 32, requires_grad=True)
+    model._familiarity[1].measure(patches).sum().backward()
+    assert patches.grad.isfinite().all()
