@@ -132,7 +132,7 @@ class RowAssessor:
             | {"action": decision.action, "types": list(decision.types)}
             | dict(zip(LEVEL_COLUMNS, row["level_probs"].values()))
             | dict(zip(TYPE_COLUMNS, row["type_probs"].values()))
-            | ({} if row["trusted"] else {"notes": [*prepared.facts.get("notes", []), _say_distrust(row)]})
+            | ({} if row["trusted"] else {"notes": [*prepared.facts.get("notes", []), say_distrust(row["distrust"])]})
             for prepared, row, decision in zip(batch, verdict.to_list(), decisions)
         ]
 
@@ -174,8 +174,9 @@ class RowAssessor:
         return verdict.with_temperature(**self.policy.temperature)
 
 
-def _say_distrust(verdict: dict[str, Any]) -> str:
-    return f"not trusted: {DISTRUST[verdict['distrust']]}"
+def say_distrust(reason: str) -> str:
+    """The note on a row whose verdict is not trusted for one of [`DISTRUST`]."""
+    return f"not trusted: {DISTRUST[reason]}"
 
 
 def _require_broad(image: Image.Image) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from ..audit.plan import Plan
-from ..audit.row_assessment import RowAssessor
+from ..audit.row_assessment import RowAssessor, say_distrust
 from ..audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS, read_verdicts
 from ..data.json_records import unpack
 from ..data.label_parsing import SOME_RISK
@@ -34,7 +34,8 @@ def read_ticks(path: Path, model: str, dtype: str = "auto") -> tuple[dict[str, n
     Returns:
         `tuple[dict[str, np.ndarray], dict[str, int]]`: the arguments of [`calibrate_policy`] beside the policy, and
         how many rows were left out: `"only_riskiest"`; `"skipped"`, without a tick before the last that has one;
-        `"thinned"`; `"several_images"`, of which the table has not all scores; and `"untrusted"`.
+        `"thinned"`; `"several_images"`, of which the table has not all scores; and `"untrusted"` for another reason
+        than that they are unfamiliar.
 
     Raises:
         ValueError: if the audit does not lie there, is another one, or was made with another model.
@@ -67,8 +68,8 @@ def read_ticks(path: Path, model: str, dtype: str = "auto") -> tuple[dict[str, n
     taken = _thin(by_list, content["sizes"])
     left_out["thinned"] = len(rows) - len(taken)
     left_out["several_images"] = sum(row["num_images"] > 1 for row in taken)
-    left_out["untrusted"] = sum(row["num_images"] == 1 and not row["trusted"] for row in taken)
-    kept = [row for row in taken if row["num_images"] == 1 and row["trusted"]]
+    kept = [row for row in taken if row["num_images"] == 1 and (row["trusted"] or _is_unfamiliar(row))]
+    left_out["untrusted"] = len(taken) - left_out["several_images"] - len(kept)
     is_harmless = np.array([ticks[row["key"]]["tick"] == "harmless" for row in kept], dtype=bool)
     temperature = plan.policy["temperature"]
     return {
@@ -76,12 +77,17 @@ def read_ticks(path: Path, model: str, dtype: str = "auto") -> tuple[dict[str, n
         "type_logits": _logits(kept, TYPE_COLUMNS, temperature["type"]),
         "safety_level": np.where(is_harmless, 0, SOME_RISK),
         "safety_type": np.where(is_harmless, SAFE_TYPE_ID, SOME_RISK),
+        "unfamiliar": np.array([_is_unfamiliar(row) for row in kept], dtype=bool),
     }, left_out
+
+
+def _is_unfamiliar(row: dict[str, Any]) -> bool:
+    return not row["trusted"] and row["notes"] is not None and say_distrust("unfamiliar") in row["notes"]
 
 
 def _rows_of(folder: Path, keys: list[str]) -> list[dict[str, Any]]:
     """The rows of the verdict table with these keys, in their order."""
-    columns = ["key", "num_images", "trusted", *LEVEL_COLUMNS, *TYPE_COLUMNS]
+    columns = ["key", "num_images", "trusted", "notes", *LEVEL_COLUMNS, *TYPE_COLUMNS]
     table = read_verdicts(folder, columns).to_pandas()
     found = table[table["key"].isin(keys)].set_index("key", drop=False)
     return [found.loc[key].to_dict() for key in keys if key in found.index]

@@ -38,7 +38,7 @@ class Origin:
 
     Args:
         sha256 (`str`): digest of the rows.
-        weights (`str`): digest of the weights that gave the scores, one of `config.safety_training["digests"]`.
+        weights (`str`): of the model that gave the scores; see [`~safe_llava.models.safety_guarantee.name_weights`].
         left_out (`dict[str, int]`, *optional*): rows that were not taken, by reason.
         copies (`int`, *optional*, defaults to 0): rows that are equal to another one.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..files import read_json, write_json
 from ..models.onnx_folder import SETTINGS, is_exported, read_settings
+from ..models.safety_guarantee import name_weights
 from ..models.safety_policy import SafetyPolicy
 
 
@@ -82,6 +83,6 @@ def read_stored_policy(model: str) -> StoredPolicy:
     config_file = Path(model) / "config.json"
     return StoredPolicy(
         SafetyPolicy.from_dict(config.safety_policy),
-        tuple(config.safety_training["digests"]),
+        tuple(name_weights(config)),
         config_file if config_file.is_file() else None,
     )

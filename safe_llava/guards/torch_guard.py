@@ -16,6 +16,7 @@ from ..models.encoded_prompt import EncodedPrompt
 from ..models.image_batches import join_images
 from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
+from ..models.safety_guarantee import name_weights
 from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
@@ -54,7 +55,7 @@ class TorchGuard:
 
     @property
     def weights(self) -> str | None:
-        return (self.model.config.safety_training or {}).get("digests", [None])[0]
+        return next(iter(name_weights(self.model.config)), None)
 
     @property
     def version(self) -> str:

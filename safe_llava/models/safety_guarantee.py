@@ -52,15 +52,31 @@ def check_guarantee(policy: dict[str, Any]) -> None:
         )
 
 
+def name_weights(config: Any) -> list[str]:
+    """
+    By what promises and logs know again what gives a model's verdicts: the digests of its weights and, where it knows
+    familiar images, behind each one of these statistics, which flag rows as thresholds do.
+
+    Args:
+        config ([`SafetyConfigMixin`]): the model's configuration.
+    """
+    digests = list((config.safety_training or {}).get("digests", []))
+    if config.safety_familiarity is None:
+        return digests
+    known = json.dumps(config.safety_familiarity, sort_keys=True).encode()
+    return [f"{digest}+{hashlib.sha256(known).hexdigest()[:16]}" for digest in digests]
+
+
 def guarantee_in_force(config: Any) -> dict[str, Any] | None:
     """
-    The guarantee of a model's stored policy; `None` where there is none, or where it was given for other weights.
+    The guarantee of a model's stored policy; `None` where there is none, or where it was given for other weights, or
+    with other images unfamiliar.
 
     Args:
         config ([`SafetyConfigMixin`]): the model's configuration.
     """
     guarantee = (config.safety_policy or {}).get("guarantee")
-    if guarantee is None or guarantee["weights"] not in (config.safety_training or {}).get("digests", []):
+    if guarantee is None or guarantee["weights"] not in name_weights(config):
         return None
     return dict(guarantee)
 

@@ -11,11 +11,12 @@ from scipy.special import softmax
 
 from safe_llava.audit.part_writer import PartSettings
 from safe_llava.audit.plan import Plan
-from safe_llava.audit.row_assessment import RowAssessor
+from safe_llava.audit.row_assessment import RowAssessor, say_distrust
 from safe_llava.audit.sources import SourceSpec
 from safe_llava.audit.verdict_table import LEVEL_COLUMNS, TYPE_COLUMNS, PartName, write_part
 from safe_llava.calibration.audit_ticks import read_ticks
 from safe_llava.files import write_json
+from safe_llava.models.safety_labels import DISTRUST
 
 
 NUM_FLAGGED, NUM_PASSED = 20, 380
@@ -48,12 +49,15 @@ def write_audit(assessor, logits, tmp_path) -> Callable[..., Path]:
     plan = Plan(spec, "model", *versions, assessor.policy.to_dict(), settings, 1, None, {}, None)
     write_json(tmp_path / "plan.json", asdict(plan))
 
-    def write(chosen: list[tuple[int, str, list[str]]], num_images: int = 1, **content) -> Path:
+    def write(
+        chosen: list[tuple[int, str, list[str]]], num_images: int = 1, notes: list[str] | None = None, **content
+    ) -> Path:
         rows = []
         for number, scores in enumerate(logits):
             probs = [*softmax(scores[:4] / 2.0), *softmax(scores[4:] / 0.5)]
             rows.append(
                 {"key": f"{number}", "status": "assessed", "num_images": num_images, "trusted": number != 19}
+                | ({"notes": notes} if number == 19 else {})
                 | dict(zip([*LEVEL_COLUMNS, *TYPE_COLUMNS], probs))
             )
         write_part(tmp_path / "verdicts", PartName(0, 0), rows, True, {}, plan.digest)
@@ -91,6 +95,15 @@ def test_labels_and_scores_are_those_of_the_tick_and_of_the_table(write_audit, m
         shift = arrays[name] - scores
         assert np.abs(shift - shift[:, :1]).max() < 1e-3
     assert left_out == {"only_riskiest": 0, "skipped": 2, "thinned": 0, "several_images": 0, "untrusted": 1}
+
+
+@pytest.mark.parametrize("reason", [*DISTRUST])
+def test_what_is_refused_as_unfamiliar_counts_and_what_is_not_trusted_does_not(reason, write_audit, model):
+    notes = ["its first frame", say_distrust(reason)]
+    arrays, left_out = read_ticks(write_audit(ticks_of(NUM_FLAGGED, NUM_PASSED), notes=notes), model)
+    is_unfamiliar = reason == "unfamiliar"
+    assert (arrays["unfamiliar"].sum(), left_out["untrusted"]) == (is_unfamiliar, not is_unfamiliar)
+    assert len(arrays["safety_level"]) == NUM_FLAGGED + NUM_PASSED - (not is_unfamiliar)
 
 
 def test_flagged_rows_weigh_no_more_than_among_all(write_audit, model):

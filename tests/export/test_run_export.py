@@ -18,7 +18,7 @@ from safe_llava.export.run_export import describe, describe_images, run_export
 from safe_llava.export.traceable_guard import TraceableGuard
 from safe_llava.guards.torch_guard import TorchGuard
 from safe_llava.models.onnx_guard import OnnxGuard
-from safe_llava.models.safety_guarantee import digest_decisions
+from safe_llava.models.safety_guarantee import digest_decisions, name_weights
 
 
 @pytest.mark.parametrize("kind", FAMILY)
@@ -117,9 +117,9 @@ def test_8_bit_weights_are_smaller_and_change_little(exported, rounded, samples)
 
 
 def test_logs_and_promises_know_8_bit_weights_from_those_of_the_model(exported, rounded, checkpoint):
-    digests = load_guard(checkpoint, "cpu")[0].config.safety_training["digests"]
-    assert OnnxGuard(exported).weights in digests
-    assert OnnxGuard(rounded).weights not in digests
+    names = name_weights(load_guard(checkpoint, "cpu")[0].config)
+    assert OnnxGuard(exported).weights in names
+    assert OnnxGuard(rounded).weights not in names
 
 
 @pytest.mark.parametrize("int8", [False, True])

@@ -8,6 +8,7 @@ import torch
 
 from safe_llava import SafetyPolicy, SafetyVerdict
 from safe_llava.models.safety_familiarity import Familiarity, encode_numbers
+from safe_llava.models.safety_guarantee import digest_decisions, guarantee_in_force, name_weights
 from safe_llava.models.safety_trust import record_training
 from safe_llava.training.stages import train_only_safety_modules
 
@@ -159,3 +160,20 @@ def test_a_distance_has_a_gradient_behind_what_an_inference_has_kept(model, ask)
     patches = torch.zeros(1, 25, 32, requires_grad=True)
     model._familiarity[1].measure(patches).sum().backward()
     assert patches.grad.isfinite().all()
+
+
+def test_a_promise_stands_for_the_statistics_that_it_was_tested_with(model, tiny_processor):
+    fields = SafetyPolicy().to_dict()
+    promise = {"promises": {}, "confidence": 0.9, "rows": {}, "decisions": digest_decisions(fields)}
+    known, model.config.safety_familiarity = model.config.safety_familiarity, None
+    names = name_weights(model.config)
+    model.config.safety_familiarity = known
+    own = name_weights(model.config)
+    model.set_safety_policy(fields | {"guarantee": {**promise, "weights": own[0]}}, tiny_processor)
+    assert guarantee_in_force(model.config) is not None
+    for changed in (None, {**known, "threshold": 2 * known["threshold"]}):
+        model.config.safety_familiarity = changed
+        assert guarantee_in_force(model.config) is None
+    model.config.safety_familiarity = known
+    with pytest.raises(ValueError, match="learned which images are familiar"):
+        model.set_safety_policy(fields | {"guarantee": {**promise, "weights": names[0]}}, tiny_processor)
