@@ -1,5 +1,6 @@
 """Guards that read a large image in different ways, of one tower and with the same training."""
 
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,13 +66,14 @@ class Contender:
         )
 
 
-def build_contender(reads: str, seed: int) -> Contender:
+def build_contender(reads: str, seed: int, start: dict[str, torch.Tensor] | None = None) -> Contender:
     """
-    Untrained safety modules on the miniature's tower and word embeddings.
+    New safety modules on the miniature's tower and word embeddings.
 
     Args:
         reads (`str`): "square", as LLaVA-1.5, or the `safety_tiles` of a LLaVA-NeXT.
         seed (`int`): of the modules' random weights.
+        start (`dict[str, torch.Tensor]`, *optional*): weights to begin with, before the miniature's and new ones.
     """
     stock, processor = (
         AutoModelForImageTextToText.from_pretrained(CHECKPOINT),
@@ -98,13 +100,13 @@ def build_contender(reads: str, seed: int) -> Contender:
             size={"shortest_edge": IMAGE_SIZE}, crop_size=size, image_grid_pinpoints=GRIDS
         )
         own = SafeLlavaNextProcessor(image_processor=images, **settings)
-    model.load_state_dict(stock.state_dict(), strict=False)
+    model.load_state_dict(stock.state_dict() | (start or {}), strict=False)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = ".safety_modules." in name
     return Contender(model, own)
 
 
-def train(contender: Contender, scenes: list[LargeScene], seed: int, folder: str) -> float:
+def train(contender: Contender, scenes: list[LargeScene], seed: int, epochs: int) -> float:
     """Trains the safety modules with the losses of the head alone; returns the last one."""
 
     def collate(rows: list[LargeScene]) -> dict[str, torch.Tensor]:
@@ -114,23 +116,24 @@ def train(contender: Contender, scenes: list[LargeScene], seed: int, folder: str
         }
         return {**contender.encode([[scene.image] for scene in rows]), **labels}
 
-    arguments = TrainingArguments(
-        output_dir=folder,
-        learning_rate=4e-3,
-        num_train_epochs=3,
-        warmup_steps=20,
-        lr_scheduler_type="cosine",
-        per_device_train_batch_size=32,
-        remove_unused_columns=False,
-        logging_steps=10,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        use_cpu=True,
-    )
-    trainer = Trainer(contender.model, arguments, train_dataset=scenes, data_collator=collate)  # type: ignore[arg-type]
-    trainer.train()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            learning_rate=2e-3,
+            num_train_epochs=epochs,
+            warmup_steps=20,
+            lr_scheduler_type="cosine",
+            per_device_train_batch_size=32,
+            remove_unused_columns=False,
+            logging_steps=10,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            seed=seed,
+            use_cpu=True,
+        )
+        trainer = Trainer(contender.model, arguments, train_dataset=scenes, data_collator=collate)  # type: ignore[arg-type]
+        trainer.train()
     contender.model.eval()
     record_training(contender.model)
     return next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
