@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, Trainer, TrainingArguments
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
@@ -18,6 +19,7 @@ from safe_llava import (
 )
 from safe_llava.miniature import CHECKPOINT
 from safe_llava.miniature.drawing import IMAGE_SIZE
+from safe_llava.models.safety_modules import SafeLlavaImageFeatures
 from safe_llava.models.safety_texts import NEUTRAL_QUESTION
 from safe_llava.models.safety_trust import record_training
 
@@ -108,13 +110,15 @@ def build_contender(reads: str, seed: int, start: dict[str, torch.Tensor] | None
 
 def train(contender: Contender, scenes: list[LargeScene], seed: int, epochs: int) -> float:
     """Trains the safety modules with the losses of the head alone; returns the last one."""
+    prompt, features = encode_once(contender, scenes)
 
-    def collate(rows: list[LargeScene]) -> dict[str, torch.Tensor]:
-        labels = {
-            "safety_level": torch.tensor([scene.level for scene in rows]),
-            "safety_type": torch.tensor([scene.type for scene in rows]),
+    def collate(rows: list[int]) -> dict[str, Any]:
+        return {
+            "input_ids": prompt.repeat(len(rows), 1),
+            "mm_encoder_outputs": {"image": join_features([features[row] for row in rows])},
+            "safety_level": torch.tensor([scenes[row].level for row in rows]),
+            "safety_type": torch.tensor([scenes[row].type for row in rows]),
         }
-        return {**contender.encode([[scene.image] for scene in rows]), **labels}
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -123,17 +127,43 @@ def train(contender: Contender, scenes: list[LargeScene], seed: int, epochs: int
             num_train_epochs=epochs,
             warmup_steps=20,
             lr_scheduler_type="cosine",
-            per_device_train_batch_size=32,
+            per_device_train_batch_size=16,
             remove_unused_columns=False,
-            logging_steps=10,
+            logging_steps=25,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
             seed=seed,
             use_cpu=True,
         )
-        trainer = Trainer(contender.model, arguments, train_dataset=scenes, data_collator=collate)  # type: ignore[arg-type]
+        rows: Any = range(len(scenes))
+        trainer = Trainer(contender.model, arguments, train_dataset=rows, data_collator=collate)
         trainer.train()
     contender.model.eval()
     record_training(contender.model)
     return next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+
+
+def encode_once(contender: Contender, scenes: list[LargeScene]) -> tuple[torch.Tensor, list[SafeLlavaImageFeatures]]:
+    """The prompt with one placeholder for the image, and what the frozen tower makes of each scene, for all epochs."""
+    features = []
+    for scene in tqdm(scenes, desc="encode", leave=False):
+        inputs = contender.encode([[scene.image]])
+        image_arguments = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+        with torch.no_grad():
+            features.append(contender.model.get_image_features(**image_arguments))
+        features[-1].num_placeholders = [1]
+    prompt, image_token = inputs["input_ids"][0], contender.model.config.image_token_id
+    is_first = (prompt == image_token).cumsum(0) == 1
+    return prompt[(prompt != image_token) | is_first], features
+
+
+def join_features(features: list[SafeLlavaImageFeatures]) -> SafeLlavaImageFeatures:
+    """The images of several rows as those of one batch."""
+    tiles = [grid for of_row in features for grid in of_row.tiles or ()]
+    return SafeLlavaImageFeatures(
+        patch_features=torch.cat([of_row.patch_features for of_row in features]),
+        patch_grid=features[0].patch_grid,
+        num_placeholders=[1] * len(features),
+        tiles=tiles or None,
+    )

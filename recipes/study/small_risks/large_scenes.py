@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from safe_llava.miniature.drawing import CELL_PIXELS, NOISE_STD, OVERSAMPLING, draw_scene, draw_shape, shade
+from safe_llava.miniature.drawing import CELL_PIXELS, NOISE_STD, OVERSAMPLING, draw_shape, shade
 from safe_llava.miniature.palette import BACKGROUND_RGB
-from safe_llava.miniature.scenes import BACKGROUNDS, COLORS, SHAPES, Shape, Sign, sample_scene, sample_sign
+from safe_llava.miniature.scenes import BACKGROUNDS, COLORS, SHAPES, Shape, Sign, sample_sign
 from safe_llava.miniature.signs import draw_sign
 from safe_llava.models.safety_labels import SAFE_TYPE_ID, SAFETY_TYPES
 
@@ -20,7 +20,7 @@ CELLS = ((9, 9), (9, 6), (6, 9))
 KINDS = ("risky", "look_alike", "no_sign")
 FULL_SIZE = 4 / 9
 """A sign's share of a scene of the miniature."""
-_TRAINING_KINDS = ("risky", "risky", "look_alike", None)
+TRAINING_KINDS = ("risky", "risky", "look_alike", "no_sign")
 _FILLED = 0.2
 
 
@@ -78,17 +78,6 @@ def draw_large_scene(rng: random.Random, kind: str, area: float) -> LargeScene:
     return LargeScene(image, kind, 0.0 if kind == "no_sign" else area, level, risk_type, sign, box)
 
 
-def draw_first_scenes(number: int, seed: int) -> list[LargeScene]:
-    """The miniature's own scenes, in which a sign is as large as the tower knows it best, to begin with."""
-    rng = random.Random(f"first {seed}")
-    first = []
-    for i in range(number):
-        scene = sample_scene(rng, "train", _TRAINING_KINDS[i % 4])
-        kind = _TRAINING_KINDS[i % 4] or "no_sign"
-        first.append(LargeScene(draw_scene(scene), kind, FULL_SIZE, scene.safety_level, scene.safety_type))
-    return first
-
-
 def draw_training_scenes(number: int, seed: int) -> list[LargeScene]:
     """
     As many risky scenes as harmless ones, of which half have a look-alike; signs of every size, and of that in the
@@ -96,9 +85,7 @@ def draw_training_scenes(number: int, seed: int) -> list[LargeScene]:
     """
     rng = random.Random(f"train {seed}")
     areas = (*AREAS, FULL_SIZE)
-    return [
-        draw_large_scene(rng, _TRAINING_KINDS[i % 4] or "no_sign", areas[i // 4 % len(areas)]) for i in range(number)
-    ]
+    return [draw_large_scene(rng, TRAINING_KINDS[i % 4], areas[i // 4 % len(areas)]) for i in range(number)]
 
 
 def draw_test_scenes(number: int) -> dict[tuple[str, float], list[LargeScene]]:

@@ -14,16 +14,16 @@ from recipes.miniature.tower import PICTOGRAMS, TARGETS
 from recipes.study.small_risks import __main__ as command
 from recipes.study.small_risks import reading_scores
 from recipes.study.small_risks.__main__ import make_table, summarize_runs
-from recipes.study.small_risks.any_size_tower import draw_view, teach_tower
-from recipes.study.small_risks.contenders import build_contender
+from recipes.study.small_risks.any_size_tower import teach_tower
+from recipes.study.small_risks.contenders import build_contender, encode_once, join_features, train
 from recipes.study.small_risks.large_scenes import (
     AREAS,
-    draw_first_scenes,
     draw_large_scene,
     draw_test_scenes,
     draw_training_scenes,
 )
 from recipes.study.small_risks.reading_scores import measure_costs
+from recipes.study.small_risks.scene_views import draw_first_views, draw_view
 from safe_llava.models.safety_labels import SAFE_TYPE_ID
 
 
@@ -59,12 +59,6 @@ def test_every_model_is_asked_about_the_same_images():
         assert np.array_equal(scenes[0].image, second[group][0].image)
 
 
-def test_it_begins_with_the_miniatures_own_scenes():
-    scenes = draw_first_scenes(4, seed=0)
-    assert {scene.image.size for scene in scenes} == {(48, 48)}
-    assert [scene.level > 0 for scene in scenes] == [True, True, False, False]
-
-
 class TestViews:
     """What the tower is taught of each part of a large scene."""
 
@@ -89,6 +83,13 @@ class TestViews:
         assert {value for labels in views for value in labels["pictogram"].tolist()} == {0, -100}
         assert {value for labels in views for value in labels["marks"].tolist()} == {0, -100}
 
+    def test_guards_begin_with_the_risks_that_can_be_read_in_them(self):
+        views = draw_first_views(40, seed=0)
+        assert {view.image.size for view in views} == {(48, 48)}
+        risky = {(view.kind, view.level > 0, view.type != SAFE_TYPE_ID) for view in views if view.level >= 0}
+        assert risky == {("risky", True, True), ("look_alike", False, False), ("no_sign", False, False)}
+        assert any((view.level, view.type) == (-100, -100) for view in views)
+
 
 def test_the_tower_is_taught_on_a_copy_that_keeps_its_names(contenders):
     tower = contenders["square"].model.model.vision_tower
@@ -108,11 +109,23 @@ def contenders():
 def test_a_guard_learns_from_what_it_sees_and_keeps_its_tower(reads, contenders):
     contender = contenders[reads]
     scene = draw_large_scene(random.Random(0), "risky", 0.2)
-    labels = {"safety_level": torch.tensor([scene.level]), "safety_type": torch.tensor([scene.type])}
-    contender.model(**contender.encode([[scene.image]]), **labels).loss.backward()
-    learned = {name for name, parameter in contender.model.named_parameters() if parameter.grad is not None}
+    before = {name: value.clone() for name, value in contender.model.state_dict().items()}
+    train(contender, [scene], seed=0, epochs=2)
+    learned = {name for name, value in contender.model.state_dict().items() if not torch.equal(value, before[name])}
     assert learned and all(".safety_modules." in name for name in learned)
     assert (reads == "all") == any("tile_positions" in name for name in learned)
+
+
+@pytest.mark.parametrize("reads", ["square", "base", "all"])
+def test_training_sees_what_the_finished_guard_sees(reads, contenders):
+    contender = contenders[reads]
+    scenes = [draw_large_scene(random.Random(seed), "risky", 0.2) for seed in range(2)]
+    prompt, features = encode_once(contender, scenes)
+    joined = {"image": join_features(features)}
+    with torch.no_grad():
+        seen = contender.model(input_ids=prompt.repeat(2, 1), mm_encoder_outputs=joined)
+        asked = contender.model(**contender.encode([[scene.image] for scene in scenes]))
+    torch.testing.assert_close(seen.type_logits, asked.type_logits, atol=1e-4, rtol=1e-4)
 
 
 def test_guards_begin_with_the_weights_that_they_are_given(contenders):
