@@ -31,8 +31,8 @@ def teach_tower(tower: CLIPVisionModel, image_processor, scenes: int, steps: int
     for _ in range(scenes):
         scene = draw_any_size(rng, rng.choice(KINDS))
         views = [draw_view(scene, rng) for _ in range(VIEWS)]
-        pixels.append(image_processor([image for image, _ in views], return_tensors="pt")["pixel_values"])
-        labels += [view for _, view in views]
+        pixels.append(image_processor([image for image, _, _ in views], return_tensors="pt")["pixel_values"])
+        labels += [view for _, view, _ in views]
     known = sample_scenes("pretrain", scenes, seed, any_look=0.6)
     pixels.append(render(known, image_processor))
     labels += [patch_labels(scene) for scene in known]

@@ -1,12 +1,12 @@
 """Guards that read a large image in different ways, of one tower and with the same training."""
 
-import tempfile
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, Trainer, TrainingArguments
+from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
 from safe_llava import (
@@ -27,6 +27,7 @@ from .large_scenes import LargeScene
 
 
 SIZES = {"num_safety_tokens": 8, "num_safety_visual_tokens": 36}
+_BATCH = 16
 MOST_TILES = 3
 GRIDS = [
     [IMAGE_SIZE * rows, IMAGE_SIZE * columns]
@@ -108,40 +109,44 @@ def build_contender(reads: str, seed: int, start: dict[str, torch.Tensor] | None
     return Contender(model, own)
 
 
-def train(contender: Contender, scenes: list[LargeScene], seed: int, epochs: int) -> float:
-    """Trains the safety modules with the losses of the head alone; returns the last one."""
+def train(contender: Contender, scenes: list[LargeScene], seed: int, epochs: int, learning_rate: float) -> float:
+    """
+    Trains the safety modules with the losses of the head alone.
+
+    Args:
+        contender ([`Contender`]): the guard, changed in place.
+        scenes (`list[LargeScene]`): what to learn from.
+        seed (`int`): of the order of the scenes.
+        epochs (`int`): how often each is shown.
+        learning_rate (`float`): peak of the one-cycle schedule.
+
+    Returns:
+        `float`: the mean loss of the last epoch.
+    """
+    model = contender.model.train()
     prompt, features = encode_once(contender, scenes)
-
-    def collate(rows: list[int]) -> dict[str, Any]:
-        return {
-            "input_ids": prompt.repeat(len(rows), 1),
-            "mm_encoder_outputs": {"image": join_features([features[row] for row in rows])},
-            "safety_level": torch.tensor([scenes[row].level for row in rows]),
-            "safety_type": torch.tensor([scenes[row].type for row in rows]),
-        }
-
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            learning_rate=2e-3,
-            num_train_epochs=epochs,
-            warmup_steps=20,
-            lr_scheduler_type="cosine",
-            per_device_train_batch_size=16,
-            remove_unused_columns=False,
-            logging_steps=25,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            seed=seed,
-            use_cpu=True,
-        )
-        rows: Any = range(len(scenes))
-        trainer = Trainer(contender.model, arguments, train_dataset=rows, data_collator=collate)
-        trainer.train()
-    contender.model.eval()
-    record_training(contender.model)
-    return next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    levels, types = (torch.tensor([getattr(scene, name) for scene in scenes]) for name in ("level", "type"))
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
+    steps = epochs * -(-len(scenes) // _BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    order = torch.Generator().manual_seed(seed)
+    for _ in (bar := tqdm(range(epochs), desc="train", leave=False)):
+        losses = []
+        for rows in torch.randperm(len(scenes), generator=order).split(_BATCH):
+            images = {"image": join_features([features[row] for row in rows.tolist()])}
+            inputs = {"input_ids": prompt.repeat(len(rows), 1), "mm_encoder_outputs": images}
+            loss = model(**inputs, safety_level=levels[rows], safety_type=types[rows]).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        bar.set_postfix(loss=f"{mean(losses):.3f}")
+    model.eval()
+    record_training(model)
+    return mean(losses)
 
 
 def encode_once(contender: Contender, scenes: list[LargeScene]) -> tuple[torch.Tensor, list[SafeLlavaImageFeatures]]:

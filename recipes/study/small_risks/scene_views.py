@@ -28,29 +28,24 @@ def draw_any_size(rng: random.Random, kind: str) -> LargeScene:
 
 
 def draw_first_views(number: int, seed: int) -> list[LargeScene]:
-    """
-    Parts of large scenes, one of each, labelled by the sign where it can be read; with level and type unknown where
-    only some of it shows, or where it is too small.
-    """
+    """Parts of large scenes, one of each; of unknown level and type where less than most of a sign shows."""
     rng = random.Random(f"first {seed}")
     views = []
     for i in range(number):
         scene = draw_any_size(rng, TRAINING_KINDS[i % 4])
-        image, labels = draw_view(scene, rng)
-        pictogram = labels[_NAMES.index("pictogram")]
-        if (pictogram > 0).any():
+        image, _, seen = draw_view(scene, rng)
+        if seen > _MOSTLY:
             views.append(scene._replace(image=image))
         else:
-            is_known = (pictogram == 0).all()
-            level, risk_type = (0, SAFE_TYPE_ID) if is_known else (UNKNOWN, UNKNOWN)
+            level, risk_type = (UNKNOWN, UNKNOWN) if seen else (0, SAFE_TYPE_ID)
             views.append(LargeScene(image, "no_sign", 0.0, level, risk_type))
     return views
 
 
-def draw_view(scene: LargeScene, rng: random.Random) -> tuple[Image.Image, torch.Tensor]:
+def draw_view(scene: LargeScene, rng: random.Random) -> tuple[Image.Image, torch.Tensor, float]:
     """
-    A part of a large scene as a tower sees it, and what each patch of it shows, of shape `(targets, patches)`: the
-    sign and its marks where they can be read, and -100 for what is not asked.
+    A part of a large scene as a tower sees it; what each patch of it shows, of shape `(targets, patches)`: the sign
+    and its marks where they can be read, and -100 for what is not asked; and the share of the sign that shows.
     """
     width, height = scene.image.size
     share = rng.choice((IMAGE_SIZE / max(width, height), 1.0, rng.uniform(0.4, 1.0)))
@@ -65,6 +60,7 @@ def draw_view(scene: LargeScene, rng: random.Random) -> tuple[Image.Image, torch
     labels[_NAMES.index("caption")] = 0
     pictogram, marks = labels[_NAMES.index("pictogram")], labels[_NAMES.index("marks")]
     pictogram.fill_(0)
+    seen = 0.0
     if scene.sign is None or scene.box is None:
         marks.fill_(0)
     else:
@@ -82,7 +78,7 @@ def draw_view(scene: LargeScene, rng: random.Random) -> tuple[Image.Image, torch
         pictogram[rows[:, None] & columns] = name if is_legible and seen > _MOSTLY else UNKNOWN
         if seen == 0.0 or (is_legible and seen > _WHOLLY):
             marks.fill_(scene.sign.marks if seen else 0)
-    return image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), labels.flatten(1)
+    return image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC), labels.flatten(1), seen
 
 
 def _centres_between(near: float, far: float) -> torch.Tensor:

@@ -110,7 +110,7 @@ def test_a_guard_learns_from_what_it_sees_and_keeps_its_tower(reads, contenders)
     contender = contenders[reads]
     scene = draw_large_scene(random.Random(0), "risky", 0.2)
     before = {name: value.clone() for name, value in contender.model.state_dict().items()}
-    train(contender, [scene], seed=0, epochs=2)
+    train(contender, [scene], seed=0, epochs=2, learning_rate=1e-3)
     learned = {name for name, value in contender.model.state_dict().items() if not torch.equal(value, before[name])}
     assert learned and all(".safety_modules." in name for name in learned)
     assert (reads == "all") == any("tile_positions" in name for name in learned)
@@ -146,7 +146,7 @@ def test_the_cost_of_a_reading_is_the_tiles_that_its_tower_sees_and_its_seconds(
 
 def test_a_finished_seed_is_kept_and_the_table_is_made_of_it(tmp_path, monkeypatch):
     run = {
-        "asked": {"rows": 64, "test_rows": 100},
+        "asked": {"rows": 64, "test_rows": 100, "tower_rounds": 0},
         "shares": {name: {"risky, 1 %": 0.5, "harmless, no sign": 0.0} for name in command.READINGS},
         "costs": {name: {"tiles": 1.0, "seconds": 0.5} for name in command.READINGS},
     }
@@ -154,8 +154,19 @@ def test_a_finished_seed_is_kept_and_the_table_is_made_of_it(tmp_path, monkeypat
     monkeypatch.setattr(command, "build_contender", lambda *arguments: pytest.fail("trained again"))
     app = command.typer.Typer()
     app.command()(command.main)
-    options = ["--output-dir", str(tmp_path), "--seeds", "1", "--rows", "64", "--test-rows", "100"]
-    done = CliRunner().invoke(app, options, catch_exceptions=False)
+    options = [
+        "--output-dir",
+        str(tmp_path),
+        "--seeds",
+        "1",
+        "--rows",
+        "64",
+        "--test-rows",
+        "100",
+        "--tower-rounds",
+        "0",
+    ]
+    done = CliRunner().invoke(app, ["--output-dir", str(tmp_path), *asked], catch_exceptions=False)
     assert done.exit_code == 0
     assert "| risky, 1 % | 50.0 (40.4-59.6)" in (tmp_path / "table.md").read_text()
 
