@@ -154,18 +154,7 @@ def test_a_finished_seed_is_kept_and_the_table_is_made_of_it(tmp_path, monkeypat
     monkeypatch.setattr(command, "build_contender", lambda *arguments: pytest.fail("trained again"))
     app = command.typer.Typer()
     app.command()(command.main)
-    options = [
-        "--output-dir",
-        str(tmp_path),
-        "--seeds",
-        "1",
-        "--rows",
-        "64",
-        "--test-rows",
-        "100",
-        "--tower-rounds",
-        "0",
-    ]
+    asked = ["--seeds", "1", "--rows", "64", "--test-rows", "100", "--tower-rounds", "0"]
     done = CliRunner().invoke(app, ["--output-dir", str(tmp_path), *asked], catch_exceptions=False)
     assert done.exit_code == 0
     assert "| risky, 1 % | 50.0 (40.4-59.6)" in (tmp_path / "table.md").read_text()
