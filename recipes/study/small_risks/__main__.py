@@ -24,7 +24,7 @@ from ...benchmark.machine import describe_this_machine
 from ..over_seeds import over_seeds
 from ..runs_file import models_dir
 from .any_size_tower import teach_tower
-from .contenders import build_contender, train
+from .contenders import Contender, build_contender, train
 from .large_scenes import draw_training_scenes
 from .reading_scores import measure_costs, score_reading
 from .scene_views import draw_first_views
@@ -107,12 +107,12 @@ def _run_seed(output_dir: Path, seed: int, asked: dict[str, int]) -> dict[str, A
     typer.echo(f"seed {seed}, first: loss {loss:.3f}")
     start = first.model.state_dict()
     scenes = draw_training_scenes(asked["rows"], seed)
-    readings = {}
+    readings: dict[str, tuple[Contender, int | None]] = {}
     for reads in ("square", "base", "all"):
         contender = build_contender(reads, seed, start)
         typer.echo(f"seed {seed}, {reads}: loss {train(contender, scenes, seed, EPOCHS, 1e-3):.3f}")
         readings |= {name: (contender, crops) for name, crops in READINGS.items() if name.startswith(reads)}
-    shares = {name: score_reading(*readings[name], asked["test_rows"]) for name in READINGS}
+    shares = {name: score_reading(*readings[name], test_rows=asked["test_rows"]) for name in READINGS}
     run = {"asked": asked, "shares": shares, "costs": measure_costs({name: readings[name] for name in READINGS})}
     write_json(path, run)
     return run

@@ -37,6 +37,6 @@ def teach_tower(tower: CLIPVisionModel, image_processor, scenes: int, steps: int
     pixels.append(render(known, image_processor))
     labels += [patch_labels(scene) for scene in known]
     set_seed(seed)
-    taught = copy.deepcopy(tower)
+    taught = copy.deepcopy(tower).requires_grad_()
     train_tower(taught, torch.cat(pixels), torch.stack(labels), steps, 128, 1e-3)
     return taught

@@ -166,8 +166,9 @@ def encode_once(contender: Contender, scenes: list[LargeScene]) -> tuple[torch.T
 def join_features(features: list[SafeLlavaImageFeatures]) -> SafeLlavaImageFeatures:
     """The images of several rows as those of one batch."""
     tiles = [grid for of_row in features for grid in of_row.tiles or ()]
+    patches: Any = [of_row.patch_features for of_row in features]
     return SafeLlavaImageFeatures(
-        patch_features=torch.cat([of_row.patch_features for of_row in features]),
+        patch_features=torch.cat(patches),
         patch_grid=features[0].patch_grid,
         num_placeholders=[1] * len(features),
         tiles=tiles or None,
