@@ -13,8 +13,8 @@ from .world_rows import Row, sample_rows
 WEAK, ANSWERED = "weak", "answered"
 ROWS_PER_ANSWER = 8
 """
-In stage 1. Of the safety modules, answers train the prompt tokens alone and labels all others, for a hundredth of the
-cost: the language model does not run over a row without an answer.
+In stage 1. Of the safety modules, answers train the prompt tokens alone and labels all others, and the language model
+does not run over a row without an answer.
 """
 
 
