@@ -47,7 +47,8 @@ def read_last_states(
 class Steering:
     """
     Changes what the decoder layers say of prompts with an image: when a prompt is read at its last position or at
-    all, and at every position of the answer. The hooks stay on the model.
+    all, and at every position of the answer. The hooks stay on the model. Where prompt and answer are read in one pass,
+    as an attack reads them, `logits_to_keep` says how long the answer is: one less.
 
     Args:
         model (`PreTrainedModel`): a stock LLaVA, whose prompts are padded on the left.
@@ -71,10 +72,15 @@ class Steering:
         self.image_token_id = model.config.image_token_id
         self.is_on = False
         self.has_image = torch.zeros(0, dtype=torch.bool)
+        self.num_said = 0
+        model.register_forward_pre_hook(self._count_said, with_kwargs=True)
         model.model.register_forward_pre_hook(self._start, with_kwargs=True)
         model.model.register_forward_hook(self._stop, always_call=True)
         for place, layer in enumerate(decoder_layers(model)):
             layer.register_forward_hook(self._steer(place))
+
+    def _count_said(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self.num_said = max(kwargs.get("logits_to_keep", 0) - 1, 0)
 
     def _start(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         ids, mask = kwargs["input_ids"], kwargs.get("attention_mask")
@@ -82,17 +88,18 @@ class Steering:
             self.has_image = (ids == self.image_token_id).any(dim=1)
             if self.begin is not None:
                 # Where nothing is padded, generate leaves the mask out.
-                self.begin(ids, torch.ones_like(ids) if mask is None else mask)
+                mask, asked = torch.ones_like(ids) if mask is None else mask, ids.shape[1] - self.num_said
+                self.begin(ids[:, :asked], mask[:, :asked])
         self.is_on = bool(self.has_image.any())
 
     def _stop(self, *call: Any) -> None:
-        self.is_on = False
+        self.is_on, self.num_said = False, 0
 
     def _steer(self, place: int) -> Callable[[nn.Module, tuple, torch.Tensor], torch.Tensor | None]:
         def steer(module: nn.Module, args: tuple, states: torch.Tensor) -> torch.Tensor | None:
             if not self.is_on:
                 return None
-            kept = 0 if self.positions == "all" else states.shape[1] - 1
+            kept = 0 if self.positions == "all" else states.shape[1] - 1 - self.num_said
             changed = self.change(place, states[:, kept:]).to(states.dtype)
             steered = torch.where(self.has_image[:, None, None], changed, states[:, kept:])
             return torch.cat([states[:, :kept], steered], dim=1)
