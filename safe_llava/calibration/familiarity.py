@@ -10,6 +10,7 @@ from datasets import Dataset
 from ..data.encoded_images import keep_images_encoded
 from ..guards.assessing_guard import AssessingGuard
 from .logits import encode_rows
+from .row_digest import digest_images
 
 
 NUM_AXES = 64
@@ -25,7 +26,7 @@ def fit_familiarity(
     """
     Fits to one half of the rows, drawn at random, what images are like, and takes the threshold from the other half:
     of rows to come, drawn as these were, at least `share` are familiar on average (split conformal prediction, arXiv
-    2107.07511). The model's config gets the statistics.
+    2107.07511). Of rows with the same images one counts. The model's config gets the statistics.
 
     Args:
         model ([`SafeLlavaForConditionalGeneration`] or [`SafeLlavaForSafetyClassification`]): a trained model.
@@ -62,19 +63,24 @@ def _fit(guard: Any, dataset: Dataset, share: float, batch_size: int) -> dict[st
     config = guard.model.config
     if (reason := guard.explain_distrust()) is not None:
         raise ValueError(f"No verdict of this model can be trusted, so there is nothing to calibrate: {reason}.")
+    # A copy of what was fitted lies nearer than anything new, and would draw the threshold to it.
+    encoded = keep_images_encoded(dataset)
+    distinct = {digest_images(row): place for place, row in enumerate(encoded)}
+    dataset = dataset.select(sorted(distinct.values()))
     shuffled = np.random.default_rng(0).permutation(len(dataset))
     held_out, fitted = (np.sort(half) for half in (shuffled[::2], shuffled[1::2]))
     place = math.ceil((len(held_out) + 1) * share - 1e-9)
     if place > len(held_out):
         needed = 2 * math.ceil(share / (1 - share) - 1e-9)
         raise ValueError(
-            f"To keep {share:.4g} of rows like these takes at least {needed} of them, got {len(dataset)}."
+            f"To keep {share:.4g} of rows like these takes at least {needed} of them, each with other images, got "
+            f"{len(dataset)}."
         )
     features = np.concatenate(_read_images(guard, dataset.select(fitted), batch_size))
     if not np.isfinite(features).all() or not features.var(axis=0).any():
         raise ValueError(
-            f"The images of {len(fitted)} rows are all one, or the vision tower says no numbers of them, so they do "
-            "not show what familiar images are like. Give other rows, or another --dtype."
+            f"The images of {len(fitted)} rows are all alike to the vision tower, or it says no numbers of them, so "
+            "they do not show what familiar images are like. Give other rows, or another --dtype."
         )
     record = {
         "weights": config.safety_training["digests"][0],

@@ -34,11 +34,14 @@ def count_copies(rows: Rows) -> int:
     return len(values) - len(np.unique(values, axis=0))
 
 
+def digest_images(row: dict[str, Any]) -> bytes:
+    """The SHA-256 digests of a row's images as they are encoded, one after the other."""
+    encoded = (image["bytes"] or Path(image["path"]).read_bytes() for image in row["images"])
+    return b"".join(hashlib.sha256(each).digest() for each in encoded)
+
+
 def _digest_row(row: dict[str, Any]) -> bytes:
-    digest = hashlib.sha256()
-    for image in row["images"]:
-        encoded = image["bytes"] or Path(image["path"]).read_bytes()
-        digest.update(hashlib.sha256(encoded).digest())
+    digest = hashlib.sha256(digest_images(row))
     rest = {name: value for name, value in row.items() if name != "images"}
     digest.update(json.dumps(rest, sort_keys=True, default=str).encode())
     return digest.digest()

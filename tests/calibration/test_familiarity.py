@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import concatenate_datasets
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from safe_llava import SafetyPolicy
@@ -147,7 +149,7 @@ class TestRefusals:
     def test_too_few_rows(self, trained, dataset, tmp_path):
         result = calibrate(trained, dataset, tmp_path, "--familiar-share", 0.99)
         assert result.exit_code != 0
-        assert "takes at least 198 of them, got 48" in result.output
+        assert "takes at least 198 of them, each with other images, got 48" in result.output
 
     def test_beside_a_promise(self, trained, dataset, tmp_path):
         result = calibrate(trained, dataset, tmp_path, "--familiar-share", 0.9, "--guarantee", "over_refusal<=0.5")
@@ -174,7 +176,7 @@ def test_statistics_of_other_weights_are_replaced(discerning_safe_llava, tiny_pr
     assert fit_familiarity(model, tiny_processor, noise_rows, SHARE) == known
 
 
-@pytest.mark.parametrize(("seed", "share", "words"), [(1, SHARE, "all one"), (None, 0.99, "at least 198")])
+@pytest.mark.parametrize(("seed", "share", "words"), [(1, SHARE, "got 1"), (None, 0.99, "at least 198")])
 def test_rows_that_do_not_do_leave_what_the_model_knows(
     seed, share, words, discerning_safe_llava, tiny_processor, noise_rows, make_image
 ):
@@ -182,4 +184,23 @@ def test_rows_that_do_not_do_leave_what_the_model_knows(
     rows = noise_rows if seed is None else noise_rows.map(lambda row: {**row, "images": [make_image(seed)]})
     with pytest.raises(ValueError, match=words):
         fit_familiarity(model, tiny_processor, rows, share)
+    assert model.config.safety_familiarity == discerning_safe_llava.config.safety_familiarity
+
+
+def test_several_questions_about_an_image_count_as_one(discerning_safe_llava, tiny_processor, noise_rows):
+    model = copy.deepcopy(discerning_safe_llava)
+    record = fit_familiarity(model, tiny_processor, concatenate_datasets([noise_rows] * 2), SHARE)
+    assert record["rows"] == discerning_safe_llava.config.safety_familiarity["rows"]
+    assert record["threshold"] == pytest.approx(discerning_safe_llava.config.safety_familiarity["threshold"])
+
+
+def test_images_of_which_the_tower_says_the_same_are_refused(
+    discerning_safe_llava, tiny_processor, noise_rows, make_image
+):
+    model = copy.deepcopy(discerning_safe_llava)
+    rows = noise_rows.map(
+        lambda row, number: {**row, "images": [Image.new("RGB", (30 + number, 30))]}, with_indices=True
+    )
+    with pytest.raises(ValueError, match="all alike"):
+        fit_familiarity(model, tiny_processor, rows, SHARE)
     assert model.config.safety_familiarity == discerning_safe_llava.config.safety_familiarity

@@ -47,8 +47,8 @@ def read_last_states(
 class Steering:
     """
     Changes what the decoder layers say of prompts with an image: when a prompt is read at its last position or at
-    all, and at every position of the answer. The hooks stay on the model. Where prompt and answer are read in one pass,
-    as an attack reads them, `logits_to_keep` says how long the answer is: one less.
+    all, and at every position of the answer. The hooks stay on the model. Where both are read in one pass, as by an
+    attack, the answer is one position shorter than `logits_to_keep`.
 
     Args:
         model (`PreTrainedModel`): a stock LLaVA, whose prompts are padded on the left.
