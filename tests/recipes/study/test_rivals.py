@@ -98,33 +98,6 @@ def test_hidden_states_move_by_the_vector_at_the_chosen_positions_of_rows_with_a
     assert (states["steered"][2][0] - states["plain"][2][0]).abs().min() > 0
 
 
-@torch.no_grad()
-def test_an_answer_read_with_its_prompt_is_steered_as_one_that_is_said(tiny_llava, prompts):
-    """So that what an attack descends is the defence."""
-    model, begun, said = copy.deepcopy(tiny_llava), [], torch.tensor([[7, 9], [7, 9]])
-    Steering(model, lambda place, hidden: 3 * hidden, "last", lambda *prompt: begun.append(prompt))
-    ids = torch.cat([prompts["input_ids"], said], dim=1)
-    mask = torch.cat([prompts["attention_mask"], torch.ones_like(said)], dim=1)
-    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    how = {"pixel_values": prompts["pixel_values"], "position_ids": places}
-    at_once = model(input_ids=ids, attention_mask=mask, logits_to_keep=3, **how).logits
-    how["position_ids"] = places[:, :-2]
-    step = model(**{**prompts, **how}, logits_to_keep=1)
-    logits = [step.logits]
-    for left in (2, 1):
-        length = ids.shape[1] - left + 1
-        step = model(
-            input_ids=ids[:, length - 1 : length],
-            attention_mask=mask[:, :length],
-            position_ids=places[:, length - 1 : length],
-            past_key_values=step.past_key_values,
-            logits_to_keep=1,
-        )
-        logits.append(step.logits)
-    torch.testing.assert_close(at_once, torch.cat(logits, dim=1), atol=1e-4, rtol=1e-4)
-    assert all(torch.equal(*each) for each in zip(*begun))
-
-
 @pytest.mark.parametrize("level", ["dataset", "sample"])
 @pytest.mark.parametrize("positions", ["last", "all"])
 def test_nothing_taken_back_leaves_the_answers_to_the_bit(model, processor, rows, plain_answers, level, positions):
