@@ -29,9 +29,8 @@ def run_answered_rows(language_model: nn.Module, labels: torch.Tensor) -> Iterat
         return
 
     def drop_rows(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        rows = {name: kwargs[name] for name in _OF_ROWS if kwargs.get(name) is not None}
-        shared = {name: value for name, value in rows.items() if value.shape[0] != len(kept)}
-        return args, {**kwargs, **{name: value[kept] for name, value in rows.items()}, **shared}
+        given = {name: kwargs[name] for name in _OF_ROWS if kwargs.get(name) is not None}
+        return args, kwargs | {name: value[kept] for name, value in given.items() if len(value) == len(kept)}
 
     def put_back(module: nn.Module, args: tuple, output: Any) -> Any:
         hidden = output.last_hidden_state
