@@ -20,8 +20,10 @@ from typing import Annotated, Any
 import typer
 from PIL import Image
 
-from safe_llava.files import describe_machine, describe_versions, read_json, write_json
+from safe_llava.files import describe_versions, read_json, write_json
 from safe_llava.miniature.scene_dataset import build_dataset
+
+from ..benchmark.machine import describe_this_machine
 
 
 NUM_SCENES = 500
@@ -60,7 +62,7 @@ def main(
         for way, audited in ways.items():
             rounds_of[way].append(run_pipeline(model, source) if audited is None else run_audit(audited, source))
     figures = {way: _summarize(runs, rounds_of["pipeline"]) for way, runs in rounds_of.items()}
-    where = {"machine": describe_machine(), "versions": describe_versions("torch", "transformers")}
+    where = {"machine": describe_this_machine(), "versions": describe_versions("torch", "transformers")}
     write_json(output_dir / "throughput.json", {"images": images, "processes": PROCESSES, **where, "ways": figures})
     for way, found in figures.items():
         said = ", ".join(f"{name} {middle:.2f} ({low:.2f}-{high:.2f})" for name, (low, middle, high) in found.items())

@@ -28,8 +28,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from safe_llava.audit.verdict_table import read_verdicts
-from safe_llava.files import describe_machine, describe_versions, read_json, write_json
+from safe_llava.files import describe_versions, read_json, write_json
 from safe_llava.miniature.scene_dataset import build_dataset
+
+from ..benchmark.machine import describe_this_machine
 
 
 NUM_SCENES = 500
@@ -206,7 +208,7 @@ def report(
     }
     results = {
         "data": "synthetic scenes, safe_llava.miniature",
-        "machine": describe_machine(),
+        "machine": describe_this_machine(),
         "versions": describe_versions("torch", "transformers"),
         "rows": summary["rows"],
         "unreadable": summary["unreadable"],

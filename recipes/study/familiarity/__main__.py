@@ -18,10 +18,12 @@ from safe_llava.evaluation.attacks.attack import Attack
 from safe_llava.evaluation.attacks.attack_row import AttackRow, draw_risky_rows
 from safe_llava.evaluation.attacks.attack_suites import build_attacks
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
-from safe_llava.files import describe_machine, describe_versions, write_json
+from safe_llava.files import describe_versions, write_json
 from safe_llava.miniature.miniature_world import MINIATURE_WORLD
 from safe_llava.miniature.scene_dataset import build_dataset
 from safe_llava.statistics import area_under_roc, wilson_interval
+
+from ...benchmark.machine import describe_this_machine
 
 
 SUITES = ("image", "typographic", "pixels", "border")
@@ -90,7 +92,7 @@ def run(checkpoint: str, num_rows: int, calibration_rows: int, share: float, ste
         "calibration": record["rows"] | {"share": share},
         "steps": steps,
         "versions": describe_versions("torch", "transformers"),
-        "machine": describe_machine(),
+        "machine": describe_this_machine(),
         "clean": {"rows": len(familiar), "familiar": _share(familiar)},
         "attacks": {},
         "scores": {},
