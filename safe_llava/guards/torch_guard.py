@@ -16,7 +16,7 @@ from ..models.encoded_prompt import EncodedPrompt
 from ..models.image_batches import join_images
 from ..models.processing_safety import SafetyProcessorMixin
 from ..models.safety_assessment import SafeLlavaAssessmentMixin
-from ..models.safety_guarantee import name_weights
+from ..models.safety_guarantee import name_weights, require_own_guarantee
 from ..models.safety_modules import SafeLlavaImageFeatures
 from ..models.safety_policy import SafetyPolicy
 from ..models.safety_policy_tokens import join_policy_tokens, tokenize_policy
@@ -91,6 +91,7 @@ class TorchGuard:
             return
         # What the old policy decided still needs its texts: first both have token ids, then the new one rules.
         config: Any = self.model.config
+        require_own_guarantee(policy.guarantee, config)
         token_ids = tokenize_policy(policy, self.processor)
         config.safety_policy_token_ids = join_policy_tokens(token_ids, config.safety_policy_token_ids)
         config.safety_policy = policy.to_dict()

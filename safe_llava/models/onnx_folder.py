@@ -77,7 +77,7 @@ def onnx_path(folder: Path, settings: dict[str, Any]) -> Path:
     return _locate(folder, settings["onnx"])
 
 
-def require_own_guarantee(policy: SafetyPolicy, settings: dict[str, Any]) -> SafetyPolicy:
+def require_guarantee_of_folder(policy: SafetyPolicy, settings: dict[str, Any]) -> SafetyPolicy:
     """Raises a `ValueError` where the guarantee of a policy was given for other weights; else gives the policy."""
     if policy.guarantee is not None and policy.guarantee["weights"] != settings["weights"]:
         raise ValueError(

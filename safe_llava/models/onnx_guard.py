@@ -13,7 +13,7 @@ from .array_verdict import ArrayVerdict, Separate, softmax
 from .chat_text import ChatText
 from .encoded_prompt import EncodedPrompt
 from .image_reading import read_image
-from .onnx_folder import FILES, onnx_path, read_settings, require_own_guarantee, require_same
+from .onnx_folder import FILES, onnx_path, read_settings, require_guarantee_of_folder, require_same
 from .onnx_pixels import to_pixel_values
 from .onnx_session import TOLERANCE, answer_probes, find_image_shape, measure_deviation, open_session
 from .own_text import find_repeated_text
@@ -50,7 +50,7 @@ class OnnxGuard:
     def __init__(self, folder: str | Path, safety_policy: dict[str, Any] | None = None, num_threads: int = 0):
         self.folder = Path(folder)
         self.settings = read_settings(self.folder)
-        stored = require_own_guarantee(SafetyPolicy.from_dict(self.settings["policy"]), self.settings)
+        stored = require_guarantee_of_folder(SafetyPolicy.from_dict(self.settings["policy"]), self.settings)
         self.policy = stored.updated(safety_policy or {})
         self.special_texts = ChatText(set(self.settings["special_tokens"]))
         encoded = require_same(onnx_path(self.folder, self.settings), self.settings["files"][self.settings["onnx"]])
@@ -130,7 +130,7 @@ class OnnxGuard:
 
     def enforce(self, policy: SafetyPolicy) -> None:
         """Raises a `ValueError` where a policy has the guarantee of another guard."""
-        require_own_guarantee(policy, self.settings)
+        require_guarantee_of_folder(policy, self.settings)
 
     def explain_distrust(self) -> str | None:
         """Why no verdict of this guard can be trusted, or `None`."""

@@ -11,7 +11,7 @@ from .image_batches import refuse_videos, share_images
 from .image_processor_check import check_image_processor, is_normalised_otherwise
 from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_familiarity import measure_novelty
-from .safety_guarantee import name_weights
+from .safety_guarantee import require_own_guarantee
 from .safety_head import raise_untaught_levels
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
@@ -245,12 +245,7 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             raise ValueError("`processor` is missing: it is needed to turn the policy's texts into token ids.")
         check_image_processor(self.config, processor)
         policy = SafetyPolicy.from_dict(policy) if isinstance(policy, dict) else policy
-        if policy.guarantee is not None and policy.guarantee["weights"] not in name_weights(self.config):
-            raise ValueError(
-                "The policy's `guarantee` was given for another model, or before this one was trained on or learned "
-                "which images are familiar. Take the field out of its file, or attach "
-                '`policy.updated({"guarantee": None})`.'
-            )
+        require_own_guarantee(policy.guarantee, self.config)
         token_ids = tokenize_policy(policy, processor)
         self.config.safety_policy, self.config.safety_policy_token_ids = policy.to_dict(), token_ids
 

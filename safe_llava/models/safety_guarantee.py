@@ -81,6 +81,25 @@ def guarantee_in_force(config: Any) -> dict[str, Any] | None:
     return dict(guarantee)
 
 
+def require_own_guarantee(guarantee: dict[str, Any] | None, config: Any) -> None:
+    """
+    Makes sure that the guarantee of a policy to be stored with a model was given for this model.
+
+    Args:
+        guarantee (`dict` or `None`): the policy's.
+        config ([`SafetyConfigMixin`]): the model's configuration.
+
+    Raises:
+        ValueError: if it was given for other weights, or with other images unfamiliar.
+    """
+    if guarantee is not None and guarantee["weights"] not in name_weights(config):
+        raise ValueError(
+            "The policy's `guarantee` was given for another model, or before this one was trained on or learned "
+            "which images are familiar. Take the field out of its file, or attach "
+            '`policy.updated({"guarantee": None})`.'
+        )
+
+
 def drop_stale_guarantee(config: Any) -> None:
     """Takes the guarantee out of a model's stored policy where it was given for other weights."""
     if config.safety_policy is not None and guarantee_in_force(config) is None:

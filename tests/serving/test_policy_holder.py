@@ -7,7 +7,9 @@ import logging
 import pytest
 from serving.request_bodies import acting, chat_body, image_part
 
+from safe_llava import SafetyPolicy
 from safe_llava.guards.torch_guard import TorchGuard
+from safe_llava.models.safety_guarantee import digest_decisions
 from safe_llava.models.safety_labels import RISK_TYPES
 from safe_llava.serving.policy_holder import PolicyHolder
 
@@ -39,6 +41,22 @@ def test_a_broken_file_keeps_the_old_policy_and_is_reported_once(serve, image_ur
     assert len(caplog.records) == 1
     assert "policy-0.json" in caplog.text
     assert server.chat(image_part(image_url)).json()["choices"][0]["message"]["refusal"]
+
+
+def test_a_file_with_the_guarantee_of_another_model_keeps_the_old_policy(serve, caplog):
+    server = serve(acting("refuse"))
+    before = server.service.policies.current
+    guarantee = {
+        "promises": {"over_refusal<=0.01": {"rows": 800, "failures": 2}},
+        "confidence": 0.95,
+        "rows": {"tested": 900, "fitted": 100, "left_out": {}, "copies": 0, "sha256": "abc"},
+        "weights": "another model's",
+        "decisions": digest_decisions(SafetyPolicy().to_dict()),
+    }
+    server.service.policies.path.write_text(json.dumps({"guarantee": guarantee}))
+    assert not server.service.policies.reload()
+    assert server.service.policies.current is before
+    assert "given for another model" in caplog.text
 
 
 def test_a_chat_that_was_decided_by_the_old_policy_is_answered_by_it(serve, image_url, monkeypatch):
