@@ -40,6 +40,8 @@ def build_model(study: StudyWorld, cell: Cell, seed: int, folder: Path, fields: 
                 rows = folder / f"rows-{study.fingerprint}"
                 with FileLock(f"{rows}.lock"):
                     named = study.world.name_rows(recipe, overruled, rows)
+                if study.keeps_features and recipe.stem == "stage1":
+                    named = named | {"vision_feature_cache": folder / "vision_features"}
                 # A head that has not learned is a result too.
                 run_recipe(recipe, source, model, seed, require_learned_head=False, **named)
     return model

@@ -135,6 +135,7 @@ MINIATURE_STUDY = StudyWorld(
         caption="Describe the picture.",
         from_caption="{caption} {question}",
     ),
+    keeps_features=False,
     reduced_cells=("ours", "base", "linear_probe", "hints_off"),
     reduced_fields={"max_train_samples": 320, "num_train_epochs": 1},
 )

@@ -106,6 +106,7 @@ def smol_study(folder: Path) -> StudyWorld:
             caption="Describe the image, so that somebody who cannot see it can answer this: {question}",
             from_caption="The image shows this: {caption} {question}",
         ),
+        keeps_features=True,
         reduced_cells=("ours", "base"),
         reduced_fields={"max_train_samples": 32},
     )

@@ -57,6 +57,9 @@ class StudyWorld:
         system_prompt (`str`): what the baseline of that name puts before every chat.
         guard_question (`str`): what the baseline `self_guard` asks behind the question.
         rival_words ([`RivalWords`]): what rival defences say.
+        keeps_features (`bool`):
+            Whether stage 1 keeps the vision tower's features for the next cell and seed: for a tower that costs more
+            than a file does.
         reduced_cells (`tuple[str, ...]`): the cells of a reduced study.
         reduced_fields (`dict[str, Any]`): fields that a reduced study overrules in every recipe.
     """
@@ -78,6 +81,7 @@ class StudyWorld:
     system_prompt: str
     guard_question: str
     rival_words: RivalWords
+    keeps_features: bool
     reduced_cells: tuple[str, ...]
     reduced_fields: dict[str, Any]
 

@@ -39,8 +39,8 @@ def smol_world(folder: Path) -> World:
         data="scenes of emoji drawings with template questions, drawn by safe_llava.smol",
         dataset=("safe_llava/drawn-scenes", "Scenes of emoji drawings of safe_llava.smol"),
         base=folder / BASE,
-        # As many visual tokens as the tower has patches: to pool 7 x 7 into fewer would blur what stands where.
-        conversion={"num_safety_tokens": 8, "num_safety_visual_tokens": 49},
+        # As wide as this tower, a C-Abstractor has 30 million weights, a fifth of the model, and learns slowly.
+        conversion={"num_safety_tokens": 8, "safety_projector_type": "mlp"},
         build_dataset=partial(_build_dataset, drawings),
         grammar=GRAMMAR,
         name_rows=partial(_write_rows, drawings),

@@ -11,7 +11,7 @@ from .world_rows import Row, sample_rows
 
 
 WEAK, ANSWERED = "weak", "answered"
-ROWS_PER_ANSWER = 8
+ROWS_PER_ANSWER = 64
 """
 In stage 1. Of the safety modules, answers train the prompt tokens alone and labels all others, and the language model
 does not run over a row without an answer.
@@ -25,7 +25,7 @@ def draw_training_rows(drawings: Drawings, mix: str, num_rows: int, seed: int = 
     Args:
         drawings ([`Drawings`]): those of a split.
         mix (`str`):
-            A stage, such as "stage2". In "stage1" one row of eight has its answer, and the others are `head_only`;
+            A stage, such as "stage2". In "stage1" one row of 64 has its answer, and the others are `head_only`;
             "stage1_answered" are those that have it, and "stage1_weak" the rows of "stage1" with weak labels.
         num_rows (`int`): how many.
         seed (`int`, *optional*, defaults to 0): the same arguments give the same rows.

@@ -4,6 +4,7 @@ import pytest
 from datasets import Dataset
 
 from safe_llava.models.safety_labels import SAFE_TYPE_ID
+from safe_llava.smol import training_rows
 from safe_llava.smol.concepts import read_concepts
 from safe_llava.smol.smol_world import smol_world
 from safe_llava.smol.training_rows import draw_training_rows
@@ -28,13 +29,18 @@ def test_a_recipe_gets_rows_of_its_stage(world, tmp_path):
     assert [messages[0] for messages in rows["messages"]] == asked
 
 
-def test_one_of_eight_rows_of_stage_1_has_its_answer_and_the_others_are_for_the_head(drawings):
+@pytest.fixture
+def one_of_eight(monkeypatch):
+    monkeypatch.setattr(training_rows, "ROWS_PER_ANSWER", 8)
+
+
+def test_few_rows_of_stage_1_have_their_answer_and_the_others_are_for_the_head(drawings, one_of_eight):
     rows = draw_training_rows(drawings["train"], "stage1", 24)
     assert rows["head_only"][:] == [place % 8 != 0 for place in range(24)]
     assert [messages[-1]["role"] == "user" for messages in rows["messages"]] == rows["head_only"][:]
 
 
-def test_the_answered_rows_of_stage_1_can_be_had_alone(drawings):
+def test_the_answered_rows_of_stage_1_can_be_had_alone(drawings, one_of_eight):
     answered = draw_training_rows(drawings["train"], "stage1_answered", 3)
     whole = draw_training_rows(drawings["train"], "stage1", 24).filter(lambda row: not row["head_only"])
     assert answered["messages"][:] == whole["messages"][:]
