@@ -21,7 +21,7 @@ _REACH = 2.5
 
 
 def attack_pixels(
-    model: PreTrainedModel, scale: PixelScale, inputs: dict[str, torch.Tensor], attacked_rows: torch.LongTensor
+    model: PreTrainedModel, scale: PixelScale, inputs: dict[str, torch.Tensor], attacked_rows: torch.Tensor
 ) -> torch.Tensor:
     """
     The pixel values of a batch with those of some rows changed by at most `EPSILON`, from a random start up the loss
@@ -35,12 +35,14 @@ def attack_pixels(
         attacked_rows (`torch.LongTensor` of shape `(num_images,)`): of each image its row, or -1 to leave it.
 
     Returns:
-        `torch.Tensor`: of the shape and dtype of `inputs["pixel_values"]`.
+        `torch.FloatTensor`: of the shape of `inputs["pixel_values"]`.
 
     Raises:
         ValueError: if the vision tower passes no gradient on to the pixels.
     """
     values = inputs["pixel_values"]
+    if not values.is_floating_point():  # As processors give them that neither rescale nor normalise.
+        values = values.float()
     labelled = torch.stack([has_label(inputs[name]) for name in SAFETY_COLUMNS]).any(dim=0)
     images = ((attacked_rows >= 0) & labelled[attacked_rows.clamp(min=0)]).nonzero()[:, 0]
     if not len(images):

@@ -30,9 +30,7 @@ class RobustRows:
 
     seed: int
 
-    def draw(
-        self, texts: Sequence[str], images: Sequence[Sequence[Image]]
-    ) -> tuple[list[list[Image]], torch.LongTensor]:
+    def draw(self, texts: Sequence[str], images: Sequence[Sequence[Image]]) -> tuple[list[list[Image]], torch.Tensor]:
         """
         Changes some rows of a batch.
 
