@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,16 @@ def declare(rows: list[dict[str, Any]]) -> Dataset:
 @pytest.fixture
 def dataset(rows: list[dict[str, Any]]) -> Dataset:
     return declare(rows)
+
+
+@pytest.fixture(scope="session")
+def saved(tiny_safe_llava, tiny_processor, tmp_path_factory) -> Path:
+    """A folder with the tiny model in `base` and the rows in `data`."""
+    folder = tmp_path_factory.mktemp("saved")
+    tiny_safe_llava.save_pretrained(folder / "base")
+    tiny_processor.save_pretrained(folder / "base")
+    declare(make_rows()).save_to_disk(folder / "data")
+    return folder
 
 
 @pytest.fixture

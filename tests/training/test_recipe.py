@@ -12,17 +12,6 @@ from recipes.train import main
 from safe_llava.data.sources import PUBLIC_SETS, describe
 from safe_llava.models.safety_texts import DEFAULT_HINTS
 from tests.data.sources.published_sets import write_vlguard
-from tests.training.conftest import declare, make_rows
-
-
-@pytest.fixture(scope="module")
-def saved(tiny_safe_llava, tiny_processor, tmp_path_factory):
-    """The tiny model and eight rows, saved once."""
-    folder = tmp_path_factory.mktemp("saved")
-    tiny_safe_llava.save_pretrained(folder / "base")
-    tiny_processor.save_pretrained(folder / "base")
-    declare(make_rows()).save_to_disk(folder / "data")
-    return folder
 
 
 @pytest.fixture
