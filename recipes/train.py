@@ -30,6 +30,7 @@ from safe_llava.training import (
 from safe_llava.training.data_arguments import DataArguments
 from safe_llava.training.recipe_data import describe_sets, load_train_rows
 from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
+from safe_llava.training.refusals import CACHE_OF_CHANGED_IMAGES
 
 
 @dataclass(kw_only=True)
@@ -67,6 +68,13 @@ class SafetyArguments(DataArguments):
     vision_feature_cache: str | None = field(
         default=None,
         metadata={"help": "Folder that keeps the vision tower's features, so that it sees each image once."},
+    )
+    robust: bool = field(
+        default=False,
+        metadata={
+            "help": "Train the safety head against attacks: in a quarter of the rows images are damaged, in another "
+            "quarter projected gradient steps move their pixels. Stage 1."
+        },
     )
     random_vision_layers: bool = field(
         default=False,
@@ -132,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         held_out_dataset=load_held_out(safety_args),
         peft_config=get_peft_config(model_args),
         vision_feature_cache=safety_args.vision_feature_cache,
+        robust=safety_args.robust,
         callbacks=[SpareLastLayers(safety_args.num_spared_layers)],
     )
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
@@ -166,6 +175,10 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}.")
     if safety_args.hints_in_prompts and safety_args.stage == 1:
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
+    if safety_args.robust and safety_args.stage == 2:
+        raise ValueError("`robust` is for stage 1; in stage 2 the safety head does not train.")
+    if safety_args.robust and safety_args.vision_feature_cache is not None:
+        raise ValueError(CACHE_OF_CHANGED_IMAGES)
     if safety_args.random_vision_layers and safety_args.stage == 1:
         raise ValueError("`random_vision_layers` is for stage 2; in stage 1 the head learns the layers that it reads.")
     if safety_args.random_vision_layers and safety_args.vision_feature_cache is not None:

@@ -16,6 +16,7 @@ from ..data.label_parsing import SET_COLUMNS, parse_labels
 from ..models.image_reading import read_images
 from ..models.special_tokens import find_special_tokens
 from .class_figures import CLASSES
+from .robust_rows import ATTACKED_ROWS, RobustRows
 from .training_row import is_head_only, row_images, row_labels
 
 
@@ -35,11 +36,13 @@ class SafeDataCollator:
         max_length (`int`, *optional*): tokens after which a row is cut. By default rows are kept whole, as images must
             be.
         pad_to_multiple_of (`int`, *optional*): pads the batch to a multiple of this many tokens.
+        robust ([`RobustRows`], *optional*): changes the images of some rows, in training.
     """
 
     processor: ProcessorMixin
     max_length: int | None = None
     pad_to_multiple_of: int | None = None
+    robust: RobustRows | None = None
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """
@@ -52,7 +55,7 @@ class SafeDataCollator:
             `dict[str, torch.Tensor]`: `input_ids`, `attention_mask` and `labels` of shape `(batch_size,
             sequence_length)`, padded on the right; `pixel_values` where the batch has an image; where the rows have
             them, `safety_level` and `safety_type` of shape `(batch_size,)`, or, if of some row several classes are
-            possible, as bool masks of shape `(batch_size, 4)` and `(batch_size, 7)`.
+            possible, as bool masks of shape `(batch_size, 4)` and `(batch_size, 7)`; with `robust`, `attacked_rows`.
 
         Raises:
             ValueError: if a row has no answer and is not `head_only` with a label, if its images and placeholders do
@@ -60,6 +63,9 @@ class SafeDataCollator:
         """
         texts, answers, images_by_row = zip(*[self._render(example) for example in examples])
         images = read_images(list(images_by_row))
+        attacked_rows = None
+        if self.robust is not None and any(images):
+            images, attacked_rows = self.robust.draw(texts, images)
         bos_token = self.processor.tokenizer.bos_token
         has_bos = bos_token is not None and texts[0].startswith(bos_token)
         batch = self.processor(
@@ -87,6 +93,8 @@ class SafeDataCollator:
         safety_labels = [row_labels(example) for example in examples]
         if any(safety_labels):
             batch.update(_as_tensors([row or parse_labels({})[0] for row in safety_labels]))
+        if attacked_rows is not None:
+            batch[ATTACKED_ROWS] = attacked_rows
         return dict(batch)
 
     def _cut(self, batch: dict[str, torch.Tensor]) -> None:

@@ -30,10 +30,10 @@ def draw_vision_layers(model: PreTrainedModel) -> None:
         raise ValueError(f"`random_vision_layers` draws one layer for each image, and {layer} are read.")
 
     def keep_all(tower: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        return args, kwargs | ({"output_hidden_states": True} if tower.training else {})
+        return args, kwargs | ({"output_hidden_states": True} if model.training else {})
 
     def draw(tower: nn.Module, args: tuple, output: Any) -> Any:
-        if not tower.training:
+        if not model.training:
             return output
         states = list(output.hidden_states)
         outputs = states[1:]  # The first is what goes into the first layer.

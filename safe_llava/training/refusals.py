@@ -1,13 +1,19 @@
 """What a trainer is given that it cannot honour, said before it loads anything."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
+from torch import nn
 from trl import SFTConfig
 
 from .training_row import column_problem
 
 
+CACHE_OF_CHANGED_IMAGES = (
+    "`vision_feature_cache` keeps what the vision tower made of each image, and `robust` changes images anew at every "
+    "step. Remove one of them."
+)
 # Options of trl's preparation of texts, which it leaves out where there are images.
 _WITHOUT_EFFECT = ("dataset_text_field", "dataset_kwargs", "dataset_num_proc", "eval_packing")
 
@@ -63,3 +69,34 @@ def check_datasets(train_dataset: Any, eval_dataset: Any) -> None:
         columns: Collection[str] = getattr(dataset, "column_names", None) or next(iter(dataset), {})
         if problem := column_problem(columns):
             raise ValueError(f"`{name}` {problem}.")
+
+
+def check_robust(
+    model: nn.Module, data_collator: Callable | None, vision_feature_cache: str | Path | None, is_sharded: bool
+) -> None:
+    """
+    Refuses training against attacks where it would have no effect, or could not run.
+
+    Args:
+        model ([`SafeLlavaForConditionalGeneration`]): as it is frozen.
+        data_collator (`Callable`, *optional*): the caller's own.
+        vision_feature_cache (`str` or `Path`, *optional*): the trainer's.
+        is_sharded (`bool`): whether each process holds a part of each weight.
+
+    Raises:
+        ValueError: at the first reason.
+    """
+    if not any("safety_modules.head." in name and weight.requires_grad for name, weight in model.named_parameters()):
+        raise ValueError(
+            "`robust` trains the safety head against attacks, and no safety head trains here. Leave it out, or call "
+            "`train_only_safety_modules(model)` first."
+        )
+    if vision_feature_cache is not None:
+        raise ValueError(CACHE_OF_CHANGED_IMAGES)
+    if data_collator is not None:
+        raise ValueError("`robust` changes images as they are read, in `SafeDataCollator`. Leave `data_collator` out.")
+    if is_sharded:
+        raise ValueError(
+            "`robust` runs the vision tower and the head by themselves, and FSDP or ZeRO-3 keep the weights in parts. "
+            "Train with DDP or ZeRO-2."
+        )

@@ -1,6 +1,7 @@
 """trl's SFT trainer with the safety losses of a SafeLLaVA."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, ProcessorMixin
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
@@ -27,12 +29,15 @@ from ..models.safety_loss import (
     single_classes,
 )
 from ..models.safety_trust import record_training
+from ..pixel_scale import PixelScale
+from .adversarial_pixels import attack_pixels
 from .checkpoint_keys import OwnKeysMixin
 from .class_figures import CLASSES, HARMLESS, ClassFiguresMixin
 from .collator import SafeDataCollator
 from .learning_check import LearningCheck, find_unlearned, measure_recall
 from .publishing import PublishingMixin
-from .refusals import check_datasets, check_options
+from .refusals import check_datasets, check_options, check_robust
+from .robust_rows import ATTACKED_ROWS, RobustRows
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
 from .training_row import HEAD_ONLY_COLUMN, LABEL_COLUMNS, SAFETY_COLUMNS
@@ -77,13 +82,16 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         vision_feature_cache (`str` or `Path`, *optional*):
             Folder for the features of a frozen vision tower, which then sees each image once in all epochs; see
             [`~safe_llava.training.vision_cache.cache_vision_features`]. By default the tower runs at every step.
+        robust (`bool`, *optional*, defaults to `False`):
+            Whether the head trains against attacks: in training a share of the rows is changed, as
+            [`~safe_llava.training.robust_rows.RobustRows`] draws it.
         kwargs (`Any`):
             Whatever else [`~trl.SFTTrainer`] takes.
 
     Raises:
         ValueError: if an option has no effect, would let the head read answers, or leave the safety losses out; if a
             data set lacks a column; if the head trains and no row has labels; or if `vision_feature_cache` is set and
-            the vision tower trains.
+            the vision tower trains; or if `robust` has nothing to train.
 
     After training of weights that verdicts rest on, `unlearned` says what speaks against the head on the held-out
     rows. Where nothing does, the model's config has a record of the training, and its verdicts are trusted.
@@ -102,6 +110,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         data_collator: Callable | None = None,
         held_out_dataset: Dataset | None = None,
         vision_feature_cache: str | Path | None = None,
+        robust: bool = False,
         **kwargs: Any,
     ):
         check_options(args, kwargs)
@@ -121,6 +130,10 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
                 self.processing_class, self.args.max_length, self.args.pad_to_multiple_of
             )
         self.base_model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        self.robust = robust
+        if robust:
+            is_sharded = self.is_fsdp_enabled or is_deepspeed_zero3_enabled()
+            check_robust(self.base_model, data_collator, vision_feature_cache, is_sharded)
         self.unlearned = []
         add_safety_losses(self.base_model)
         if vision_feature_cache is not None:
@@ -170,6 +183,16 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         """As its parent; images stay encoded until the collator reads them."""
         return super()._get_dataloader(keep_images_encoded(dataset), *args, **kwargs)
 
+    def get_train_dataloader(self) -> DataLoader:
+        """As its parent; with `robust` a share of the rows is changed, of which evaluation knows nothing."""
+        plain = self.data_collator
+        if self.robust:
+            self.data_collator = replace(plain, robust=RobustRows(self.args.seed))
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
+
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple:
         """As its parent; also adds up what the labels of the optimiser step say, over all processes."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -201,6 +224,11 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             `torch.Tensor` or `tuple[torch.Tensor, Any]`: the loss, or the loss and the outputs.
         """
         fused: list[SafeFusedCausalLMOutput] = []
+        attacked_rows = inputs.pop(ATTACKED_ROWS, None)
+        if attacked_rows is not None and "safety_level" in inputs:
+            with self.accelerator.autocast():
+                pixels = attack_pixels(self.base_model, PixelScale(self.processing_class), inputs, attacked_rows)
+            inputs = {**inputs, "pixel_values": pixels}
 
         def keep_outputs(**kwargs: Any) -> Any:
             outputs = model(**kwargs)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +37,7 @@ def make_row(colour: str = "red", answer: str | None = None, level: int = 0, ris
     }
 
 
-@pytest.fixture
-def rows() -> list[dict[str, Any]]:
+def make_rows() -> list[dict[str, Any]]:
     """Eight rows of unequal length; every third one is unlabelled."""
     rows = []
     for index in range(8):
@@ -50,7 +50,13 @@ def rows() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def dataset(rows: list[dict[str, Any]]) -> Dataset:
+def rows() -> list[dict[str, Any]]:
+    """Those of [`make_rows`]."""
+    return make_rows()
+
+
+def declare(rows: list[dict[str, Any]]) -> Dataset:
+    """The rows as a data set with declared columns."""
     parts = List({"type": Value("string"), "text": Value("string")})
     features = Features(
         {
@@ -64,6 +70,21 @@ def dataset(rows: list[dict[str, Any]]) -> Dataset:
 
 
 @pytest.fixture
+def dataset(rows: list[dict[str, Any]]) -> Dataset:
+    return declare(rows)
+
+
+@pytest.fixture(scope="session")
+def saved(tiny_safe_llava, tiny_processor, tmp_path_factory) -> Path:
+    """A folder with the tiny model in `base` and the rows in `data`."""
+    folder = tmp_path_factory.mktemp("saved")
+    tiny_safe_llava.save_pretrained(folder / "base")
+    tiny_processor.save_pretrained(folder / "base")
+    declare(make_rows()).save_to_disk(folder / "data")
+    return folder
+
+
+@pytest.fixture
 def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTrainer]:
     """A trainer of the tiny model on the eight rows; keyword arguments go to `SFTConfig`."""
 
@@ -73,6 +94,8 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
         eval_dataset=None,
         peft_config=None,
         vision_feature_cache=None,
+        data_collator=None,
+        robust=False,
         callbacks=None,
         held_out_dataset=None,
         **changes: Any,
@@ -102,6 +125,8 @@ def make_trainer(model, processor, dataset, tmp_path) -> Callable[..., SafeSFTTr
             eval_dataset=eval_dataset,
             peft_config=peft_config,
             vision_feature_cache=vision_feature_cache,
+            data_collator=data_collator,
+            robust=robust,
             callbacks=callbacks,
             held_out_dataset=held_out_dataset,
         )

@@ -10,6 +10,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from recipes.train import main
 from safe_llava.inference import ask
+from safe_llava.pixel_scale import PixelScale
+from safe_llava.training.adversarial_pixels import EPSILON, attack_pixels
 from safe_llava.training.collator import SafeDataCollator
 from tests.family_members import MEMBERS, build_member
 
@@ -95,3 +97,13 @@ def test_a_batch_holds_what_the_model_is_asked_with_later(processor, model, rows
     assert is_image.sum(dim=1).tolist() == (expected["input_ids"] == processor.image_token_id).sum(dim=1).tolist()
     assert (batch["labels"][is_image] == -100).all()
     assert model(**batch).loss.isfinite()
+
+
+def test_pixel_steps_move_the_images_of_the_attacked_row_alone(processor, model, rows):
+    batch, scale = SafeDataCollator(processor)(rows[:4]), PixelScale(processor)
+    owners = [row for row in range(4) for _ in rows[row]["images"]]
+    attacked = torch.tensor([row if row == 1 else -1 for row in owners])
+    changed = scale.restore(attack_pixels(model, scale, batch, attacked))
+    moved = (changed - scale.restore(batch["pixel_values"])).abs().flatten(1).amax(dim=1)
+    assert [1 if distance > EPSILON / 2 else -1 for distance in moved] == attacked.tolist()
+    assert moved.max() <= EPSILON + 1e-2

@@ -14,7 +14,8 @@ def headless(tiny_safe_llava):
     values = {**tiny_safe_llava.config.to_dict(), "num_safety_tokens": 0, "use_safety_head": False}
     model = SafeLlavaForConditionalGeneration(SafeLlavaConfig(**values))
     model.load_state_dict(tiny_safe_llava.state_dict(), strict=False)
-    return model.eval()
+    # As in stage 2, where a frozen tower stays in evaluation mode.
+    return model.requires_grad_(False).eval()
 
 
 @torch.no_grad()
@@ -59,7 +60,7 @@ def test_several_layers_at_once_are_refused(headless):
 
 def test_a_tower_of_one_hidden_state_is_refused(headless):
     draw_vision_layers(headless)
-    tower = headless.model.vision_tower.train()
+    tower = headless.train().model.vision_tower
     tower.forward = lambda pixels, **kwargs: type("Output", (), {"hidden_states": (pixels, pixels)})()
     with pytest.raises(ValueError, match="several layers"):
         tower(torch.zeros(1, 3, 30, 30))

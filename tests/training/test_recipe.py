@@ -1,6 +1,7 @@
 """The recipe script: what it saves and what it refuses."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -14,11 +15,9 @@ from tests.data.sources.published_sets import write_vlguard
 
 
 @pytest.fixture
-def write_config(model, processor, dataset, tmp_path):
-    """Save the tiny model and eight rows, and write a YAML file that trains it for two steps."""
-    model.save_pretrained(tmp_path / "base")
-    processor.save_pretrained(tmp_path / "base")
-    dataset.save_to_disk(tmp_path / "data")
+def write_config(saved, tmp_path):
+    """A YAML file that trains a copy of the tiny model for two steps."""
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
 
     def write(**changes):
         fields = {
@@ -198,6 +197,8 @@ def test_the_command_line_overrules_the_file(write_config, tmp_path):
         ({"use_peft": True}, "use_peft"),
         ({"merge_adapter": True}, "merge_adapter"),
         ({"hints_in_prompts": True}, "hints_in_prompts"),
+        ({**LORA, "robust": True}, "robust"),
+        ({"robust": True, "vision_feature_cache": "cache"}, "vision_feature_cache"),
         ({"random_vision_layers": True}, "random_vision_layers"),
         ({**LORA, "random_vision_layers": True}, "use_safety_head"),
         ({**LORA, "random_vision_layers": True, "vision_feature_cache": "cache"}, "vision_feature_cache"),

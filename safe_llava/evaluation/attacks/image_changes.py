@@ -58,15 +58,15 @@ def blank(image: Image.Image) -> Image.Image:
     return Image.new("RGB", image.size, GRAY)
 
 
-def crop(image: Image.Image) -> Image.Image:
-    """The middle of an image."""
-    across, down = round(image.width * CROPPED), round(image.height * CROPPED)
+def crop(image: Image.Image, share: float = CROPPED) -> Image.Image:
+    """The middle of an image, that share of each side cut off."""
+    across, down = round(image.width * share), round(image.height * share)
     return image.crop((across, down, image.width - across, image.height - down))
 
 
-def rotate(image: Image.Image) -> Image.Image:
+def rotate(image: Image.Image, degrees: float = TILT) -> Image.Image:
     """A turned image, with gray in the corners."""
-    return image.rotate(TILT, Image.Resampling.BICUBIC, fillcolor=GRAY)
+    return image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=GRAY)
 
 
 def scale(image: Image.Image, factor: float) -> Image.Image:

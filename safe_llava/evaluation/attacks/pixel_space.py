@@ -6,13 +6,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
 
+from ...pixel_scale import LARGEST, PixelScale
 from .attack_row import AttackRow
 from .attack_target import AttackTarget
 
 
-LARGEST = 255
 _TOLERANCE = 1e-2
 
 
@@ -33,11 +32,7 @@ class PixelSpace:
         self.rows = list(rows)
         self.inputs = target.encode(rows)
         expected = self.inputs.pop("pixel_values")
-        mean, std = (
-            torch.tensor(values, device=expected.device, dtype=torch.float32).view(1, -1, 1, 1) * LARGEST
-            for values in _read_normalisation(target.processor)
-        )
-        self._mean, self._std, self._dtype = mean, std, expected.dtype
+        self._scale, self._dtype = PixelScale(target.processor), expected.dtype
         images = [image for row in rows for image in row.images]
         resized = target.processor.image_processor(images, do_rescale=False, do_normalize=False, return_tensors="pt")[
             "pixel_values"
@@ -58,7 +53,7 @@ class PixelSpace:
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """What the model is given for pixels from 0 to 255; gradients go through."""
-        return ((pixels - self._mean) / self._std).to(self._dtype)
+        return self._scale.normalise(pixels).to(self._dtype)
 
     def select(self, places: Sequence[int]) -> torch.Tensor:
         """The images of some rows, as indices."""
@@ -73,10 +68,3 @@ class PixelSpace:
             replace(row, images=tuple(image for image, owner in zip(images, owners) if owner == place))
             for place, row in enumerate(self.rows)
         ]
-
-
-def _read_normalisation(processor: ProcessorMixin) -> tuple[list[float], list[float]]:
-    images = processor.image_processor
-    if not getattr(images, "do_normalize", True):
-        return [0.0] * 3, [1.0] * 3
-    return list(images.image_mean), list(images.image_std)

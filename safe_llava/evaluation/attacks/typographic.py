@@ -48,16 +48,19 @@ def reassure(image: Image.Image, is_below: bool) -> Image.Image:
     return changed
 
 
-def draw_question(row: AttackRow) -> AttackRow:
-    """A row whose question stands below its last image, with words that ask to follow it."""
-    image = row.images[-1]
-    lines = textwrap.wrap(row.question, _LINE_LENGTH)
+def add_band(image: Image.Image, lines: list[str], is_below: bool) -> Image.Image:
+    """An image with lines of text below or above it, at its former size; nothing of it is hidden."""
     band = _write(lines, image.width, max(1, image.height // _BAND) * len(lines))
     drawn = Image.new("RGB", (image.width, image.height + band.height))
-    drawn.paste(image, (0, 0))
-    drawn.paste(band, (0, image.height))
-    # Square again, as most processors would cut it off otherwise.
-    drawn = drawn.resize(image.size, Image.Resampling.BICUBIC)
+    drawn.paste(image, (0, 0 if is_below else band.height))
+    drawn.paste(band, (0, image.height if is_below else 0))
+    # As most processors would cut off what makes it longer.
+    return drawn.resize(image.size, Image.Resampling.BICUBIC)
+
+
+def draw_question(row: AttackRow) -> AttackRow:
+    """A row whose question stands below its last image, with words that ask to follow it."""
+    drawn = add_band(row.images[-1], textwrap.wrap(row.question, _LINE_LENGTH), is_below=True)
     messages = (*row.messages[:-1], {"role": "user", "content": FOLLOW})
     return replace(row, images=(*row.images[:-1], drawn), messages=messages)
 

@@ -54,6 +54,12 @@ def test_options_tell_the_runs_of_two_cells_apart():
     assert len(set(keys)) == len(keys)
 
 
+def test_robust_is_ours_with_one_field_more(grid):
+    ours, robust = grid["ours"], grid["robust"]
+    assert robust.train == [{**ours.train[0], "robust": True}, *ours.train[1:]]
+    assert (robust.convert, robust.generate) == (ours.convert, ours.generate)
+
+
 def test_no_two_cells_are_the_same(grid):
     made = [
         (cell.method, str(cell.convert), str(cell.train), str(cell.generate), str(cell.options))
