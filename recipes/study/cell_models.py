@@ -40,7 +40,7 @@ def build_model(study: StudyWorld, cell: Cell, seed: int, folder: Path, fields: 
                 rows = folder / f"rows-{study.fingerprint}"
                 with FileLock(f"{rows}.lock"):
                     named = study.world.name_rows(recipe, overruled, rows)
-                if study.keeps_features and recipe.stem == "stage1":
+                if study.keeps_features and recipe.stem == "stage1" and not overruled.get("robust"):
                     named = named | {"vision_feature_cache": folder / "vision_features"}
                 # A head that has not learned is a result too.
                 run_recipe(recipe, source, model, seed, require_learned_head=False, **named)
