@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageChops, ImageEnhance, ImageFilter
+from PIL import Image
+
+from safe_llava.smol.changed_drawings import change
 
 
 SINGLE_SIZE, SCENE_SIZE, CELL = 96, 224, 32
@@ -39,45 +41,13 @@ def draw_background(rng: random.Random, size: int) -> Image.Image:
     return Image.fromarray(noise.astype("uint8")).resize((size, size), Image.Resampling.BICUBIC)
 
 
-def change(drawing: Image.Image, rng: random.Random, size: int) -> Image.Image:
-    """Resizes to `size`, turns, recolours, outlines or blurs: what one maker does otherwise than the other."""
-    drawing = drawing.resize((size, size), Image.Resampling.BILINEAR)
-    if rng.random() < 0.5:
-        drawing = drawing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if rng.random() < 0.7:
-        drawing = drawing.rotate(rng.uniform(-20, 20), Image.Resampling.BILINEAR)
-    alpha = drawing.getchannel("A")
-    colours = drawing.convert("RGB")
-    if rng.random() < 0.15:
-        colours = colours.convert("L").convert("RGB")
-    elif rng.random() < 0.5:
-        hue, saturation, value = colours.convert("HSV").split()
-        turn = rng.randrange(-14, 15)
-        hue = hue.point([(level + turn) % 256 for level in range(256)])
-        colours = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
-    for enhance in (ImageEnhance.Color, ImageEnhance.Brightness, ImageEnhance.Contrast):
-        if rng.random() < 0.5:
-            colours = enhance(colours).enhance(rng.uniform(0.55, 1.5))
-    if rng.random() < 0.1:
-        colours = ImageChops.blend(colours, colours.filter(ImageFilter.FIND_EDGES), 0.6)
-    if rng.random() < 0.2:
-        colours = colours.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < 0.35:
-        wide = alpha.filter(ImageFilter.MaxFilter(rng.choice((3, 5))))
-        line = Image.new("RGB", drawing.size, (0, 0, 0) if rng.random() < 0.7 else (255, 255, 255))
-        line.paste(colours, mask=alpha)
-        colours, alpha = line, wide
-    colours.putalpha(alpha)
-    return colours
-
-
 def single_view(drawing: Image.Image, rng: random.Random) -> torch.Tensor:
     """One drawing that fills most of 96 x 96 pixels."""
     canvas = draw_background(rng, SINGLE_SIZE)
     size = rng.randrange(64, 105)
     free = SINGLE_SIZE - size
     corner = (free // 2 + rng.randrange(-6, 7), free // 2 + rng.randrange(-6, 7))
-    changed = change(drawing, rng, size)
+    changed = change(drawing.resize((size, size), Image.Resampling.BILINEAR), rng)
     canvas.paste(changed, corner, changed)
     return as_pixels(canvas)
 
@@ -93,7 +63,7 @@ def scene_view(drawings: list[tuple[int, Image.Image]], rng: random.Random) -> S
     for (index, drawing), (right, below) in zip(drawings, corners):
         size = rng.randrange(44, 111)
         x, y = right * half + rng.randrange(half - size + 1), below * half + rng.randrange(half - size + 1)
-        changed = change(drawing, rng, size)
+        changed = change(drawing.resize((size, size), Image.Resampling.BILINEAR), rng)
         canvas.paste(changed, (x, y), changed)
         covered = Image.new("L", canvas.size)
         covered.paste(changed.getchannel("A"), (x, y))

@@ -27,8 +27,8 @@ def summarize(runs: list[dict[str, Any]], safety: Parts, helpfulness: Parts) -> 
     Returns:
         `dict[str, Any]`: `claims[claim][metric]` with `mean`, `interval`, `per_seed` and `count` (rows of one run),
         and the same for `safety` and `helpfulness`. Intervals are 95 % and hold both the choice of scenes and the
-        choice of seeds. `ece` and `evidence` are means over seeds, `None` without a head; `cost`, where every run has
-        it, is such a mean too, and `derived` has what each seed derived.
+        choice of seeds. `ece` and `evidence` are means over seeds, `None` without a head; `cost` is such a mean
+        over the runs that have it, and `derived` has what each seed derived.
     """
     claims: dict[str, Any] = {}
     for claim, metrics in runs[0]["claims"].items():
@@ -43,7 +43,7 @@ def summarize(runs: list[dict[str, Any]], safety: Parts, helpfulness: Parts) -> 
         "ece": _mean_of(runs, "ece"),
         "evidence": _mean_of(runs, "evidence"),
         # Runs from before it was counted have none.
-        **({"cost": _mean_of(runs, "cost")} if all("cost" in run for run in runs) else {}),
+        **({"cost": _mean_of(counted, "cost")} if (counted := [run for run in runs if "cost" in run]) else {}),
         **({"derived": derived} if any(derived := [run.get("derived") for run in runs]) else {}),
         "seconds": [run["seconds"] for run in runs],
     }

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..miniature.corruption import corrupt
 from .backgrounds import BACKGROUNDS, draw_background
+from .changed_drawings import change
 from .drawings import Drawing
 
 
@@ -34,13 +35,17 @@ CROWD_SIZES = (44, 60)
 
 @dataclass(frozen=True)
 class Placed:
-    """A drawing at its place: `where` in words, the middle in pixels, its longer side, its tilt in degrees."""
+    """
+    A drawing at its place: `where` in words, the middle in pixels, its longer side, its tilt in degrees, and the seed
+    of its [`change`] where it is shown changed.
+    """
 
     drawing: Drawing
     where: str
     center: tuple[int, int]
     size: int
     tilt: float
+    changed: int | None = None
 
     @property
     def name(self) -> str:
@@ -130,6 +135,8 @@ def draw_scene(scene: Scene) -> Image.Image:
         image = placed.drawing.image
         scale = placed.size / max(image.size)
         image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BILINEAR)
+        if placed.changed is not None:
+            image = change(image, random.Random(placed.changed))
         image = image.rotate(placed.tilt, Image.Resampling.BILINEAR, expand=True)
         corner = (placed.center[0] - image.width // 2, placed.center[1] - image.height // 2)
         canvas.paste(image, corner, image)

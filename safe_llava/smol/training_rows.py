@@ -1,5 +1,6 @@
 """Rows to train a stage on: those of stage 1 mostly without answers, or with labels by the image alone."""
 
+import random
 from dataclasses import replace
 
 from datasets import Dataset, Value
@@ -25,8 +26,9 @@ def draw_training_rows(drawings: Drawings, mix: str, num_rows: int, seed: int = 
     Args:
         drawings ([`Drawings`]): those of a split.
         mix (`str`):
-            A stage, such as "stage2". In "stage1" one row of 64 has its answer, and the others are `head_only`;
-            "stage1_answered" are those that have it, and "stage1_weak" the rows of "stage1" with weak labels.
+            A stage, such as "stage2". In "stage1" one row of 64 has its answer, and the others are `head_only` and
+            show their drawings changed; "stage1_answered" are those that have it, and "stage1_weak" the rows of
+            "stage1" with weak labels.
         num_rows (`int`): how many.
         seed (`int`, *optional*, defaults to 0): the same arguments give the same rows.
     """
@@ -34,12 +36,29 @@ def draw_training_rows(drawings: Drawings, mix: str, num_rows: int, seed: int = 
     if manner == ANSWERED:
         return draw_dataset(sample_rows(drawings, ROWS_PER_ANSWER * num_rows, seed, stage)[::ROWS_PER_ANSWER])
     rows = sample_rows(drawings, num_rows, seed, stage)
-    dataset = draw_dataset([_label_weakly(row) for row in rows] if manner == WEAK else rows)
-    return _without_answers(dataset) if stage == "stage1" else dataset
+    rows = [_label_weakly(row) for row in rows] if manner == WEAK else rows
+    if stage != "stage1":
+        return draw_dataset(rows)
+    rng = random.Random(f"changed/{seed}")
+    return _without_answers(
+        draw_dataset([_change_drawings(row, rng) if _is_head_only(place) else row for place, row in enumerate(rows)])
+    )
+
+
+def _is_head_only(place: int) -> bool:
+    return place % ROWS_PER_ANSWER != 0
+
+
+def _change_drawings(row: Row, rng: random.Random) -> Row:
+    """Shows what other makers might have drawn. Its label stays; of its answer, a color may not be right any more."""
+    if row.scene is None:
+        return row
+    placed = tuple(replace(placed, changed=rng.getrandbits(32)) for placed in row.scene.placed)
+    return replace(row, scene=replace(row.scene, placed=placed))
 
 
 def _without_answers(dataset: Dataset) -> Dataset:
-    head_only = [place % ROWS_PER_ANSWER != 0 for place in range(len(dataset))]
+    head_only = [_is_head_only(place) for place in range(len(dataset))]
     messages = [turns[:-1] if only else turns for turns, only in zip(dataset["messages"][:], head_only)]
     dataset = dataset.remove_columns("messages").add_column("messages", messages, feature=FEATURES["messages"])
     return dataset.add_column("head_only", head_only, feature=Value("bool"))

@@ -8,6 +8,8 @@ from safe_llava.smol import training_rows
 from safe_llava.smol.concepts import read_concepts
 from safe_llava.smol.smol_world import smol_world
 from safe_llava.smol.training_rows import draw_training_rows
+from safe_llava.smol.world_dataset import draw_dataset
+from safe_llava.smol.world_rows import sample_rows
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,14 @@ def test_few_rows_of_stage_1_have_their_answer_and_the_others_are_for_the_head(d
     rows = draw_training_rows(drawings["train"], "stage1", 24)
     assert rows["head_only"][:] == [place % 8 != 0 for place in range(24)]
     assert [messages[-1]["role"] == "user" for messages in rows["messages"]] == rows["head_only"][:]
+
+
+def test_rows_for_the_head_show_changed_drawings_with_the_same_labels(drawings, one_of_eight):
+    shown = draw_training_rows(drawings["train"], "stage1", 24)
+    plain = draw_dataset(sample_rows(drawings["train"], 24, stage="stage1"))
+    assert shown["safety_level"][:] == plain["safety_level"][:]
+    alike = [one["images"] == other["images"] for one, other in zip(shown, plain)]
+    assert alike == [not row["head_only"] or not row["images"] for row in shown]
 
 
 def test_the_answered_rows_of_stage_1_can_be_had_alone(drawings, one_of_eight):
