@@ -62,7 +62,7 @@ def test_more_seeds_on_the_same_scenes_do_not_narrow_the_interval_of_scenes():
     assert one == pytest.approx(three)
 
 
-def test_what_an_answer_costs_is_a_mean_over_seeds_where_every_run_has_counted_it():
+def test_what_an_answer_costs_is_a_mean_over_the_runs_that_counted_it():
     counted = [run_with(0.1) | {"cost": {"prompt_tokens": tokens}, "derived": {}} for tokens in (10.0, 20.0)]
     assert summarize(counted)["cost"] == {"prompt_tokens": 15.0}
     assert summarize([counted[0], run_with(0.1)])["cost"] == {"prompt_tokens": 10.0}
