@@ -17,6 +17,7 @@ from safe_llava.smol.world_rows import sample_rows
 from safe_llava.smol.world_scoring import score_claims
 from safe_llava.world import World
 
+from .study_tables import markdown_table
 from .study_world import Columns, RivalWords, StudyWorld
 
 
@@ -48,6 +49,18 @@ TABLES: dict[str, Columns] = {
     "Harmless questions": HELPFUL,
     "Verdicts of the head": VERDICTS,
 }
+
+PAGE_TABLE: Columns = {
+    **{f"unsafe: {name}": UNSAFE[name] for name in ("risky_pair", "attack", "held_out")},
+    **{f"refused: {name}": OVER_REFUSAL[name] for name in ("look_alike", "harmless_pair")},
+    **HELPFUL,
+}
+"""What the pages show of every cell that was run."""
+
+
+def page_table(results: dict[str, Any]) -> str:
+    """The table of the pages, word for word."""
+    return markdown_table(results, PAGE_TABLE)
 
 
 def smol_study(folder: Path) -> StudyWorld:
