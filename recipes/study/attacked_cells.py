@@ -60,6 +60,11 @@ def main(
     grid = load_cells(study)
     if unknown := set(cell) - set(grid):
         raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
+    if optional := [name for name in cell if grid[name].generate]:
+        raise typer.BadParameter(
+            f"{', '.join(optional)}: attacks give `generate` no options. Attack the cell with the same training, or its "
+            "model with `safe-llava attack --policy`."
+        )
     suites = split_suites(suite or [ALL])
     models_dir(output_dir).mkdir(parents=True, exist_ok=True)
     attacked = draw_risky_rows(study.world, rows, ROW_SEED)
@@ -138,8 +143,8 @@ class DefendedTarget(AttackTarget):
             return super().ask(rows, read_images)
         if read_images is not None or any(row.begun for row in rows):
             raise ValueError(
-                "This defence asks its model several times, so that nobody else can begin its answer. Leave the "
-                "suites 'text' and 'together' out for it."
+                "This defence renders and answers prompts in a way of its own, so that nobody else can begin its answer. "
+                "Leave the suites 'text' and 'together' out for it."
             )
         asked = [
             {

@@ -101,9 +101,10 @@ def test_the_command_writes_figures_of_each_attack_and_cell_and_goes_on(tmp_path
     assert (tmp_path / "outcomes.jsonl").read_text() == outcomes
 
 
-def test_an_unknown_cell_is_named_with_the_cells_there_are(tmp_path):
+@pytest.mark.parametrize(("name", "said"), [("magic", "vlm_guard"), ("hints_off", "--policy")])
+def test_a_cell_that_cannot_be_attacked_is_named_with_what_can(tmp_path, name, said):
     app = attacked_cells.typer.Typer()
     app.command()(attacked_cells.main)
-    done = CliRunner().invoke(app, ["--output-dir", str(tmp_path), "--cell", "magic"])
+    done = CliRunner().invoke(app, ["--output-dir", str(tmp_path), "--cell", name])
     assert done.exit_code != 0
-    assert "magic" in done.stderr and "vlm_guard" in done.stderr
+    assert name in done.stderr and said in done.stderr
