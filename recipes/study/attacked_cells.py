@@ -62,8 +62,8 @@ def main(
         raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
     if optional := [name for name in cell if grid[name].generate]:
         raise typer.BadParameter(
-            f"{', '.join(optional)}: attacks give `generate` no options. Attack the cell with the same training, or its "
-            "model with `safe-llava attack --policy`."
+            f"{', '.join(optional)}: attacks give `generate` no options. Attack the cell of the same training, or "
+            "its model with `safe-llava attack --policy`."
         )
     suites = split_suites(suite or [ALL])
     models_dir(output_dir).mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class DefendedTarget(AttackTarget):
             return super().ask(rows, read_images)
         if read_images is not None or any(row.begun for row in rows):
             raise ValueError(
-                "This defence renders and answers prompts in a way of its own, so that nobody else can begin its answer. "
+                "This defence answers prompts in a way of its own, so that nobody else can begin its answer. "
                 "Leave the suites 'text' and 'together' out for it."
             )
         asked = [
