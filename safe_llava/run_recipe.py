@@ -16,14 +16,6 @@ from .files import RECIPES
 
 
 LAST_LINES = 15
-QUICKER = {
-    # Threads that spin while they wait slow training down several times when another program needs a core.
-    "OMP_WAIT_POLICY": "passive",
-    # glibc gives large blocks back to the kernel, which then fills every page of the next step's anew.
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-}
-"""Variables for training on a CPU, where the user has not set them."""
 _EPOCH = re.compile(r"'epoch': '?([\d.e+-]+)")
 
 
@@ -66,7 +58,8 @@ def run_recipe(
         # Also when another of them has failed or the user has had enough.
         stack.callback(_end, processes)
         for variables in _environments(num_processes):
-            environment = {**QUICKER, **os.environ, **variables}
+            # Threads that spin while they wait slow training down several times when another program needs a core.
+            environment = {"OMP_WAIT_POLICY": "passive", **os.environ, **variables}
             processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
         while all(process.poll() in (None, 0) for process in processes):
             if all(process.poll() == 0 for process in processes):
