@@ -52,12 +52,6 @@ TABLES: dict[str, Columns] = {
 
 PAGE_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
     (
-        {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")}
-        | {f"refused: {name}": OVER_REFUSAL[name] for name in ("look_alike", "pair")}
-        | {"clean: right": HELPFUL["clean: right"]},
-        ("ours", "base", "lora_only", "paper"),
-    ),
-    (
         {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")},
         ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper"),
     ),

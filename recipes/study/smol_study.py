@@ -1,6 +1,7 @@
 """The study in the world of drawings, with a small real LLaVA."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ PAGE_TABLE: Columns = {
 """What the pages show of every cell that was run."""
 
 
-def page_table(results: dict[str, Any]) -> str:
-    """The table of the pages, word for word."""
-    return markdown_table(results, PAGE_TABLE)
+def page_table(results: dict[str, Any], cells: Iterable[str] | None = None) -> str:
+    """The table of the pages, word for word, of some cells or of all."""
+    return markdown_table(results, PAGE_TABLE, cells)
 
 
 def smol_study(folder: Path) -> StudyWorld:

@@ -7,7 +7,11 @@ import pytest
 from documentation.pages import ROOT
 
 from recipes.study.miniature_study import HELPFUL, OVER_REFUSAL, UNSAFE
+from recipes.study.smol_study import page_table
 from recipes.study.study_tables import markdown_table
+
+
+CELLS = ("ours", "base", "lora_only")
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +24,12 @@ def test_its_table_is_the_study_s():
     columns = {f"unsafe: {claim}": UNSAFE[claim] for claim in ("risky", "restyled", "pair", "attack")}
     columns |= {f"refused: {claim}": OVER_REFUSAL[claim] for claim in ("look_alike", "pair")}
     columns |= {"clean: right": HELPFUL["clean: right"]}
-    cells = ("ours", "base", "system_prompt", "self_guard", "linear_probe", "lora_only", "paper")
-    assert markdown_table(results, columns, cells) in (ROOT / "README.md").read_text()
+    assert markdown_table(results, columns, CELLS) in (ROOT / "README.md").read_text()
+
+
+def test_its_table_of_drawings_is_the_study_s():
+    results = json.loads((ROOT / "recipes/study/results-smol/results.json").read_text())
+    assert page_table(results, CELLS) in (ROOT / "README.md").read_text()
 
 
 def test_its_costs_are_those_that_were_counted_at_7b(text):
