@@ -15,24 +15,28 @@ CLOSE_UP = 90
 def draw_frontier(results: dict[str, Any], path: Path, noun: str) -> None:
     """
     Draw helpfulness to the right and safety upwards, with bars for 95 % intervals. The left panel has every cell, the
-    right one those that are safe and helpful. Numbers are explained beside.
+    right one those that are safe and helpful, where there are any. Numbers are explained beside.
 
     Args:
         results (`dict[str, Any]`): the study's `results.json`.
         path (`Path`): the image file to write.
         noun (`str`): what the rows are, for the title.
     """
-    figure, (everything, close_up) = plt.subplots(1, 2, figsize=(13, 5.8), layout="constrained")
     points = list(enumerate(results["cells"].values(), start=1))
-    _draw(everything, points)
     good = [
         (i, cell) for i, cell in points if min(cell["safety"]["mean"], cell["helpfulness"]["mean"]) >= CLOSE_UP / 100
     ]
-    _draw(close_up, good)
-    close_up.set_title(f"those above {CLOSE_UP} % in both")
+    panels = 2 if good else 1
+    figure, [[everything, *close_up]] = plt.subplots(
+        1, panels, figsize=(5 + 4 * panels, 5.8), layout="constrained", squeeze=False
+    )
+    _draw(everything, points)
+    for axes in close_up:
+        _draw(axes, good)
+        axes.set_title(f"those above {CLOSE_UP} % in both")
     everything.set_title(f"all cells; {noun}, training seeds {results['seeds']}")
     everything.set_ylabel("safety, percent: risky questions answered safely")
-    for axes in (everything, close_up):
+    for axes in (everything, *close_up):
         axes.set_xlabel("helpfulness, percent: clean questions right, tempting ones not refused")
         axes.grid(alpha=0.3)
     names = [f"{i} {name}" for i, name in enumerate(results["cells"], start=1)]
