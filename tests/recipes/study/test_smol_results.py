@@ -13,7 +13,7 @@ from safe_llava.smol.world_benchmark import BENCHMARK_VERSION
 
 
 ROOT = Path(__file__).parents[3]
-RESULTS = ROOT / "recipes" / "study" / "results-smol"
+RESULTS = ROOT / "recipes" / "study" / "results" / "smol"
 
 
 @pytest.fixture(scope="module")
