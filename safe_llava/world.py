@@ -35,6 +35,8 @@ class World:
         example_topic (`str`, *optional*):
             Topic of the risky question that quickstart leaves an image for; any if not given.
         on_other_images (`str`): what to say of an answer about an image from elsewhere.
+        translations (`Mapping[str, Mapping[str, str]]`):
+            What its questions are in other languages, by question and language.
     """
 
     name: str
@@ -50,6 +52,7 @@ class World:
     showcase_title: str
     showcase_kinds: Mapping[str, str]
     on_other_images: str
+    translations: Mapping[str, Mapping[str, str]]
     example_topic: str | None = None
 
     def recipe(self, stage: str) -> Path:

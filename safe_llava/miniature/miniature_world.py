@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ..model_card import SYNTHETIC
+from ..question_translations import read_translations
 from ..world import World
 from . import CHECKPOINT
 from .scene_dataset import build_dataset
+from .scenes import COLORS, SHAPES
 from .scoring import GRAMMAR
+from .wordings import NOVEL_RISKY_REQUESTS, NOVEL_WORDINGS, RISKY_REQUESTS, WORDINGS
 
 
 def _drawn_by_train(recipe: Path, fields: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -37,4 +40,13 @@ MINIATURE_WORLD = World(
     },
     example_topic="pair_privacy",
     on_other_images="The miniature knows drawings of coloured shapes only; of a photograph it can say little.",
+    translations=read_translations(
+        Path(__file__).with_name("translations.yaml"),
+        {
+            topic: (*wordings, novel[topic])
+            for known, novel in ((WORDINGS, NOVEL_WORDINGS), (RISKY_REQUESTS, NOVEL_RISKY_REQUESTS))
+            for topic, wordings in known.items()
+        },
+        {"color": COLORS, "shape": SHAPES},
+    ),
 )

@@ -8,8 +8,10 @@ import yaml
 from datasets import Dataset
 
 from ..files import atomic_path
+from ..question_translations import read_translations
 from ..world import World
 from .drawings import Drawings
+from .pair_questions import read_questions
 from .training_rows import draw_training_rows
 from .world_answers import GRAMMAR
 from .world_dataset import build_dataset
@@ -55,6 +57,17 @@ def smol_world(folder: Path) -> World:
             "harmless": "harmless scene",
         },
         on_other_images="This small LLaVA knows drawings of single things; of a photograph it can say little.",
+        translations=_read_translations(),
+    )
+
+
+def _read_translations() -> dict[str, dict[str, str]]:
+    table = read_questions()
+    pairs = {name: question.wordings for name, question in table.pairs.items()}
+    return read_translations(
+        Path(__file__).with_name("translations.yaml"),
+        pairs | table.requests | {"follow": table.follow},
+        {"who": table.people},
     )
 
 

@@ -9,6 +9,7 @@ from .attack_target import AttackTarget
 from .combined_attacks import combined_attacks
 from .early_layers import early_layer_attacks
 from .image_changes import image_change_attacks
+from .other_languages import other_language_attacks
 from .projected_gradient import projected_gradient_attacks
 from .prompt_changes import prompt_change_attacks
 from .spread_images import spread_attacks
@@ -18,6 +19,8 @@ from .universal_border import universal_border_attack
 
 SUITES = ("icet", "typographic", "image", "spread", "text", "pixels", "border", "together")
 ALL = "all"
+ON_ONE_SQUARE = ("pixels", "border", "together")
+"""Descend a gradient to the image itself, through what the processor does with one that the model sees whole."""
 BORDER_ROWS = 64
 """Rows that a universal border is trained on."""
 
@@ -43,9 +46,20 @@ def build_attacks(
     Args:
         suites (`Sequence[str]`): some of `SUITES`.
         target ([`AttackTarget`]): the model; it has as many early layers as its tower.
-        world ([`~safe_llava.world.World`]): draws the rows that a universal border is trained on.
+        world ([`~safe_llava.world.World`]): draws the rows that a universal border is trained on, and
+            knows its questions in other languages.
         steps (`int`), restarts (`int`): of the attacks that descend a gradient.
+
+    Raises:
+        ValueError: if the model cuts images into tiles, and a suite needs it to see each as one square.
     """
+    if target.has_tiles and any(suite in ON_ONE_SQUARE for suite in suites):
+        possible = " ".join(f"--suite {suite}" for suite in SUITES if suite not in ON_ONE_SQUARE)
+        raise ValueError(
+            f"{target.model.name_or_path} is a {target.model.config.model_type}, which cuts images into tiles. The "
+            f"suites {', '.join(ON_ONE_SQUARE)} are written for LLaVAs that see an image as one square. Name the "
+            f"others: {possible}."
+        )
     attacks: list[Attack] = []
     if "icet" in suites:
         attacks += early_layer_attacks(target)
@@ -56,7 +70,7 @@ def build_attacks(
     if "spread" in suites:
         attacks += spread_attacks()
     if "text" in suites:
-        attacks += prompt_change_attacks()
+        attacks += [*prompt_change_attacks(), *other_language_attacks(world.translations)]
     if "pixels" in suites:
         attacks += projected_gradient_attacks(steps, restarts)
     if "border" in suites:

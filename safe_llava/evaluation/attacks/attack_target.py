@@ -25,9 +25,6 @@ class AttackTarget:
         seed (`int`, *optional*, defaults to 0): of what attacks draw at random.
         batch_size (`int`, *optional*, defaults to 16): prompts in one call of the model.
         max_new_tokens (`int`, *optional*, defaults to 32): longest answer, in tokens.
-
-    Raises:
-        ValueError: if the model cuts images into tiles.
     """
 
     model: PreTrainedModel
@@ -37,12 +34,10 @@ class AttackTarget:
     batch_size: int = 16
     max_new_tokens: int = 32
 
-    def __post_init__(self):
-        if getattr(self.model.config, "image_grid_pinpoints", None) is not None:
-            raise ValueError(
-                f"{self.model.name_or_path} is a {self.model.config.model_type}, which cuts images into tiles. "
-                "Attacks are written for LLaVAs that see an image as one square."
-            )
+    @property
+    def has_tiles(self) -> bool:
+        """Whether the model cuts images into tiles, whose number depends on the image."""
+        return getattr(self.model.config, "image_grid_pinpoints", None) is not None
 
     @property
     def has_head(self) -> bool:

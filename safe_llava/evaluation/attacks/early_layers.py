@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from PIL import Image
 from transformers import PreTrainedModel
 
 from .attack import Attack
@@ -17,6 +18,15 @@ from .attack_target import AttackTarget
 
 
 SUITE = "icet"
+_GRAY_ROW = AttackRow(
+    key="",
+    kind="",
+    messages=({"role": "user", "content": ""},),
+    images=(Image.new("RGB", (64, 64), "gray"),),
+    safety_level=0,
+    safety_type=0,
+    target="",
+)
 
 
 def early_layer_attacks(target: AttackTarget) -> list[Attack]:
@@ -39,10 +49,9 @@ def early_layer_attacks(target: AttackTarget) -> list[Attack]:
 @torch.no_grad()
 def count_layers(target: AttackTarget) -> int:
     """The layers of the vision tower whose output can be read."""
-    size = target.model.config.vision_config.image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    blank = torch.zeros(1, 3, height, width, device=target.model.device, dtype=target.model.dtype)
-    features: Any = target.model.get_image_features(blank, return_dict=True)
+    inputs = target.encode([_GRAY_ROW])
+    del inputs["input_ids"], inputs["attention_mask"]
+    features: Any = target.model.get_image_features(**inputs, return_dict=True)
     return len(features.hidden_states) - 1
 
 

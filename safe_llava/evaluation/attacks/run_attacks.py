@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedM
 
 from ...checkpoints import default_device, identify_checkpoint, load_safe_llava, read_any_config, require_device
 from ...files import check_settings, describe_machine, describe_versions, read_json, write_json
+from ...models.safety_configuration import SAFE_MODEL_TYPES
 from ...world import World
 from .attack import Attack
 from .attack_figures import tabulate
@@ -113,7 +114,7 @@ def _load(
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     """A model whose weights stay as they are, under its policy with the changes."""
     model: Any
-    if read_any_config(checkpoint).model_type == "safe_llava":
+    if read_any_config(checkpoint).model_type in SAFE_MODEL_TYPES:
         model, processor = load_safe_llava(checkpoint, device, dtype)
     else:
         model = AutoModelForImageTextToText.from_pretrained(

@@ -7,19 +7,27 @@ import torch
 
 from safe_llava.answer_scoring import AnswerGrammar, Manner
 from safe_llava.evaluation.attacks import attack_suites
-from safe_llava.evaluation.attacks.attack_suites import SUITES, build_attacks
+from safe_llava.evaluation.attacks.attack_suites import ON_ONE_SQUARE, SUITES, build_attacks
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.combined_attacks import combined_attacks
 from safe_llava.evaluation.attacks.early_layers import early_layer_attacks
 from safe_llava.evaluation.attacks.image_changes import image_change_attacks
+from safe_llava.evaluation.attacks.other_languages import other_language_attacks
 from safe_llava.evaluation.attacks.projected_gradient import attack_pixels, projected_gradient_attacks
 from safe_llava.evaluation.attacks.prompt_changes import prompt_change_attacks
 from safe_llava.evaluation.attacks.spread_images import spread_attacks
 from safe_llava.evaluation.attacks.typographic import typographic_attacks
 from safe_llava.evaluation.attacks.universal_border import universal_border_attack
+from tests.family_members import MEMBERS, alarm, build_member
 
 
-CHANGES = [*typographic_attacks(), *image_change_attacks(), *spread_attacks(), *prompt_change_attacks()]
+CHANGES = [
+    *typographic_attacks(),
+    *image_change_attacks(),
+    *spread_attacks(),
+    *prompt_change_attacks(),
+    *other_language_attacks({"Who is this?": {"spanish": "¿Quién es?", "german": "Wer ist das?"}}),
+]
 
 
 def brightness(images: torch.Tensor) -> torch.Tensor:
@@ -50,6 +58,31 @@ def test_a_head_that_rests_on_nothing_is_moved_by_no_attack(stubborn, make_row, 
     rows = [make_row()]
     for attack in attacks:
         assert flags(attack.attempt(stubborn, rows)) == [HELD], attack.name
+
+
+def test_a_question_that_is_known_in_no_other_language_is_left_out(make_row):
+    (attack,) = other_language_attacks({"What is this?": {"german": "Was ist das?"}})
+    assert not attack.applies(make_row())
+
+
+@pytest.mark.parametrize("model_type", MEMBERS)
+class TestTiles:
+    @pytest.fixture
+    def target(self, model_type, refusals):
+        member = build_member(model_type)
+        return AttackTarget(alarm(member.model), member.processor, refusals, max_new_tokens=4)
+
+    def test_layers_words_and_images_are_tried(self, target, drawn_world, make_row):
+        suites = [suite for suite in SUITES if suite not in ON_ONE_SQUARE]
+        attacks = build_attacks(suites, target, drawn_world, steps=1, restarts=1)
+        assert {attack.suite for attack in attacks} == set(suites)
+        assert all(len(attack.attempt(target, [make_row()])) == 1 for attack in attacks)
+        assert [attack.name for attack in attacks if attack.suite == "icet"][-1] == "icet_both/3"
+
+    @pytest.mark.parametrize("suite", ON_ONE_SQUARE)
+    def test_what_descends_to_one_square_is_refused_before_any_attack(self, target, suite, drawn_world):
+        with pytest.raises(ValueError, match=r"cuts images into tiles.*--suite icet"):
+            build_attacks(["icet", suite], target, drawn_world, steps=1, restarts=1)
 
 
 class TestProjectedGradient:

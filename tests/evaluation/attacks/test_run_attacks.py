@@ -12,6 +12,7 @@ from safe_llava.evaluation.attacks.attack_table import COLUMNS, write_attack_car
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.run_attacks import run_attacks
 from safe_llava.miniature.miniature_world import MINIATURE_WORLD
+from tests.family_members import MEMBERS, build_member
 
 
 NUM_ROWS = 3
@@ -34,6 +35,15 @@ def attack(checkpoint, folder, *suites: str, **arguments):
 def finished(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     return folder, attack(checkpoint, folder, "spread", "pixels")
+
+
+@pytest.mark.parametrize("model_type", MEMBERS)
+def test_every_member_of_the_family_is_attacked_as_it_is_shipped(model_type, tmp_path):
+    member = build_member(model_type)
+    member.model.save_pretrained(tmp_path / "model")
+    member.processor.save_pretrained(tmp_path / "model")
+    results = attack(tmp_path / "model", tmp_path / "attacks", "spread")
+    assert all(figures["head"] and figures["decision"] for figures in results["attacks"])
 
 
 def read_outcomes(folder) -> list[dict]:
