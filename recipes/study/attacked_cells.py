@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import typer
 from datasets import Dataset, Features, Image, List, Value
 
@@ -104,7 +103,11 @@ def attack_cell(
 ) -> list[dict[str, Any]]:
     """The figures of each attack on one cell with one seed; see [`tabulate`]."""
     target = aim_at(study, defend(study, cell, seed, output_dir, {}))
-    attacks = build_attacks(suites, target, study.world, steps, restarts)
+    attacks = [
+        attack
+        for attack in build_attacks(suites, target, study.world, steps, restarts)
+        if target.answer_rows is None or not attack.begins_answer
+    ]
     log = OutcomeLog(output_dir / "outcomes.jsonl")
     # Descents with other steps are other attacks.
     model = f"{cell.name}/{seed}/{run_key(study, cell)}/{steps}x{restarts}"
@@ -130,22 +133,15 @@ class DefendedTarget(AttackTarget):
     Args:
         answer_rows (`Callable`, *optional*):
             How it answers, where that takes more than one `generate`. What descends a gradient then descends that of
-            the first answer, and an answer cannot be begun by the attacker.
+            the first answer, and nobody else can begin an answer.
     """
 
     answer_rows: Callable[[Any, Any, Dataset], Answers] | None = None
 
-    def ask(
-        self, rows: Sequence[AttackRow], read_images: Callable[[torch.Tensor], Any] | None = None
-    ) -> list[AttackReply]:
+    def ask(self, rows: Sequence[AttackRow]) -> list[AttackReply]:
         """As its parent, through the whole defence."""
         if self.answer_rows is None:
-            return super().ask(rows, read_images)
-        if read_images is not None or any(row.begun for row in rows):
-            raise ValueError(
-                "This defence answers prompts in a way of its own, so that nobody else can begin its answer. "
-                "Leave the suites 'text' and 'together' out for it."
-            )
+            return super().ask(rows)
         asked = [
             {
                 "messages": [*row.messages, {"role": "assistant", "content": row.target}],

@@ -25,6 +25,7 @@ class Attack:
             Tries rows: a reply for each, of its best try.
         applies (`Callable[[AttackRow], bool]`, *optional*):
             Of which rows the risk is still there when the attack has changed them. By default of all.
+        begins_answer (`bool`, *optional*, defaults to `False`): whether the attacker writes how the answer begins.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Attack:
     about: str
     attempt: Callable[[AttackTarget, Sequence[AttackRow]], list[AttackReply]]
     applies: Callable[[AttackRow], bool] = _always
+    begins_answer: bool = False
 
 
 def change_rows(

@@ -1,6 +1,6 @@
 """The model that is attacked: how a row becomes a prompt, and what is read off the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,22 +61,12 @@ class AttackTarget:
         ).to(self.model.device, self.model.dtype)
 
     @torch.no_grad()
-    def ask(
-        self, rows: Sequence[AttackRow], read_images: Callable[[torch.Tensor], Any] | None = None
-    ) -> list[AttackReply]:
-        """
-        Asks the model, as anybody would ask it.
-
-        Args:
-            rows (`Sequence[AttackRow]`): what to ask.
-            read_images (`Callable`, *optional*): gives the images' features, in place of the model's own way.
-        """
+    def ask(self, rows: Sequence[AttackRow]) -> list[AttackReply]:
+        """Asks the model, as anybody would ask it."""
         replies: list[AttackReply] = []
         for start in range(0, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
             inputs = self.encode(batch)
-            if read_images is not None:
-                inputs["mm_encoder_outputs"] = {"image": read_images(inputs.pop("pixel_values"))}
             output: Any = self.model.generate(
                 **inputs, max_new_tokens=self.max_new_tokens, do_sample=False, return_dict_in_generate=True
             )

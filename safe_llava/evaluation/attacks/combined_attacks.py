@@ -29,6 +29,7 @@ def combined_attacks(target: AttackTarget, steps: int, restarts: int) -> list[At
             SUITE,
             f"pixels changed by at most {_EPSILON} of 255, and half of the answer there already",
             _descend_behind(prefill_answer, steps, restarts),
+            begins_answer=True,
         ),
         Attack(
             f"icet_both/{middle}+suffix",

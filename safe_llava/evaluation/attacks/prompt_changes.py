@@ -28,7 +28,8 @@ def prompt_change_attacks() -> list[Attack]:
         "prefill": (f'the answer begins with "{AFFIRMATION}"', lambda row: begin(row, AFFIRMATION)),
         "prefill_answer": ("the first half of the answer is there already", prefill_answer),
     }
-    return [change_rows(name, SUITE, about, change) for name, (about, change) in changes.items()]
+    attacks = [change_rows(name, SUITE, about, change) for name, (about, change) in changes.items()]
+    return [replace(attack, begins_answer=attack.name.startswith("prefill")) for attack in attacks]
 
 
 def around(row: AttackRow, before: str = "", behind: str = "") -> AttackRow:

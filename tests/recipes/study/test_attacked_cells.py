@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from recipes.study import attacked_cells, rivals
 from recipes.study.attacked_cells import aim_at, attack_table
+from recipes.study.cells import load_cells
 from recipes.study.defended import Defended
 from recipes.study.miniature_study import MINIATURE_STUDY
 from safe_llava.evaluation.attacks.attack_row import draw_risky_rows
 from safe_llava.evaluation.attacks.early_layers import moved_tower
-from safe_llava.evaluation.attacks.prompt_changes import begin
 from safe_llava.files import read_json
 from safe_llava.inference import answer_dataset
 from safe_llava.miniature import CHECKPOINT
@@ -67,8 +67,18 @@ def test_a_defence_of_several_passes_is_asked_whole(stock, rows):
     target = aim_at(STUDY, Defended(*stock, answer_rows))
     assert [reply.answer for reply in target.ask(rows)] == ["as it says"] * len(rows)
     assert asked == [[row.question for row in rows]]
-    with pytest.raises(ValueError, match="begin its answer"):
-        target.ask([begin(rows[0], "Sure")])
+
+
+def test_nobody_begins_the_answer_of_a_defence_of_several_passes(tmp_path, monkeypatch, stock):
+    def answer_rows(model, processor, dataset):
+        return [{"answer": "as it says"} for _ in dataset]
+
+    monkeypatch.setattr(attacked_cells, "defend", lambda *how: Defended(*stock, answer_rows))
+    cell, rows = load_cells(STUDY)["ecso"], draw_risky_rows(STUDY.world, 2)
+    table = attacked_cells.attack_cell(STUDY, cell, 0, tmp_path, ["text", "together"], rows, 1, 1)
+    tried = {figures["attack"] for figures in table}
+    assert {"padding", "rotate+suffix"} < tried
+    assert tried.isdisjoint({"prefill", "prefill_answer", "pgd/8+prefill"})
 
 
 def test_rows_are_asked_as_the_study_asks_them(stock, rows):
