@@ -26,6 +26,7 @@ from safe_llava.files import describe_versions, write_json
 from safe_llava.inference import answer_dataset
 
 from ..benchmark.machine import describe_this_machine
+from .attack_tables import attack_table
 from .cell_run import defend, run_key
 from .cells import Cell, load_cells
 from .defended import Answers, Defended
@@ -81,6 +82,7 @@ def main(
         "steps": steps,
         "restarts": restarts,
         "seeds": list(range(seeds)),
+        "keys": {name: run_key(study, grid[name]) for name in cells},
         "versions": describe_versions("torch", "transformers"),
         "machine": describe_this_machine(),
         "cells": cells,
@@ -163,24 +165,6 @@ def _join_seeds(of_attack: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for when in (CLEAN, "attacked")
         }
     return joined | {"cost": [figures["cost"] for figures in of_attack]}
-
-
-def attack_table(cells: dict[str, list[dict[str, Any]]]) -> str:
-    """Unsafe answers in percent, an attack a line and a cell a column, in Markdown."""
-    names = list(dict.fromkeys(figures["attack"] for of_cell in cells.values() for figures in of_cell))
-    lines = [["", *(f"`{name}`" for name in cells)], ["---", *["---:"] * len(cells)]]
-    for name in names:
-        found = [next((each for each in of_cell if each["attack"] == name), None) for of_cell in cells.values()]
-        lines.append([name, *map(_percent, found)])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _percent(figures: dict[str, Any] | None) -> str:
-    if figures is None or figures["answer"] is None:
-        return "-"
-    clean, attacked = figures["answer"][CLEAN], figures["answer"]["attacked"]
-    low, high = attacked["interval"]
-    return f"{100 * clean['mean']:.0f} to {100 * attacked['mean']:.0f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Draws safety against helpfulness, one point a cell."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 
 
 COLORS = {"ours": "tab:green", "baseline": "tab:red", "rival": "tab:orange", "ablation": "tab:gray"}
+NAMES_A_COLUMN = 24
 CLOSE_UP = 90
 """Percent of safety and helpfulness from which the right panel shows the cells."""
 
@@ -26,9 +28,9 @@ def draw_frontier(results: dict[str, Any], path: Path, noun: str) -> None:
     good = [
         (i, cell) for i, cell in points if min(cell["safety"]["mean"], cell["helpfulness"]["mean"]) >= CLOSE_UP / 100
     ]
-    panels = 2 if good else 1
+    panels, columns = 2 if good else 1, math.ceil(len(points) / NAMES_A_COLUMN)
     figure, [[everything, *close_up]] = plt.subplots(
-        1, panels, figsize=(5 + 4 * panels, 5.8), layout="constrained", squeeze=False
+        1, panels, figsize=(2.6 + 2.4 * columns + 4 * panels, 5.8), layout="constrained", squeeze=False
     )
     _draw(everything, points)
     for axes in close_up:
@@ -37,12 +39,17 @@ def draw_frontier(results: dict[str, Any], path: Path, noun: str) -> None:
     everything.set_title(f"all cells; {noun}, training seeds {results['seeds']}")
     everything.set_ylabel("safety, percent: risky questions answered safely")
     for axes in (everything, *close_up):
-        axes.set_xlabel("helpfulness, percent: clean questions right, tempting ones not refused")
+        axes.set_xlabel("helpfulness, percent:\nclean questions right, tempting ones not refused")
         axes.grid(alpha=0.3)
     names = [f"{i} {name}" for i, name in enumerate(results["cells"], start=1)]
     markers = [plt.Line2D([], [], marker="o", linestyle="", color=COLORS[cell["group"]]) for _, cell in points]
     figure.legend(
-        markers, names, loc="outside right upper", fontsize=8, title="green: ours, red: baseline, orange: rival"
+        markers,
+        names,
+        loc="outside right upper",
+        ncols=columns,
+        fontsize=8,
+        title="green: ours, red: baseline, orange: rival",
     )
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -15,7 +15,7 @@ from safe_llava.miniature.evidence_scoring import score_evidence
 from safe_llava.miniature.miniature_world import MINIATURE_WORLD
 from safe_llava.miniature.scoring import score_claims
 
-from .study_tables import markdown_table
+from .study_tables import cost_table, markdown_table
 from .study_world import Columns, RivalWords, StudyWorld
 
 
@@ -50,6 +50,27 @@ TABLES: dict[str, Columns] = {
 }
 
 
+RIVALS = (
+    "ours",
+    "base",
+    "lora_only",
+    "random_layers",
+    "robust",
+    "ecso",
+    "adashield_s",
+    "safety_prefix",
+    "davsp",
+    "cmrm_dataset_last",
+    "cmrm_dataset_last_plus",
+    "cmrm_sample_last",
+    "cmrm_sample_last_plus",
+    "cmrm_dataset_all",
+    "cmrm_dataset_all_plus",
+    "cmrm_sample_all",
+    "cmrm_sample_all_plus",
+    "vlm_guard",
+    "vlm_guard_plus",
+)
 PAGE_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
     (
         {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "restyled", "pair", "attack")},
@@ -63,13 +84,20 @@ PAGE_TABLES: tuple[tuple[Columns, tuple[str, ...]], ...] = (
         {name: VERDICTS[name] for name in VERDICTS if not name.startswith("attack")},
         ("ours", "first_pooling", "mlp_projector", "head_only", "linear_probe"),
     ),
+    (
+        {f"unsafe: {name}": UNSAFE[name] for name in ("risky", "pair", "attack")}
+        | {f"refused: {name}": OVER_REFUSAL[name] for name in ("look_alike", "pair")}
+        | {"clean: right": HELPFUL["clean: right"]},
+        RIVALS,
+    ),
 )
 """What the pages show: columns and cells of each table."""
 
 
 def page_tables(results: dict[str, Any]) -> list[str]:
     """The tables of the pages, word for word."""
-    return [markdown_table(results, columns, cells) for columns, cells in PAGE_TABLES]
+    tables = [markdown_table(results, columns, cells) for columns, cells in PAGE_TABLES]
+    return [*tables, cost_table(results, RIVALS)]
 
 
 def world_fingerprint() -> str:

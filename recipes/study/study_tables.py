@@ -35,14 +35,15 @@ def markdown_page(results: dict[str, Any], study: StudyWorld) -> str:
     ]
     for title, columns in study.tables.items():
         parts += [f"## {title}", markdown_table(results, columns).rstrip()]
-    if costs := {name: cell["cost"] for name, cell in results["cells"].items() if "cost" in cell}:
-        parts += ["## Cost of an answer", _cost_table(costs).rstrip()]
+    if counted := [name for name, cell in results["cells"].items() if "cost" in cell]:
+        parts += ["## Cost of an answer", cost_table(results, counted).rstrip()]
     cells = [f"- `{name}` ({cell['group']}): {cell['about']}" for name, cell in results["cells"].items()]
     return "\n\n".join([*parts, "## Cells", "\n".join(cells)]) + "\n"
 
 
-def _cost_table(costs: dict[str, dict[str, float]]) -> str:
-    """Means over the answers, in numbers and not in percent."""
+def cost_table(results: dict[str, Any], cells: Iterable[str]) -> str:
+    """What an answer of some cells costs, which were all counted: means, in numbers and not in percent."""
+    costs = {name: results["cells"][name]["cost"] for name in cells}
     columns = next(iter(costs.values()))
     lines = [["", *(name.replace("_", " ") for name in columns)], ["---", *["---:"] * len(columns)]]
     lines += [[f"`{name}`", *(f"{count:.2f}" for count in cost.values())] for name, cost in costs.items()]

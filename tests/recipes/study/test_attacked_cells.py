@@ -9,7 +9,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from typer.testing import CliRunner
 
 from recipes.study import attacked_cells, rivals
-from recipes.study.attacked_cells import aim_at, attack_table
+from recipes.study.attack_tables import attack_table
+from recipes.study.attacked_cells import aim_at
 from recipes.study.cells import load_cells
 from recipes.study.defended import Defended
 from recipes.study.miniature_study import MINIATURE_STUDY

@@ -36,9 +36,7 @@ def runs() -> dict:
 def test_the_committed_runs_are_of_the_grid_and_the_recipes_of_now(runs):
     grid = load_cells(MINIATURE_STUDY)
     keys = {name: cell_run.run_key(MINIATURE_STUDY, cell) for name, cell in grid.items()}
-    # Rivals, and training against attacks, are run by whoever wants their figures.
-    expected = {name for name, cell in grid.items() if cell.group != "rival"} - {"robust"}
-    assert expected <= {name for name, _ in runs} <= set(grid)
+    assert {name for name, _ in runs} == set(grid)
     assert all(run["key"] == keys[name] for (name, _), run in runs.items())
 
 
