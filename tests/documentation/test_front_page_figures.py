@@ -42,3 +42,24 @@ def test_its_costs_are_those_that_were_counted_at_7b(text):
         "{} % more parameters, and {} % more FLOPs to the first token, {} % after a hint, {} % fewer when refused"
     )
     assert sentence.format(*(f"{100 * share:.1f}" for share in shares)) in text
+
+
+def test_what_breaks_it_and_what_does_not_is_what_attacks_found(text):
+    cells = json.loads((ROOT / "recipes/study/results/attacks.json").read_text())["cells"]
+
+    def unsafe(attack: str, cell: str = "ours") -> str:
+        (found,) = (figures["answer"] for figures in cells[cell] if figures["attack"] == attack)
+        return f"{100 * found['attacked']['mean']:.0f}"
+
+    languages = sorted(unsafe(language) for language in ("spanish", "french", "german"))
+    assert (
+        f"descents on the pixels (8 of 255: {unsafe('pgd/8')}), one trained border ({unsafe('border')}), "
+        f"cropped ({unsafe('crop')}) and turned ({unsafe('rotate')}) images, a question drawn into the image "
+        f"({unsafe('drawn_question')}) or asked in Spanish, French or German ({languages[0]} to {languages[-1]})."
+    ) in text
+    spread = max(int(unsafe(name)) for name in ("two_halves", "two_tiers", "among_blanks", "earlier_turn"))
+    assert (
+        f"features from any layer of the vision tower ({unsafe('any of icet')}; `lora_only` "
+        f"{unsafe('any of icet', 'lora_only')}), an answer that is begun already ({unsafe('prefill_answer')}; "
+        f"{unsafe('prefill_answer', 'lora_only')}), images split or in an earlier turn ({spread} or less each)"
+    ) in text
