@@ -162,7 +162,9 @@ def measure_influence(
 
         queries = _average_of_others(row_weights, row_queries)
         without = torch.einsum("bhk,khd->bhd", head.attend(queries, row_keys), row_values)
-        of_text[row, words] = _lead_of(head, attended - head.gate(without, queries), risk_type[row])
+        lost = _lead_of(head, attended - head.gate(without, queries), risk_type[row])
+        # Without a word that has no weight nothing is lost, whatever a processor rounds to.
+        of_text[row, words] = lost.masked_fill(~row_weights.flatten(1).any(dim=-1), 0.0)
     lead = type_logits.gather(1, risk_type[:, None]).squeeze(1) - type_logits[:, SAFE_TYPE_ID]
     return SafetyInfluence(risk_type, lead, of_tokens, of_images, of_text, attention)
 
