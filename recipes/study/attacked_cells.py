@@ -144,6 +144,8 @@ class DefendedTarget(AttackTarget):
         """As its parent, through the whole defence."""
         if self.answer_rows is None:
             return super().ask(rows)
+        if any(row.begun for row in rows):
+            raise ValueError("This defence answers in several passes, so that nobody else can begin its answer.")
         asked = [
             {
                 "messages": [*row.messages, {"role": "assistant", "content": row.target}],

@@ -57,7 +57,9 @@ def test_a_head_that_rests_on_nothing_is_moved_by_no_attack(stubborn, make_row, 
     assert {attack.suite for attack in attacks} == set(SUITES)
     rows = [make_row()]
     for attack in attacks:
-        assert flags(attack.attempt(stubborn, rows)) == [HELD], attack.name
+        replies = attack.attempt(stubborn, rows)
+        assert flags(replies) == [HELD], attack.name
+        assert bool(replies[0].row.begun) == attack.begins_answer, attack.name
 
 
 def test_a_question_that_is_known_in_no_other_language_is_left_out(make_row):

@@ -16,6 +16,7 @@ from recipes.study.defended import Defended
 from recipes.study.miniature_study import MINIATURE_STUDY
 from safe_llava.evaluation.attacks.attack_row import draw_risky_rows
 from safe_llava.evaluation.attacks.early_layers import moved_tower
+from safe_llava.evaluation.attacks.prompt_changes import begin
 from safe_llava.files import read_json
 from safe_llava.inference import answer_dataset
 from safe_llava.miniature import CHECKPOINT
@@ -68,6 +69,8 @@ def test_a_defence_of_several_passes_is_asked_whole(stock, rows):
     target = aim_at(STUDY, Defended(*stock, answer_rows))
     assert [reply.answer for reply in target.ask(rows)] == ["as it says"] * len(rows)
     assert asked == [[row.question for row in rows]]
+    with pytest.raises(ValueError, match="begin its answer"):
+        target.ask([begin(rows[0], "Sure")])
 
 
 def test_nobody_begins_the_answer_of_a_defence_of_several_passes(tmp_path, monkeypatch, stock):
