@@ -33,6 +33,10 @@ from .imagenet_weights import load_imagenet_weights
 from .tower_gate import find_missed, measure
 
 
+BATCH = 8
+"""Scenes in a step."""
+ZOOM = 2
+"""At 96 pixels frozen features name 51 to 55 % of the validation makers' drawings, and twice as large 63 to 64 %."""
 SINGLES = 3
 """Drawings alone for each scene."""
 TEMPERATURE = 0.05
@@ -125,7 +129,7 @@ def main(
     packages: Annotated[Path, typer.Argument(help="The fetched packages, with the ImageNet weights.")],
     language: Annotated[Path, typer.Argument(help="The language model.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets the tower, word_projection.safetensors and gate.json.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 scenes and 48 single drawings.")] = 600,
+    steps: Annotated[int, typer.Option(help=f"Steps of {BATCH} scenes and {BATCH * SINGLES} single drawings.")] = 600,
     gate_rows: Annotated[int | None, typer.Option(help="Measure on so many drawings of each maker.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of views and new weights.")] = 0,
 ) -> None:
@@ -137,6 +141,7 @@ def main(
     tower = Lite0VisionModel(Lite0VisionConfig())
     load_imagenet_weights(tower, packages)
     frozen = measure(tower, table, gate_rows)
+    tower.config.zoom = ZOOM
     model = NamingTower(tower, embed_names(language, named.label.tolist()))
     new = [parameter for name, parameter in model.named_parameters() if not name.startswith("tower.")]
     optimizer = torch.optim.AdamW(
@@ -149,7 +154,7 @@ def main(
             str(output_dir),
             seed=seed,
             max_steps=steps,
-            per_device_train_batch_size=16,
+            per_device_train_batch_size=BATCH,
             logging_steps=10,
             save_steps=50,
             save_total_limit=1,
@@ -157,7 +162,7 @@ def main(
             report_to=[],
         ),
         data_collator=collate,
-        train_dataset=Views(shown, named.concept.tolist(), 16 * steps, seed),
+        train_dataset=Views(shown, named.concept.tolist(), BATCH * steps, seed),
         optimizers=(optimizer, scheduler),
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))

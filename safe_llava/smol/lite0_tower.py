@@ -33,15 +33,19 @@ class Lite0VisionConfig(PreTrainedConfig):
     Args:
         image_size (`int`, *optional*, defaults to 224): height and width of an image, a multiple of 32.
         hidden_size (`int`, *optional*, defaults to 1280): width of the last feature map; the network fixes it.
+        zoom (`int`, *optional*, defaults to 1):
+            How many times as large the network sees an image, bilinearly enlarged. Its last feature map is averaged
+            down again, so that shapes stay. ImageNet's things are larger than the drawings of a scene.
     """
 
     model_type = "lite0_vision"
     base_config_key = "vision_config"
 
-    def __init__(self, image_size: int = 224, hidden_size: int = 1280, **kwargs):
+    def __init__(self, image_size: int = 224, hidden_size: int = 1280, zoom: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.image_size = image_size
         self.hidden_size = hidden_size
+        self.zoom = zoom
         self.patch_size = STRIDE
         self.num_channels = 3
 
@@ -115,9 +119,11 @@ class Lite0VisionModel(PreTrainedModel):
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, 3, image_size, image_size)`): from -1 to 1.
         """
-        features = F.relu6(self._bn0(self._conv_stem(pixel_values)))
+        zoom = self.config.zoom
+        images = F.interpolate(pixel_values, scale_factor=zoom, mode="bilinear") if zoom > 1 else pixel_values
+        features = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:
             features = block(features)
         features = F.relu6(self._bn1(self._conv_head(features)))
-        sequence = features.flatten(2).transpose(1, 2)
+        sequence = F.avg_pool2d(features, zoom).flatten(2).transpose(1, 2)
         return BaseModelOutput(last_hidden_state=sequence, hidden_states=(sequence,))
