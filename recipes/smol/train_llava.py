@@ -39,8 +39,7 @@ def main(
     """Train, merge, and measure on the makers of the validation split."""
     processor = AutoProcessor.from_pretrained(source)
     model = AutoModelForImageTextToText.from_pretrained(source)
-    # Its batch statistics are kept.
-    model.model.vision_tower.eval().requires_grad_(False)
+    model.model.vision_tower.requires_grad_(False)
     trainer = SFTTrainer(
         model,
         args=SFTConfig(

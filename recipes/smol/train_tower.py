@@ -90,12 +90,6 @@ class NamingTower(nn.Module):
         self.background = nn.Parameter(torch.randn(1, word_embeddings.shape[1]))
         self.register_buffer("word_embeddings", F.normalize(word_embeddings - word_embeddings.mean(0), dim=-1))
 
-    def train(self, mode: bool = True) -> "NamingTower":
-        """Batch statistics stay those of ImageNet: batches of scenes and of single drawings differ too much."""
-        super().train(mode)
-        self.tower.eval()
-        return self
-
     def forward(self, scene, cells, singles, names) -> dict[str, torch.Tensor]:
         """The loss over cells of scenes and single drawings."""
         in_scene = self.tower(scene).last_hidden_state.flatten(0, 1)

@@ -113,17 +113,32 @@ class Lite0VisionModel(PreTrainedModel):
         self._conv_head = SameConv2d(channels, config.hidden_size, 1, bias=False)
         self._bn1 = _norm(config.hidden_size)
         self.post_init()
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Lite0VisionModel":
+        """
+        Stays in evaluation mode. Batch statistics are kept, whoever trains it or a model that it is part of: batches
+        of scenes, single drawings and photographs differ too much.
+        """
+        return super().train(False)
 
     def forward(self, pixel_values: torch.Tensor, **kwargs) -> BaseModelOutput:
         r"""
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch_size, 3, image_size, image_size)`): from -1 to 1.
         """
+        # The first feature maps of a batch overflow a CPU's caches, where images one by one are several times as fast.
+        is_split = pixel_values.device.type == "cpu" and not torch.compiler.is_compiling()
+        sequence = (
+            torch.cat([self._see(image) for image in pixel_values.split(1)]) if is_split else self._see(pixel_values)
+        )
+        return BaseModelOutput(last_hidden_state=sequence, hidden_states=(sequence,))
+
+    def _see(self, pixel_values: torch.Tensor) -> torch.Tensor:
         zoom = self.config.zoom
         images = F.interpolate(pixel_values, scale_factor=zoom, mode="bilinear") if zoom > 1 else pixel_values
         features = F.relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks:
             features = block(features)
         features = F.relu6(self._bn1(self._conv_head(features)))
-        sequence = F.avg_pool2d(features, zoom).flatten(2).transpose(1, 2)
-        return BaseModelOutput(last_hidden_state=sequence, hidden_states=(sequence,))
+        return F.avg_pool2d(features, zoom).flatten(2).transpose(1, 2)
