@@ -69,6 +69,13 @@ class SafetyArguments(DataArguments):
         default=None,
         metadata={"help": "Folder that keeps the vision tower's features, so that it sees each image once."},
     )
+    safety_feature_dropout: float | None = field(
+        default=None,
+        metadata={
+            "help": "Share of the vision features that the safety projector does not see in a step; by default what "
+            "the model's config says. Stage 1."
+        },
+    )
     robust: bool = field(
         default=False,
         metadata={
@@ -115,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if training_args.process_index == 0:
         print(f"Training on\n{mix}")
     eval_dataset = load_evaluation(safety_args)
-    model = load_model(model_args, training_args)
+    model = load_model(model_args, training_args, safety_args.safety_feature_dropout)
     if safety_args.stage == 1:
         train_only_safety_modules(model)
     elif safety_args.require_learned_head and model.config.use_safety_head and model.config.safety_training is None:
@@ -175,6 +182,12 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError(f"`use_peft` must be {safety_args.stage == 2} in stage {safety_args.stage}.")
     if safety_args.hints_in_prompts and safety_args.stage == 1:
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
+    if safety_args.safety_feature_dropout is not None and safety_args.stage == 2:
+        raise ValueError("`safety_feature_dropout` is for stage 1; in stage 2 the safety projector does not train.")
+    if not 0 <= (safety_args.safety_feature_dropout or 0) < 1:
+        raise ValueError(
+            f"`safety_feature_dropout` must be from 0 to below 1, not {safety_args.safety_feature_dropout}."
+        )
     if safety_args.robust and safety_args.stage == 2:
         raise ValueError("`robust` is for stage 1; in stage 2 the safety head does not train.")
     if safety_args.robust and safety_args.vision_feature_cache is not None:
@@ -213,7 +226,9 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         training_args.gradient_accumulation_steps = steps
 
 
-def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
+def load_model(
+    model_args: ModelConfig, training_args: SFTConfig, safety_feature_dropout: float | None = None
+) -> PreTrainedModel:
     """The SafeLLaVA that `model_name_or_path` names."""
     source = {
         "pretrained_model_name_or_path": model_args.model_name_or_path,
@@ -227,6 +242,8 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
             f"Convert it first: `safe-llava convert {model_args.model_name_or_path} OUTPUT`."
         )
     options: dict[str, Any] = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
+    if safety_feature_dropout is not None:
+        options["safety_feature_dropout"] = safety_feature_dropout
     if quantization_config := get_quantization_config(model_args):
         options.update(quantization_config=quantization_config, device_map={"": training_args.local_process_index})
     return AutoModelForImageTextToText.from_pretrained(**source, **options)

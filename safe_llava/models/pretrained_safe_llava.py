@@ -59,11 +59,14 @@ class SafeLlavaPreTrainedModel(PreTrainedModel):
         return hasattr(self.config, "image_grid_pinpoints")
 
     def train(self, mode: bool = True) -> "SafeLlavaPreTrainedModel":
-        """As its parent, but a frozen vision tower stays in evaluation mode: batch norm would learn there."""
+        """
+        As its parent, but a vision tower and safety modules that are frozen stay in evaluation mode: batch norm would
+        learn there, and dropout disturb.
+        """
         super().train(mode)
-        tower = getattr(self, "vision_tower", None)
-        if tower is not None and not any(parameter.requires_grad for parameter in tower.parameters()):
-            tower.eval()
+        for part in (getattr(self, "vision_tower", None), getattr(self, "safety_modules", None)):
+            if part is not None and not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
         return self
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:

@@ -82,6 +82,9 @@ class SafetyConfigMixin(PreTrainedConfig):
             the first token, as the paper's code does, and no gate.
         safety_head_num_attention_heads (`int`, *optional*, defaults to 8):
             Attention heads of the safety head. Divides the language model's `hidden_size`.
+        safety_feature_dropout (`float`, *optional*, defaults to 0.0):
+            Share of the vision features that the safety projector does not see in a training step, from 0 to below 1.
+            Not in the paper. It helps where few styles of images would be learned by heart.
         safety_feature_layer (`int` or `list[int]`, *optional*):
             The hidden states of the vision tower that the head reads, several side by side. Defaults to
             `vision_feature_layer`, and stays where it is when that is moved: on features of another layer, a language
@@ -119,6 +122,7 @@ class SafetyConfigMixin(PreTrainedConfig):
     use_safety_head: bool = True
     safety_head_pooling: Literal["question", "first"] = "question"
     safety_head_num_attention_heads: int = 8
+    safety_feature_dropout: float = 0.0
     safety_feature_layer: int | list[int] | None = None
     safety_tiles: Literal["base", "all"] = "base"
     safety_loss_coef: float = 10.0
@@ -150,6 +154,8 @@ class SafetyConfigMixin(PreTrainedConfig):
             raise ValueError(f'`safety_tiles` can only be "base": a {self.model_type} cuts no images.')
         if self.num_safety_tokens < 0:
             raise ValueError(f"`num_safety_tokens` must be 0 or more, got {self.num_safety_tokens}.")
+        if not 0 <= self.safety_feature_dropout < 1:
+            raise ValueError(f"`safety_feature_dropout` must be from 0 to below 1, got {self.safety_feature_dropout}.")
         if math.isqrt(self.num_safety_visual_tokens) ** 2 != self.num_safety_visual_tokens:
             raise ValueError(
                 f"`num_safety_visual_tokens` must be a perfect square (576 = 24 x 24), got "

@@ -76,6 +76,7 @@ class CAbstractor(nn.Module):
         in_features, out_features = _backbone_widths(config)
         hidden_size = config.safety_projector_hidden_size
         self.pooled_size = math.isqrt(config.num_safety_visual_tokens)
+        self.dropout = nn.Dropout(config.safety_feature_dropout)
         widths = [in_features, hidden_size, hidden_size]
         self.blocks_before = nn.Sequential(*(RegNetBottleneck(width, hidden_size) for width in widths))
         self.blocks_after = nn.Sequential(*(RegNetBottleneck(hidden_size, hidden_size) for _ in range(3)))
@@ -94,7 +95,7 @@ class CAbstractor(nn.Module):
         Returns:
             `torch.Tensor` of shape `(num_images, num_safety_visual_tokens, hidden_size)`.
         """
-        hidden_states = patch_features.transpose(1, 2).unflatten(2, grid)
+        hidden_states = self.dropout(patch_features).transpose(1, 2).unflatten(2, grid)
         hidden_states = self.blocks_before(hidden_states)
         hidden_states = F.adaptive_avg_pool2d(hidden_states, self.pooled_size)
         hidden_states = self.blocks_after(hidden_states)
@@ -111,13 +112,14 @@ class PatchMLP(nn.Module):
     def __init__(self, config: PreTrainedConfig):
         super().__init__()
         in_features, out_features = _backbone_widths(config)
+        self.dropout = nn.Dropout(config.safety_feature_dropout)
         self.mlp = nn.Sequential(
             nn.Linear(in_features, out_features), nn.SiLU(), nn.Linear(out_features, out_features)
         )
 
     def forward(self, patch_features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """Returns a `torch.Tensor` of shape `(num_images, height * width, hidden_size)`."""
-        return self.mlp(patch_features)
+        return self.mlp(self.dropout(patch_features))
 
     def token_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
         """Visual tokens per column and per row of an image with this many patches: one for each."""

@@ -64,6 +64,7 @@ def test_config_always_names_the_classes_that_load_it_as_remote_code():
         ({"num_safety_tokens": -1}, "num_safety_tokens"),
         ({"safety_head_num_attention_heads": 7}, "safety_head_num_attention_heads"),
         ({"safety_head_pooling": "mean"}, "safety_head_pooling"),
+        ({"safety_feature_dropout": 1.0}, "safety_feature_dropout"),
         ({"safety_projector_type": "linear"}, "safety_projector_type"),
     ],
 )

@@ -204,3 +204,11 @@ def test_inner_model_returns_safety_logits_without_a_language_model_head(tiny_sa
     output = tiny_safe_llava.model(**inputs)
     assert output.level_logits.shape == (3, 4)
     assert output.type_logits.shape == (3, 7)
+
+
+@pytest.mark.parametrize("part", ["vision_tower", "safety_modules"])
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_part_is_in_training_mode_only_where_it_trains(tiny_safe_llava, part, trains):
+    tiny_safe_llava.get_submodule(f"model.{part}").requires_grad_(trains)
+    tiny_safe_llava.train()
+    assert tiny_safe_llava.get_submodule(f"model.{part}").training is trains

@@ -32,3 +32,14 @@ def test_patch_mlp_keeps_every_patch_to_itself(config):
     assert projected.shape == (1, 25, 32)
     projected[0, 3].sum().backward()
     assert patches.grad.abs().sum(dim=-1).nonzero()[:, 1].tolist() == [3]
+
+
+@pytest.mark.parametrize("projector_class", [CAbstractor, PatchMLP])
+def test_dropout_hides_features_in_training_and_none_afterwards(config, projector_class):
+    plain = projector_class(config)
+    config.safety_feature_dropout = 0.5
+    projector = projector_class(config)
+    projector.load_state_dict(plain.state_dict())
+    patches = torch.randn(1, 25, 16)
+    assert not torch.allclose(projector.train()(patches, (5, 5)), plain(patches, (5, 5)))
+    torch.testing.assert_close(projector.eval()(patches, (5, 5)), plain(patches, (5, 5)))
