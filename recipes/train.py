@@ -184,10 +184,6 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
         raise ValueError("`hints_in_prompts` is for stage 2; in stage 1 the safety head would read the verdict there.")
     if safety_args.safety_feature_dropout is not None and safety_args.stage == 2:
         raise ValueError("`safety_feature_dropout` is for stage 1; in stage 2 the safety projector does not train.")
-    if not 0 <= (safety_args.safety_feature_dropout or 0) < 1:
-        raise ValueError(
-            f"`safety_feature_dropout` must be from 0 to below 1, not {safety_args.safety_feature_dropout}."
-        )
     if safety_args.robust and safety_args.stage == 2:
         raise ValueError("`robust` is for stage 1; in stage 2 the safety head does not train.")
     if safety_args.robust and safety_args.vision_feature_cache is not None:

@@ -1,5 +1,5 @@
 """
-Puts language model and tower together: a stock LLaVA with processor, whose projector already points at words.
+Puts language model and tower together: a stock LLaVA with processor, whose projector is fitted to words.
 
     python -m recipes.smol.assemble smol/drawings.parquet smol/aligned smol/tower smol/assembled
 

@@ -60,7 +60,7 @@ def find_missed(tuned: Mapping[str, Any], frozen: Mapping[str, Any]) -> list[str
 @torch.inference_mode()
 def _features(tower: torch.nn.Module, images: Iterable[dict], batch_size: int = 64) -> torch.Tensor:
     pixels = torch.stack([as_pixels(_on_white(image["bytes"])) for image in images])
-    pooled = [tower.eval()(batch).last_hidden_state.mean(1) for batch in pixels.split(batch_size)]
+    pooled = [tower(batch).last_hidden_state.mean(1) for batch in pixels.split(batch_size)]
     return F.normalize(torch.cat(pooled), dim=-1)
 
 

@@ -33,7 +33,7 @@ from .imagenet_weights import load_imagenet_weights
 from .tower_gate import find_missed, measure
 
 
-BATCH = 8
+BATCH_SIZE = 8
 """Scenes in a step."""
 ZOOM = 2
 """At 96 pixels frozen features name 51 to 55 % of the validation makers' drawings, and twice as large 63 to 64 %."""
@@ -123,7 +123,9 @@ def main(
     packages: Annotated[Path, typer.Argument(help="The fetched packages, with the ImageNet weights.")],
     language: Annotated[Path, typer.Argument(help="The language model.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets the tower, word_projection.safetensors and gate.json.")],
-    steps: Annotated[int, typer.Option(help=f"Steps of {BATCH} scenes and {BATCH * SINGLES} single drawings.")] = 600,
+    steps: Annotated[
+        int, typer.Option(help=f"Steps of {BATCH_SIZE} scenes and {BATCH_SIZE * SINGLES} single drawings.")
+    ] = 600,
     gate_rows: Annotated[int | None, typer.Option(help="Measure on so many drawings of each maker.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of views and new weights.")] = 0,
 ) -> None:
@@ -148,7 +150,7 @@ def main(
             str(output_dir),
             seed=seed,
             max_steps=steps,
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=BATCH_SIZE,
             logging_steps=10,
             save_steps=50,
             save_total_limit=1,
@@ -156,7 +158,7 @@ def main(
             report_to=[],
         ),
         data_collator=collate,
-        train_dataset=Views(shown, named.concept.tolist(), BATCH * steps, seed),
+        train_dataset=Views(shown, named.concept.tolist(), BATCH_SIZE * steps, seed),
         optimizers=(optimizer, scheduler),
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))

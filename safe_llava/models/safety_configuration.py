@@ -154,8 +154,6 @@ class SafetyConfigMixin(PreTrainedConfig):
             raise ValueError(f'`safety_tiles` can only be "base": a {self.model_type} cuts no images.')
         if self.num_safety_tokens < 0:
             raise ValueError(f"`num_safety_tokens` must be 0 or more, got {self.num_safety_tokens}.")
-        if not 0 <= self.safety_feature_dropout < 1:
-            raise ValueError(f"`safety_feature_dropout` must be from 0 to below 1, got {self.safety_feature_dropout}.")
         if math.isqrt(self.num_safety_visual_tokens) ** 2 != self.num_safety_visual_tokens:
             raise ValueError(
                 f"`num_safety_visual_tokens` must be a perfect square (576 = 24 x 24), got "
@@ -168,7 +166,10 @@ class SafetyConfigMixin(PreTrainedConfig):
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # Here, for `from_pretrained` sets what it is given after the config is made.
         _check_labels(name, value)
+        if name == "safety_feature_dropout" and not 0 <= value < 1:
+            raise ValueError(f"`safety_feature_dropout` must be from 0 to below 1, got {value}.")
         super().__setattr__(name, value)
 
 
