@@ -2,18 +2,13 @@
 Puts language model and tower together: a stock LLaVA with processor, whose projector is fitted to words.
 
     python -m recipes.smol.assemble smol/drawings.parquet smol/aligned smol/tower smol/assembled
-
-The projector is fitted to give, for each cell of a scene, the mean word embedding of what is drawn there.
 """
 
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-import torch
 import typer
-from torch.nn import functional as F
-from tqdm import trange
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -30,12 +25,13 @@ from safe_llava.smol.drawings import SPLIT_MAKERS
 from safe_llava.smol.lite0_tower import STRIDE, Lite0VisionModel
 
 from .chat_template import CHAT_TEMPLATE
-from .drawing_views import BACKGROUND, UNSURE
-from .train_tower import Views, collate, embed_names
+from .fit_projector import find_named, fit_projector, read_cells
+from .gates import close_gate, share
+from .train_tower import Views, embed_names
 
 
 IMAGE_TOKEN = "<image>"
-BATCH_SIZE = 16
+MIN_NAMED = 0.3
 
 
 def build_processor(tokenizer: PreTrainedTokenizerBase, image_size: int) -> LlavaProcessor:
@@ -80,68 +76,35 @@ def build_llava(
     return model
 
 
-def fit_projector(
-    model: LlavaForConditionalGeneration, views: Views, word_embeddings: torch.Tensor, steps: int
-) -> float:
-    """
-    Fits the projector to words, on the frozen tower.
-
-    Args:
-        model ([`~transformers.LlavaForConditionalGeneration`]): its projector is fitted in place.
-        views ([`Views`]): scenes with the drawing of each cell.
-        word_embeddings (`torch.FloatTensor` of shape `(names, width)`): what each drawing's cells should become.
-        steps (`int`): steps of 16 scenes.
-
-    Returns:
-        `float`: cosine between the last batches' cells and their names, around the mean of all.
-    """
-    projector, mean = model.model.multi_modal_projector, word_embeddings.mean(0)
-    optimizer = torch.optim.AdamW(projector.parameters(), lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
-    scale = word_embeddings.std()
-    cosine = 0.0
-    for step in (shown := trange(steps, desc="projector")):
-        batch = collate([views[step * BATCH_SIZE + row] for row in range(BATCH_SIZE)])
-        with torch.no_grad():
-            features = model.model.vision_tower(batch["scene"]).last_hidden_state.flatten(0, 1)
-        cells = batch["cells"].flatten()
-        known = cells != UNSURE
-        targets = torch.where((cells == BACKGROUND)[:, None], mean, word_embeddings[cells.clamp(min=0)])[known]
-        weights = torch.where(cells[known] == BACKGROUND, 0.1, 1.0)
-        projected = projector(features[known])
-        loss = (((projected - targets) / scale).pow(2).mean(-1) * weights).sum() / weights.sum()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        named = weights == 1
-        now = F.cosine_similarity(projected[named] - mean, targets[named] - mean).mean().item()
-        cosine = 0.9 * cosine + 0.1 * now
-        shown.set_postfix(cosine=f"{cosine:.3f}")
-    return cosine
-
-
 def main(
     drawings: Annotated[Path, typer.Argument(help="drawings.parquet.")],
     language: Annotated[Path, typer.Argument(help="The aligned language model.")],
     tower: Annotated[Path, typer.Argument(help="The folder of the trained tower.")],
     output_dir: Annotated[Path, typer.Argument(help="Gets model and processor.")],
-    steps: Annotated[int, typer.Option(help="Steps of 16 scenes for the projector.")] = 150,
+    scenes: Annotated[int, typer.Option(help="Scenes of the training makers to fit the projector on.")] = 8800,
+    steps: Annotated[int, typer.Option(help="Steps of the projector, on what the tower saw in them.")] = 800,
+    gate_scenes: Annotated[int, typer.Option(help="Scenes of the validation makers to measure on.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of projector and scenes.")] = 0,
 ) -> None:
-    """Assemble, fit the projector, save."""
+    """Assemble, fit the projector, save, and measure on the makers of the validation split."""
     set_seed(seed)
     table = pd.read_parquet(drawings)
-    table = table[table.maker.isin(SPLIT_MAKERS["train"])]
-    named = table.drop_duplicates("concept")
-    words = embed_names(language, named.label.tolist())
+    shown = table[table.maker.isin(SPLIT_MAKERS["train"])]
+    named = shown.drop_duplicates("concept")
+    asked = table[table.maker.isin(SPLIT_MAKERS["validation"]) & table.concept.isin(named.concept)]
+    words, names = embed_names(language, named.label.tolist()), named.concept.tolist()
     processor = build_processor(AutoTokenizer.from_pretrained(language), 224)
     model = build_llava(
         AutoModelForCausalLM.from_pretrained(language), Lite0VisionModel.from_pretrained(tower), processor
     ).eval()
-    fit_projector(model, Views(table, named.concept.tolist(), steps * BATCH_SIZE, seed + 1, singles=0), words, steps)
+    projector, eyes = model.model.multi_modal_projector, model.model.vision_tower
+    fit_projector(projector, read_cells(eyes, Views(shown, names, scenes, seed + 1, singles=0)), words, steps)
     model.save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
+    seen = read_cells(eyes, Views(asked, names, gate_scenes, seed + 1, singles=0))
+    figure = share(find_named(projector, seen, words))
+    missed = f"of the cells with a drawing {figure['value']:.1%} are nearest to its name; {MIN_NAMED:.0%} were to be."
+    close_gate(output_dir, {"cells_named": figure}, [missed] if figure["value"] < MIN_NAMED else [])
 
 
 if __name__ == "__main__":

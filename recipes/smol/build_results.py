@@ -1,7 +1,8 @@
 """
 Writes what a build has reached: each gate's figures, digests of what it made, and the machine.
 
-    python -m recipes.smol.build_results smol/aligned smol/tower smol/base smol/drawings.parquet smol/results.json
+    cd smol
+    python -m recipes.smol.build_results aligned tower assembled base drawings.parquet results.json
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from safe_llava.files import describe_versions, read_json, write_json
 from ..benchmark.machine import describe_this_machine
 from ..steps.file_digests import FileDigests, Files
 from .align_text import MAX_OVER_REFUSED, MIN_REFUSED
+from .assemble import MIN_NAMED
 from .fetch_packages import read_packages
 from .gates import GATE_FILE
 from .llava_gate import MIN_FREE, MIN_RIGHT
@@ -25,17 +27,19 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "gguf", "resvg-p
 def main(
     aligned: Annotated[Path, typer.Argument(help="The aligned language model.")],
     tower: Annotated[Path, typer.Argument(help="The tower.")],
+    assembled: Annotated[Path, typer.Argument(help="The base LLaVA before it was trained.")],
     base: Annotated[Path, typer.Argument(help="The base LLaVA.")],
     drawings: Annotated[Path, typer.Argument(help="drawings.parquet.")],
     output: Annotated[Path, typer.Argument(help="The JSON file to write.")],
 ) -> None:
     """Collect and write."""
     digests = FileDigests(output.parent / "digests.json")
+    folders = (aligned, tower, assembled, base)
     write_json(
         output,
         {
-            "gates": {folder.name: read_json(folder / GATE_FILE) for folder in (aligned, tower, base)},
-            "digests": {path.name: digests.digest(Files(path)) for path in (drawings, aligned, tower, base)},
+            "gates": {folder.name: read_json(folder / GATE_FILE) for folder in folders},
+            "digests": {path.name: digests.digest(Files(path)) for path in (drawings, *folders)},
             "packages": {f"{each.registry}:{each.name}": [each.version, each.sha256] for each in read_packages()},
             "versions": describe_versions(*PACKAGES),
             "machine": describe_this_machine(),
@@ -53,6 +57,11 @@ def gates_table(results: dict[str, Any]) -> str:
         *(
             (f"drawings of {maker} named", f"{_percent(frozen)} frozen, and 10 points", tuned)
             for maker, (frozen, tuned) in tower.items()
+        ),
+        (
+            "cells projected nearest to their name",
+            f"{MIN_NAMED:.0%} or more",
+            gates["assembled"]["cells_named"],
         ),
         ("harmless questions answered rightly", f"{MIN_RIGHT:.0%} or more", gates["base"]["harmless_accuracy"]),
         ("risky pairs answered freely", f"{MIN_FREE:.0%} or more", gates["base"]["unsafe_answer_rate"]),

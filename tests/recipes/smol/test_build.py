@@ -22,6 +22,6 @@ def test_the_build_runs_from_packages_to_a_llava_that_answers(tmp_path):
     command = [sys.executable, "-m", "recipes.smol", "--output-dir", str(tmp_path), "--size", "tiny"]
     subprocess.run(command, cwd=RECIPES.parent, check=True)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert set(results["gates"]) == {"aligned", "tower", "base"}
+    assert set(results["gates"]) == {"aligned", "tower", "assembled", "base"}
     again = subprocess.run(command, cwd=RECIPES.parent, capture_output=True, text=True, check=True)
     assert again.stdout.count(": done\n") == len(build_steps(tmp_path))
