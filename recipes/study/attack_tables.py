@@ -22,7 +22,7 @@ SHOWN = {
     "border": "border",
     "together": "any of together",
 }
-"""Columns of the pages, and their attacks."""
+"""Columns of the pages, and their attacks. Those that no cell met are left out."""
 
 
 def attack_table(cells: AttackedCells) -> str:
@@ -43,12 +43,15 @@ def page_attack_tables(cells: AttackedCells) -> list[str]:
 
 
 def _page_table(cells: AttackedCells, output: str) -> str:
+    columns = {
+        column: name for column, name in SHOWN.items() if any(_find(of_cell, name) for of_cell in cells.values())
+    }
     lines = []
     for cell, of_cell in cells.items():
         unattacked = max(of_cell, key=lambda each: each["rows"])[output][CLEAN]
-        attacked = (_find(of_cell, name, output) for name in SHOWN.values())
+        attacked = (_find(of_cell, name, output) for name in columns.values())
         lines.append([f"`{cell}`", _percent(unattacked), *map(_after, attacked)])
-    return _write(["", "unattacked", *SHOWN], lines)
+    return _write(["", "unattacked", *columns], lines)
 
 
 def _find(of_cell: Sequence[Mapping[str, Any]], name: str, output: str = "answer") -> Mapping[str, Any] | None:
