@@ -96,8 +96,8 @@ def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: d
     if not cell.is_converted:
         method = getattr(baselines, cell.method, None) or getattr(rivals, cell.method)
         return method(study, model, processor, seed, **cell.options)
-    if model.config.use_safety_head:
-        # A head is measured as it is, also one that has not learned, whose verdicts would not be trusted elsewhere.
+    if model.config.use_safety_head and model.config.safety_training is None:
+        # A head that has not learned is measured as it is. Elsewhere its verdicts would not be trusted.
         record_training(model)
     return Defended(model, processor, partial(answer_dataset, **cell.generate) if cell.generate else answer_dataset)
 

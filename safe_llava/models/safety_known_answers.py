@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from .evaluation_mode import evaluating
 from .image_tiles import TileGrid
 from .safety_modules import SafeLlavaImageFeatures, read_patches
 
@@ -29,6 +30,13 @@ def answer_probes(model: PreTrainedModel, vocab_size: int) -> dict[str, torch.Te
         `dict[str, torch.Tensor]`: on the CPU, in float32 and of shape `(2, n)` each: entries of the safety features,
         entries of the text queries, and the logits of both classifiers.
     """
+    # A training asks its model before it has ended.
+    with evaluating(model):
+        answers = _answer(model, vocab_size)
+    return {name: answer.float().cpu() for name, answer in answers.items()}
+
+
+def _answer(model: PreTrainedModel, vocab_size: int) -> dict[str, torch.Tensor]:
     vision_config = model.config.vision_config
     pixel_values = draw_patterns(getattr(vision_config, "num_channels", 3), vision_config.image_size)
     image_outputs = _look(model, pixel_values.to(model.device, model.dtype))
@@ -39,14 +47,13 @@ def answer_probes(model: PreTrainedModel, vocab_size: int) -> dict[str, torch.Te
     safety_modules = model.model.safety_modules
     inputs = safety_modules.prepare_head_inputs(text_embeds, is_placeholder.to(text_embeds.device), image_outputs)
     level_logits, type_logits = safety_modules.head(*inputs)
-    answers = {
+    return {
         "features": _take_samples(inputs.safety_features),
         "queries": _take_samples(safety_modules.head.pool_text(inputs.text_embeds, inputs.text_mask)),
         # A constant on all logits of a classifier changes no probability.
         "level_logits": level_logits - level_logits.mean(dim=-1, keepdim=True),
         "type_logits": type_logits - type_logits.mean(dim=-1, keepdim=True),
     }
-    return {name: answer.float().cpu() for name, answer in answers.items()}
 
 
 def encode_answers(answers: dict[str, torch.Tensor]) -> dict[str, str]:

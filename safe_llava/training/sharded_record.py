@@ -36,4 +36,4 @@ def record_weights(config: SafetyConfigMixin, weights: dict[str, torch.Tensor], 
     """The record of a full model's weights, from those that its guard has."""
     guard = FAMILY[config.model_type].guard(copy.deepcopy(config))
     guard.load_state_dict({name: weights[name] for name in guard.state_dict()}, assign=True)
-    return record_training(guard.eval(), **seen)
+    return record_training(guard, **seen)

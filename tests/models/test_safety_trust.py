@@ -94,6 +94,22 @@ def test_weights_that_come_back_are_trusted_again(model, inputs):
     assert model.assess(**inputs).trusted.all()
 
 
+def drop_out(model, share: float) -> None:
+    """Every dropout of the model, also those that its attention calls without a module."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if name == "p" or ("dropout" in name and isinstance(value, float)):
+                setattr(module, name, share)
+
+
+@pytest.mark.parametrize("part", ["vision_tower", "safety_modules"])
+def test_a_model_that_was_recorded_while_it_trained_is_trusted_afterwards(part, model, inputs):
+    drop_out(model.model.get_submodule(part), 0.5)
+    record_training(model.train())
+    assert model.training and all(module.training for module in model.model.get_submodule(part).modules())
+    assert model.eval().assess(**inputs).trusted.all()
+
+
 @pytest.mark.parametrize("layer", [0, 1, -1, [-1], [-2, -1]])
 def test_a_head_that_is_shown_another_layer_is_not_trusted(layer, model, inputs):
     """An early exit of the vision tower, on a model that has been loaded and trusted."""

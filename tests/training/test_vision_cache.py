@@ -4,16 +4,23 @@ import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
+from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 
+from safe_llava.models.safety_known_answers import draw_patterns
 from safe_llava.training import LANGUAGE_MODEL_LINEAR_LAYERS, train_only_safety_modules
-from safe_llava.training.vision_cache import cache_vision_features
+from safe_llava.training.vision_cache import KNOWN_ANSWERS, cache_vision_features
 
 
 @pytest.fixture
 def towers_images(model):
-    """How many images the tower's first layer has seen, a number for each pass."""
-    seen = []
-    model.model.vision_tower.embeddings.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    """How many images the tower's first layer has seen, a number for each pass; drawn patterns are none."""
+    seen, patterns = [], draw_patterns(3, 30)
+
+    def count(module, args):
+        if not torch.equal(args[0].float(), patterns):
+            seen.append(len(args[0]))
+
+    model.model.vision_tower.embeddings.register_forward_pre_hook(count)
     return seen
 
 
@@ -30,7 +37,8 @@ def images():
 
 
 def files(tmp_path):
-    return sorted((tmp_path / "cache").rglob("*.safetensors"))
+    found = (tmp_path / "cache").rglob("*.safetensors")
+    return sorted(path for path in found if path.stem != KNOWN_ANSWERS)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -129,3 +137,20 @@ def test_a_tower_that_is_unfrozen_later_is_refused(cached, images):
     cached.model.vision_tower.requires_grad_(True)
     with pytest.raises(ValueError, match="needs a frozen vision tower"):
         cached.model.get_image_features(images)
+
+
+def test_features_that_other_code_made_are_refused_before_any_is_read(cached, images, tmp_path, monkeypatch):
+    cached.model.get_image_features(images)
+    plain = CLIPVisionEmbeddings.forward
+    monkeypatch.setattr(CLIPVisionEmbeddings, "forward", lambda self, *args, **kwargs: -plain(self, *args, **kwargs))
+    cache_vision_features(cached, tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"does not give .*Delete that folder"):
+        cached.model.get_image_features(images)
+
+
+def test_features_are_those_of_evaluation_mode_also_where_the_tower_is_trained_around(cached, images):
+    for layer in cached.model.vision_tower.encoder.layers:
+        layer.self_attn.dropout = 0.5
+    kept = cached.train().model.get_image_features(images, return_dict=True).patch_features
+    del cached.model.vision_tower.forward
+    assert torch.equal(kept, cached.eval().model.get_image_features(images, return_dict=True).patch_features)
