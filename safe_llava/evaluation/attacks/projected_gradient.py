@@ -109,9 +109,7 @@ def _descend(
     left = list(range(len(rows)))
     checks = {round(steps * (number + 1) / CHECKS) for number in range(CHECKS)}
     for step in range(steps + 1):
-        pixels.requires_grad_(True)
-        losses = _expect(loss, space, pixels, None if passage is None else noise)
-        (gradient,) = torch.autograd.grad(losses.sum(), pixels)
+        losses, gradient = _differentiate(loss, space, pixels, None if passage is None else noise)
         with torch.no_grad():
             is_better = losses.to(best_loss) < best_loss
             best_loss = torch.where(is_better, losses.to(best_loss), best_loss)
@@ -136,14 +134,22 @@ def _descend(
     return tried
 
 
-def _expect(
+def _differentiate(
     loss: AdaptiveLoss, space: PixelSpace, pixels: torch.Tensor, noise: torch.Generator | None
-) -> torch.Tensor:
-    """The loss of each row, as it is or as the mean over noisy copies."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of each row and its gradient on the pixels, as they are or as means over noisy copies."""
+    pixels = pixels.detach().requires_grad_(True)
     if noise is None:
-        return loss(space.normalise(pixels))
-    drawn = [_NOISE_STD * torch.randn(pixels.shape, generator=noise).to(pixels) for _ in range(_DRAWS)]
-    return torch.stack([loss(space.normalise((pixels + each).clamp(0, LARGEST))) for each in drawn]).mean(dim=0)
+        losses = loss(space.normalise(pixels))
+        return losses.detach(), torch.autograd.grad(losses.sum(), pixels)[0]
+    found = []
+    for _ in range(_DRAWS):
+        drawn = _NOISE_STD * torch.randn(pixels.shape, generator=noise).to(pixels)
+        losses = loss(space.normalise((pixels + drawn).clamp(0, LARGEST)))
+        # One draw's graph at a time: a tower's feature maps fill a machine.
+        found.append((losses.detach(), torch.autograd.grad(losses.sum(), pixels)[0]))
+    losses, gradients = (torch.stack(each).mean(dim=0) for each in zip(*found))
+    return losses, gradients
 
 
 def _random_start(space: PixelSpace, seed: int, restart: int) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """What an attack on pixels may change, and what it is told to drive down."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from transformers import BatchFeature
 from safe_llava import SafetyPolicy
 from safe_llava.evaluation.attacks.adaptive_loss import AdaptiveLoss, measure_strictness
 from safe_llava.evaluation.attacks.pixel_space import PixelSpace
-from safe_llava.evaluation.attacks.projected_gradient import attack_pixels
+from safe_llava.evaluation.attacks.projected_gradient import _DRAWS, _NOISE_STD, _differentiate, attack_pixels
 from safe_llava.models.safety_familiarity import Familiarity, encode_numbers
 from safe_llava.models.safety_verdict import SafetyVerdict
 from safe_llava.models.separate_assessments import SeparateAssessments
@@ -103,3 +105,18 @@ class WithPolicy:
 
     def _resolve_safety_policy(self, safety_policy):
         return self.policy
+
+
+def test_an_expectation_has_the_mean_loss_and_gradient_of_its_noisy_copies():
+    """With a loss that is not linear, so that the copies differ."""
+
+    def loss(pixels):
+        return (pixels / 100).pow(3).flatten(1).sum(1)
+
+    pixels = torch.full((2, 3, 4, 4), 100.0)
+    space = SimpleNamespace(normalise=lambda each: each)
+    losses, gradient = _differentiate(loss, space, pixels, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    copies = [pixels + _NOISE_STD * torch.randn(pixels.shape, generator=generator) for _ in range(_DRAWS)]
+    torch.testing.assert_close(losses, torch.stack([loss(each) for each in copies]).mean(0))
+    torch.testing.assert_close(gradient, torch.stack([3 * each.pow(2) / 100**3 for each in copies]).mean(0))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.study.attack_tables import attack_table, page_attack_tables
 from recipes.study.over_seeds import summarize
 from recipes.study.runs_file import read_runs
 from recipes.study.smol_study import page_table, smol_study
@@ -46,3 +47,24 @@ def test_the_pages_show_the_committed_results(results, pages):
 
 def test_the_committed_tables_are_those_of_the_results(results, study):
     assert (RESULTS / "tables.md").read_text() == markdown_page(results, study)
+
+
+@pytest.fixture(scope="module")
+def attacks() -> dict:
+    return json.loads((RESULTS / "attacks.json").read_text())
+
+
+def test_what_was_attacked_is_what_was_measured(attacks):
+    measured = {name: run["key"] for (name, _), run in read_runs(RESULTS).items()}
+    in_both = measured.keys() & attacks["keys"].keys()
+    assert in_both >= {"base", "ours", "lora_only"}
+    assert {name: attacks["keys"][name] for name in in_both} == {name: measured[name] for name in in_both}
+
+
+def test_the_pages_show_the_committed_attacks(attacks, pages):
+    for table in page_attack_tables(attacks["cells"]):
+        assert table in pages
+
+
+def test_the_committed_attack_table_is_that_of_the_results(attacks):
+    assert (RESULTS / "attacks.md").read_text() == attack_table(attacks["cells"])
