@@ -7,7 +7,7 @@ It answers risky pairs freely, as LLaVAs do whose instruction tuning has undone 
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -44,11 +44,8 @@ def build_optimizer(model: PeftModel) -> torch.optim.AdamW:
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     adapters = [weight for name, weight in trained.items() if PROJECTOR not in name]
     projector = [weight for name, weight in trained.items() if PROJECTOR in name]
-    return torch.optim.AdamW(
-        [{"params": adapters}, {"params": projector, "lr": PROJECTOR_LEARNING_RATE}],
-        lr=LEARNING_RATE,
-        weight_decay=0.0,
-    )
+    groups: list[dict[str, Any]] = [{"params": adapters}, {"params": projector, "lr": PROJECTOR_LEARNING_RATE}]
+    return torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=0.0)
 
 
 def main(
