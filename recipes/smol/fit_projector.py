@@ -5,7 +5,6 @@ A squared error alone fits the mean of all names, which points at none of them. 
 the direction, and the squared error the length that the language model is used to.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,12 +51,7 @@ def read_cells(tower: nn.Module, views: Views) -> Cells:
         features, names = tower(batch["scene"]).last_hidden_state.flatten(0, 1).half(), batch["cells"].flatten()
         kept = torch.rand(len(names)) < torch.where(names == BACKGROUND, BACKGROUND_SHARE, 1.0)
         found.append(Cells(features, names).where(kept & (names != UNSURE)))
-    return join_cells(found)
-
-
-def join_cells(parts: Sequence[Cells]) -> Cells:
-    """All in one."""
-    return Cells(torch.cat([part.features for part in parts]), torch.cat([part.names for part in parts]))
+    return Cells(torch.cat([part.features for part in found]), torch.cat([part.names for part in found]))
 
 
 def fit_projector(projector: nn.Module, cells: Cells, word_embeddings: torch.Tensor, steps: int) -> None:
