@@ -4,7 +4,7 @@ Cells of the study under attack: every attack that `safe-llava attack` knows, on
     python -m recipes.study.attacked_cells --output-dir study --suite icet --suite typographic --cell ours --cell davsp
 
 Models are those of the study in the same folder, and trained where they are not there yet. Every outcome is kept at
-once; run again, it goes on.
+once; run again, it goes on. Cells may be attacked one by one: attacks.json keeps those that met the same attacks.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from datasets import Dataset, Features, Image, List, Value
+from filelock import FileLock
 
 from safe_llava.evaluation.attacks.attack_figures import CLEAN, OUTPUTS, tabulate
 from safe_llava.evaluation.attacks.attack_reply import AttackReply
@@ -22,11 +23,11 @@ from safe_llava.evaluation.attacks.attack_suites import ALL, build_attacks, spli
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.attack_trials import try_attacks
 from safe_llava.evaluation.attacks.outcome_log import OutcomeLog
-from safe_llava.files import describe_versions, write_json
+from safe_llava.files import atomic_path, describe_versions, read_json, write_json
 from safe_llava.inference import answer_dataset
 
 from ..benchmark.machine import describe_this_machine
-from .attack_tables import attack_table
+from .attack_tables import AttackedCells, attack_table
 from .cell_run import defend, run_key
 from .cells import Cell, load_cells
 from .defended import Answers, Defended
@@ -36,6 +37,7 @@ from .runs_file import models_dir
 from .study_world import StudyWorld
 
 
+RESULTS = "attacks.json"
 ROW_SEED = 0
 FEATURES = Features({"messages": List({"role": Value("string"), "content": Value("string")}), "images": List(Image())})
 
@@ -68,29 +70,53 @@ def main(
     suites = split_suites(suite or [ALL])
     models_dir(output_dir).mkdir(parents=True, exist_ok=True)
     attacked = draw_risky_rows(study.world, rows, ROW_SEED)
-    cells: dict[str, list[dict[str, Any]]] = {}
-    for name in cell:
-        of_seeds = range(seeds) if grid[name].is_seeded else range(1)
-        tables = [
-            attack_cell(study, grid[name], seed, output_dir, suites, attacked, steps, restarts) for seed in of_seeds
-        ]
-        cells[name] = [_join_seeds(of_attack) for of_attack in zip(*tables)]
-    results = {
+    conditions = {
         "data": f"{rows} risky rows of {study.world.data}",
         "world": study.fingerprint,
         "suites": suites,
         "steps": steps,
         "restarts": restarts,
         "seeds": list(range(seeds)),
-        "keys": {name: run_key(study, grid[name]) for name in cells},
-        "versions": describe_versions("torch", "transformers"),
-        "machine": describe_this_machine(),
-        "cells": cells,
     }
-    write_json(output_dir / "attacks.json", results)
-    table = attack_table(cells)
-    (output_dir / "attacks.md").write_text(table, encoding="utf-8")
-    typer.echo(table)
+    keys = {name: run_key(study, in_grid) for name, in_grid in grid.items()}
+    if (output_dir / RESULTS).exists() and not _read_cells(output_dir, conditions, keys):
+        typer.echo(f"{output_dir / RESULTS} is of other attacks, or of other models: it is written anew.", err=True)
+    for name in cell:
+        if name in _read_cells(output_dir, conditions, keys):
+            continue
+        of_seeds = range(seeds) if grid[name].is_seeded else range(1)
+        tables = [
+            attack_cell(study, grid[name], seed, output_dir, suites, attacked, steps, restarts) for seed in of_seeds
+        ]
+        _keep_cell(output_dir, conditions, keys, name, [_join_seeds(of_attack) for of_attack in zip(*tables)])
+    typer.echo((output_dir / "attacks.md").read_text(encoding="utf-8"))
+
+
+def _read_cells(output_dir: Path, conditions: dict[str, Any], keys: dict[str, str]) -> AttackedCells:
+    """The cells that are kept, if they met these attacks as they are now."""
+    kept = read_json(output_dir / RESULTS) or {}
+    if any(kept.get(name) != each for name, each in conditions.items()):
+        return {}
+    return {name: figures for name, figures in kept["cells"].items() if kept["keys"][name] == keys.get(name)}
+
+
+def _keep_cell(
+    output_dir: Path, conditions: dict[str, Any], keys: dict[str, str], cell: str, figures: Sequence[dict[str, Any]]
+) -> None:
+    """Keeps the figures of a cell beside the others. Several processes may do so."""
+    with FileLock(models_dir(output_dir) / "attacks.lock"):
+        cells = {**_read_cells(output_dir, conditions, keys), cell: figures}
+        cells = {name: cells[name] for name in keys if name in cells}
+        results = {
+            **conditions,
+            "keys": {name: keys[name] for name in cells},
+            "versions": describe_versions("torch", "transformers"),
+            "machine": describe_this_machine(),
+            "cells": cells,
+        }
+        write_json(output_dir / RESULTS, results)
+        with atomic_path(output_dir / "attacks.md") as partial:
+            partial.write_text(attack_table(cells), encoding="utf-8")
 
 
 def attack_cell(

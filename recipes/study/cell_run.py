@@ -32,8 +32,10 @@ def benchmark_rows(build_benchmark: Callable[[float], Dataset], share: float) ->
 
 def run_key(study: StudyWorld, cell: Cell, share: float = 1.0, fields: dict[str, Any] | None = None) -> str:
     """Names all that a run's figures depend on beside its seed and the code."""
+    if not cell.is_converted:
+        return fingerprint(study.benchmark_version, study.fingerprint, [cell.method, cell.options], share)
     recipes = [(cell.recipe(step)[0].read_text(), cell.recipe(step)[1]) for step in range(len(cell.train))]
-    how = [cell.method, cell.conversion(), recipes, cell.generate, *([cell.options] if cell.options else [])]
+    how = [cell.method, cell.conversion(), recipes, cell.generate]
     return fingerprint(study.benchmark_version, study.fingerprint, how, share, fields or {})
 
 

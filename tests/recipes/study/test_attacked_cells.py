@@ -91,7 +91,9 @@ def test_rows_are_asked_as_the_study_asks_them(stock, rows):
     assert [reply.answer for reply in whole.ask(rows)] == [reply.answer for reply in once.ask(rows)]
 
 
-def test_the_command_writes_figures_of_each_attack_and_cell_and_goes_on(tmp_path, monkeypatch, stock):
+@pytest.fixture
+def attack(tmp_path, monkeypatch, stock):
+    """The command on cells of the base, and which cells it made in all."""
     made = []
 
     def defend(study, cell, seed, output_dir, fields):
@@ -101,17 +103,44 @@ def test_the_command_writes_figures_of_each_attack_and_cell_and_goes_on(tmp_path
     monkeypatch.setattr(attacked_cells, "defend", defend)
     app = attacked_cells.typer.Typer()
     app.command()(attacked_cells.main)
-    options = ["--output-dir", str(tmp_path), "--suite", "spread", "--rows", "2", "--seeds", "2"]
-    options += ["--cell", "base", "--cell", "davsp"]
-    done = CliRunner().invoke(app, options, catch_exceptions=False)
+
+    def run(*options):
+        whole = ["--output-dir", str(tmp_path), "--suite", "spread", "--seeds", "2", *options]
+        return CliRunner().invoke(app, whole, catch_exceptions=False), made
+
+    return run
+
+
+def test_the_command_writes_figures_of_each_attack_and_cell(attack, tmp_path):
+    done, made = attack("--rows", "2", "--cell", "base", "--cell", "davsp")
     assert made == [("base", 0), ("davsp", 0), ("davsp", 1)]
     results = read_json(tmp_path / "attacks.json")
     figures = results["cells"]["davsp"]
     assert {each["suite"] for each in figures} == {"spread"}
     assert all(len(each["answer"]["attacked"]["per_seed"]) == 2 and each["rows"] == 2 for each in figures)
     assert (tmp_path / "attacks.md").read_text() == attack_table(results["cells"]) and "any of spread" in done.output
+
+
+def test_cells_that_are_attacked_one_by_one_stand_in_one_table_and_are_made_once(attack, tmp_path):
+    for cell in ("davsp", "base", "davsp"):
+        done, made = attack("--rows", "2", "--cell", cell)
+    assert made == [("davsp", 0), ("davsp", 1), ("base", 0)]
+    assert list(read_json(tmp_path / "attacks.json")["cells"]) == ["base", "davsp"]
+    assert "`base`" in done.output and not done.stderr
+
+
+def test_figures_of_other_rows_are_not_joined_and_their_going_is_said(attack, tmp_path):
+    attack("--rows", "2", "--cell", "base")
+    done, _ = attack("--rows", "1", "--cell", "system_prompt")
+    assert list(read_json(tmp_path / "attacks.json")["cells"]) == ["system_prompt"]
+    assert "attacks.json is of other attacks" in done.stderr
+
+
+def test_what_was_tried_is_not_tried_again(attack, tmp_path):
+    attack("--rows", "2", "--cell", "base")
     outcomes = (tmp_path / "outcomes.jsonl").read_text()
-    CliRunner().invoke(app, options, catch_exceptions=False)
+    (tmp_path / "attacks.json").unlink()
+    attack("--rows", "2", "--cell", "base")
     assert (tmp_path / "outcomes.jsonl").read_text() == outcomes
 
 
