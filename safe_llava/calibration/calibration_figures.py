@@ -33,9 +33,9 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
 
     Returns:
         `dict[str, Any]`: `target` (`name`, `share`, `reached`); `guarantee`, what the policy promises, or `None`;
-        `counts`; `temperature`; `over_refusal`, the share of harmless rows that the whole policy flags; `recall`, the
-        share of risky rows; `head`, accuracy and calibration error of each classifier on the rows whose class is
-        known; `types`, the same and more for each risk type;
+        `counts`; `temperature`; `level_threshold`; `over_refusal`, the share of harmless rows that the whole policy
+        flags; `recall`, the share of risky rows; `head`, accuracy and calibration error of each classifier on the rows
+        whose class is known; `types`, the same and more for each risk type;
         `confusion`, counts of true classes (rows) by predicted ones (columns); `notes`, what the reader has to know.
         Shares come with their 95 % Wilson interval and their counts.
     """
@@ -54,6 +54,10 @@ def summarize(calibration: Calibration) -> dict[str, Any]:
         "temperature": {
             name: {"before": calibration.old_policy.temperature[name], "after": calibration.policy.temperature[name]}
             for name in ("level", "type")
+        },
+        "level_threshold": {
+            "before": calibration.old_policy.level_threshold,
+            "after": calibration.policy.level_threshold,
         },
         "over_refusal": _flagged_shares(calibration, rows.harmless()),
         "recall": _flagged_shares(calibration, risky),
@@ -207,5 +211,7 @@ def _notes(calibration: Calibration, figures: dict[str, Any]) -> list[str]:
                 notes.append(
                     f"{name} reaches a recall of {recall['share']:.1%} at most: the head takes the other rows for "
                     "level none, or for another type."
+                    + " --fit-level-threshold may find more."
+                    * (calibration.policy.level_threshold is None)
                 )
     return notes

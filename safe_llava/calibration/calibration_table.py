@@ -42,6 +42,9 @@ def print_calibration(results: dict[str, Any], output_dir: Path, console: Consol
         before, after = (results["head"][name]["ece"][key] for key in ("before", "cross_fitted"))
         label, error = f"temperature of {name}", f"calibration error {before:.3f} -> {after:.3f}"
         console.print(f"  {label:<22} {values['before']:g} -> {values['after']:g}, {error}")
+    if len(set(results["level_threshold"].values())) > 1:
+        before, after = (_name_level(results["level_threshold"][key]) for key in ("before", "after"))
+        console.print(f"  {'some risk counts':<22} {before} -> {after}", markup=False)
     console.print(_types_table(results))
     if (familiarity := results.get("familiarity")) is not None:
         fitted, held_out = (familiarity["rows"][name] for name in ("fitted", "held_out"))
@@ -93,6 +96,10 @@ def _types_table(results: dict[str, Any]) -> Table:
             "-" if of_type["auroc"] is None else f"{of_type['auroc']:.3f}",
         )
     return table
+
+
+def _name_level(threshold: float | None) -> str:
+    return "where it is the most probable" if threshold is None else f"from {threshold:g} on"
 
 
 def _format(share: dict[str, Any] | None) -> str:

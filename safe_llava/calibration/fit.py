@@ -17,6 +17,8 @@ from .thresholds import thresholds_for_over_refusal, thresholds_for_recall
 
 DEFAULT_OVER_REFUSAL = 0.01
 DEFAULT_MIN_EXAMPLES = 20
+LEVEL_THRESHOLDS = sorted((step / 40 for step in range(2, 39)), key=lambda threshold: abs(threshold - 0.5))
+"""What a threshold of the level is chosen from, from 0.05 to 0.95; of equally good ones that nearest to one half."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def calibrate_policy(
     target_over_refusal: float | None = None,
     target_recall: float | None = None,
     min_examples: int = DEFAULT_MIN_EXAMPLES,
+    fit_level_threshold: bool = False,
 ) -> Calibration:
     """
     Fits temperatures and thresholds of a policy to labelled rows. Types that are off, and those with few rows, keep
@@ -88,6 +91,11 @@ def calibrate_policy(
             In its place, smallest share of the risky rows of each type that the whole policy must flag, in (0, 1].
         min_examples (`int`, *optional*, defaults to 20):
             Rows that a type needs for a threshold of its own, and that a temperature needs; at least 2.
+        fit_level_threshold (`bool`, *optional*, defaults to `False`):
+            Whether to fit the policy's `level_threshold` as well: of 37 from 0.05 to 0.95, each with the thresholds of
+            types that go with it, the one that keeps the target and flags the most risky rows, or the fewest harmless
+            ones where the target is a recall. Without, levels are found as the policy finds them, and a risky row
+            whose level is taken for "none" is out of reach.
 
     Returns:
         [`Calibration`]
@@ -103,7 +111,8 @@ def calibrate_policy(
     fitted = types_to_fit(policy, rows, name, min_examples)
 
     def fit(part: Rows) -> SafetyPolicy:
-        return fit_policy(policy, part, name, target, fitted, has_temperatures=len(rows) >= min_examples)
+        has_temperatures = len(rows) >= min_examples
+        return fit_policy(policy, part, name, target, fitted, has_temperatures, fit_level_threshold)
 
     calibrated = fit(rows)
     return Calibration(
@@ -121,11 +130,28 @@ def calibrate_policy(
 
 
 def fit_policy(
-    policy: SafetyPolicy, rows: Rows, target_name: str, target: float, fitted: list[int], has_temperatures: bool = True
+    policy: SafetyPolicy,
+    rows: Rows,
+    target_name: str,
+    target: float,
+    fitted: list[int],
+    has_temperatures: bool = True,
+    fit_level_threshold: bool = False,
 ) -> SafetyPolicy:
-    """The policy with temperatures, where those are wanted, and thresholds of the `fitted` types chosen by rows."""
+    """
+    The policy with temperatures and a threshold of the level, where those are wanted, and thresholds of the `fitted`
+    types chosen by rows.
+    """
     scaled = _fit_temperatures(policy, rows) if has_temperatures else policy
-    return _fit_thresholds(scaled, rows, target_name, target, fitted) if fitted else scaled
+    if not fitted:
+        return scaled
+    if not fit_level_threshold:
+        return _fit_thresholds(scaled, rows, target_name, target, fitted)
+    fits = [
+        _fit_thresholds(scaled.updated({"level_threshold": level}), rows, target_name, target, fitted)
+        for level in LEVEL_THRESHOLDS
+    ]
+    return max(fits, key=lambda fit: _measure_merit(fit, rows, target_name, target))
 
 
 def types_to_fit(policy: SafetyPolicy, rows: Rows, target_name: str, min_examples: int) -> list[int]:
@@ -189,6 +215,17 @@ def _fit_thresholds(
         probs, may_be = type_probs(policy, risky.type_logits), may_flag(policy, risky.level_logits)
         fit = thresholds_for_recall(probs, may_be, risky.type, current, fitted, target)
     return policy.updated({"types": {RISK_TYPES[risk]: {"threshold": float(fit[risk])} for risk in fitted}})
+
+
+def _measure_merit(policy: SafetyPolicy, rows: Rows, target_name: str, target: float) -> tuple[float, float]:
+    """What makes one policy better than another: the part of the target that it keeps, then what it need not do."""
+    flags, risky, harmless = apply_policy(policy, rows).is_flagged, rows.risky(policy), rows.harmless()
+    over_refusal, recall = (flags[chosen].mean() if chosen.any() else 0.0 for chosen in (harmless, risky))
+    if target_name == "over_refusal":
+        return min(0.0, target - over_refusal), recall
+    typed = risky & (rows.type != SOME_RISK)
+    recalls = [flags[typed & (rows.type == risk)].mean() for risk in np.unique(rows.type[typed])]
+    return float(sum(min(0.0, each - target) for each in recalls)), -over_refusal
 
 
 def _cross_fit(fit: Callable[[Rows], SafetyPolicy], rows: Rows) -> Outcome:

@@ -58,6 +58,7 @@ def guarantee_policy(
     confidence: float = DEFAULT_CONFIDENCE,
     fit_share: float = DEFAULT_FIT_SHARE,
     min_examples: int = DEFAULT_MIN_EXAMPLES,
+    fit_level_threshold: bool = False,
 ) -> Calibration:
     """
     Chooses thresholds with which promises hold, on rows drawn as these were, with a probability of at least
@@ -74,6 +75,8 @@ def guarantee_policy(
             Share of the rows, drawn at random, that temperatures and the proportions between thresholds are fitted to.
             0 keeps those of the policy, which these rows must then have had no part in.
         min_examples (`int`, *optional*, defaults to 20): see [`calibrate_policy`]; it counts the fitted part.
+        fit_level_threshold (`bool`, *optional*, defaults to `False`):
+            Whether the fitted part also chooses the threshold of the level; see [`calibrate_policy`].
 
     Returns:
         [`Calibration`]: its rows are those that were tested; its policy has the `guarantee`.
@@ -93,7 +96,7 @@ def guarantee_policy(
         fitted = rows.take(np.sort(shuffled[:num_fitted]))
         fitted = fitted.take(~fitted.refused(policy))
         types = types_to_fit(policy, fitted, name, min_examples)
-        start = fit_policy(policy, fitted, name, target, types, has_temperatures=num_fitted >= min_examples)
+        start = fit_policy(policy, fitted, name, target, types, num_fitted >= min_examples, fit_level_threshold)
 
     walk = walk_thresholds(start)
     error = (1 - confidence) / len({promise.metric for promise in promises})

@@ -116,8 +116,12 @@ def thresholds(policy: SafetyPolicy) -> np.ndarray:
 
 
 def may_flag(policy: SafetyPolicy, level_logits: np.ndarray) -> np.ndarray:
-    """Whether the policy acts on the level that each row of scores is the highest for."""
-    return acted_levels(policy)[level_logits.argmax(axis=1)]
+    """Whether the policy acts on the level that it goes by, for each row of scores at temperature 1."""
+    if policy.level_threshold is None:
+        return acted_levels(policy)[level_logits.argmax(axis=1)]
+    risks = softmax(level_logits / policy.temperature["level"], axis=1)[:, 1:]
+    is_risk = risks.sum(axis=1) >= policy.level_threshold
+    return is_risk & acted_levels(policy)[1 + risks.argmax(axis=1)]
 
 
 def type_probs(policy: SafetyPolicy, type_logits: np.ndarray) -> np.ndarray:

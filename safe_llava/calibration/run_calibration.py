@@ -36,6 +36,7 @@ def run_calibration(
     confidence: float | None = None,
     fit_share: float | None = None,
     min_examples: int | None = None,
+    fit_level_threshold: bool = False,
     batch_size: int = 32,
     max_samples: int | None = None,
     label_map: Path | None = None,
@@ -65,6 +66,7 @@ def run_calibration(
         confidence (`float`, *optional*, defaults to 0.95): with which they shall hold.
         fit_share (`float`, *optional*, defaults to 0.3): share of the rows that is fitted to and not tested on.
         min_examples (`int`, *optional*, defaults to 20): see [`calibrate_policy`].
+        fit_level_threshold (`bool`, *optional*, defaults to `False`): see [`calibrate_policy`].
         batch_size (`int`, *optional*, defaults to 32): rows in one call of the model.
         max_samples (`int`, *optional*): the first so many rows; the miniature draws so many.
         label_map (`Path`, *optional*): what the categories of a public set become.
@@ -86,6 +88,8 @@ def run_calibration(
         ValueError: if the model has no policy or was never trained, or if dataset or targets are not as described.
     """
     promises = _check_options(guarantee, confidence, fit_share, target_over_refusal, target_recall, min_examples)
+    if fit_level_threshold and fit_share == 0:
+        raise ValueError("--fit-level-threshold has no effect with --fit-share 0, which fits nothing to the rows.")
     if familiar_share is not None:
         _check_familiar_share(model, familiar_share, bool(promises))
     min_examples = DEFAULT_MIN_EXAMPLES if min_examples is None else min_examples
@@ -118,6 +122,7 @@ def run_calibration(
             confidence=DEFAULT_CONFIDENCE if confidence is None else confidence,
             fit_share=DEFAULT_FIT_SHARE if fit_share is None else fit_share,
             min_examples=min_examples,
+            fit_level_threshold=fit_level_threshold,
         )
     else:
         calibration = calibrate_policy(

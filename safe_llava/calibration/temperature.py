@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
-from ..models.safety_policy import MAX_TEMPERATURE, MIN_TEMPERATURE
+from ..models.policy_checks import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 
 def fit_temperature(logits: np.ndarray, possible: np.ndarray) -> float | None:

@@ -59,6 +59,13 @@ def calibrate(
     min_examples: Annotated[
         int | None, typer.Option(min=2, help="Types with fewer rows, 20 if not given, keep their threshold.")
     ] = None,
+    fit_level_threshold: Annotated[
+        bool,
+        typer.Option(
+            "--fit-level-threshold",
+            help="Also choose from which probability of any risk on a level counts; else the most probable one does.",
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows assessed at once.")] = 32,
     max_samples: Annotated[
         int | None, typer.Option(min=1, help="Take the first so many rows; 'miniature' draws so many.")
@@ -104,6 +111,7 @@ def calibrate(
             confidence=confidence,
             fit_share=fit_share,
             min_examples=min_examples,
+            fit_level_threshold=fit_level_threshold,
             batch_size=batch_size,
             max_samples=max_samples,
             label_map=label_map,

@@ -23,16 +23,15 @@ def explain_decision(verdict: SafetyVerdict | None, policy: SafetyPolicy, decisi
     distrust = verdict.distrust[0]
     if distrust is not None and (distrust != "unfamiliar" or policy.unfamiliar == "refuse"):
         return f"The verdict cannot be trusted, so the image counts as high risk: {DISTRUST[distrust]}."
-    level, type_probs = int(verdict.level_logits[0].argmax()), verdict.type_probs[0].tolist()
-    alone = ""
-    if verdict.separate is not None and policy.decide(level, type_probs) != decision:
+    level_probs, type_probs, alone = verdict.level_probs[0].tolist(), verdict.type_probs[0].tolist(), ""
+    if verdict.separate is not None and policy.decide(level_probs, type_probs) != decision:
         # It rests on another assessment than the gravest, which is shown.
-        for image, (row, its_level, its_probs) in zip(verdict.separate.images.tolist(), verdict.separate.to_rows()):
-            if row == 0 and policy.decide(its_level, its_probs) == decision:
-                level, type_probs = its_level, its_probs
+        for image, (row, its_levels, its_types) in zip(verdict.separate.images.tolist(), verdict.separate.to_rows()):
+            if row == 0 and policy.decide(its_levels, its_types) == decision:
+                level_probs, type_probs = its_levels, its_types
                 alone = "" if image < 0 else "One of the images, assessed alone: "
                 break
-    return alone + _explain(SAFETY_LEVELS[level], dict(zip(RISK_TYPES, type_probs)), policy, decision)
+    return alone + _explain(level_probs, dict(zip(RISK_TYPES, type_probs)), policy, decision)
 
 
 def sum_quotients(type_probs: dict[str, float], policy: SafetyPolicy) -> float:
@@ -40,9 +39,14 @@ def sum_quotients(type_probs: dict[str, float], policy: SafetyPolicy) -> float:
     return sum(type_probs[name] / rule["threshold"] for name, rule in policy.types.items() if rule["enabled"])
 
 
-def _explain(level: str, type_probs: dict[str, float], policy: SafetyPolicy, decision: SafetyDecision) -> str:
+def _explain(
+    level_probs: list[float], type_probs: dict[str, float], policy: SafetyPolicy, decision: SafetyDecision
+) -> str:
+    level = SAFETY_LEVELS[policy.find_level(level_probs)]
     if level == "none":
-        return "The risk level is none."
+        if policy.level_threshold is None:
+            return "The risk level is none."
+        return f"Some risk is at {sum(level_probs[1:]):.1%}, with the threshold at {policy.level_threshold:.1%}."
     together = sum_quotients(type_probs, policy)
     if together < 1:
         return (

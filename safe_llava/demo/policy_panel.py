@@ -12,6 +12,7 @@ from .demo_chat import DemoChat
 
 
 _LEAST = 0.001
+_MOST_PROBABLE = "-"
 _SEVERAL = {"strongest": "the strongest", "all": "all of them"}
 
 
@@ -42,6 +43,8 @@ class PolicyPanel:
         _heading("Risk types and their thresholds")
         for name in RISK_TYPES:
             self._type(name)
+        _heading("From which share of some risk on a level counts")
+        self._level_threshold()
         _heading("What to do at each level")
         for level in RISK_LEVELS:
             with ui.element("div").classes("level-row"):
@@ -55,6 +58,31 @@ class PolicyPanel:
             lambda several: self._change({"several_risks": several}),
         )
         ui.button("Back to the model's policy", on_click=self._reset).props("outline no-caps").classes("reset")
+
+    def _level_threshold(self) -> None:
+        threshold = self.chat.policy.level_threshold
+
+        def set_enabled(is_enabled: bool) -> None:
+            slider.set_enabled(is_enabled)
+            set_threshold(slider.value if is_enabled else None)
+
+        def set_threshold(threshold: float | None) -> None:
+            shown.set_text(_MOST_PROBABLE if threshold is None else f"{threshold:.1%}")
+            self._change({"level_threshold": threshold})
+
+        with ui.element("div").classes("type-row"):
+            ui.switch(
+                "by a threshold", value=threshold is not None, on_change=lambda event: set_enabled(event.value)
+            ).props("dense")
+            slider = ui.slider(
+                min=_LEAST,
+                max=1,
+                step=_LEAST,
+                value=0.5 if threshold is None else max(threshold, _LEAST),
+                on_change=lambda event: set_threshold(event.value),
+            ).props('aria-label="Threshold of some risk"')
+            slider.set_enabled(threshold is not None)
+            shown = ui.label(_MOST_PROBABLE if threshold is None else f"{threshold:.1%}").classes("share")
 
     def _set_action(self, level: str) -> Callable[[str], None]:
         return lambda action: self._change({"actions": {level: action}})

@@ -48,8 +48,12 @@ def draw_bars(verdict: dict[str, Any], policy: SafetyPolicy) -> str:
                 )
             )
     together = sum_quotients(verdict["type_probs"], policy)
+    some_risk = ""
+    if policy.level_threshold is not None:
+        share = 1 - verdict["level_probs"]["none"]
+        some_risk = f'<p class="together">Some risk: {share:.1%}; {policy.level_threshold:.1%} is risky.</p>'
     return (
-        f'<div class="bars" role="group" aria-label="Risk level"><h3>Risk level</h3>{"".join(levels)}</div>'
+        f'<div class="bars" role="group" aria-label="Risk level"><h3>Risk level</h3>{"".join(levels)}{some_risk}</div>'
         f'<div class="bars" role="group" aria-label="Risk type"><h3>Risk type, and thresholds</h3>{"".join(types)}'
         f'<p class="together">Together, in parts of their thresholds: {together:.2f}; 1 is risky.</p></div>'
     )

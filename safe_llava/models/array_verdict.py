@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .policy_checks import check_temperature
 from .safety_labels import FLAT, SAFETY_LEVELS, SAFETY_TYPES, name_distrust
-from .safety_policy import SafetyDecision, SafetyPolicy, check_temperature
+from .safety_policy import SafetyDecision, SafetyPolicy
 
 
 class Separate(NamedTuple):
@@ -112,21 +113,20 @@ class ArrayVerdict:
         Args:
             policy ([`SafetyPolicy`]): the policy, whose temperature the verdict already has.
         """
-        type_probs = softmax(self.type_logits).tolist()
         decisions = [
-            policy.decide(int(level), probs, bool(trusted), bool(is_new)) if has_image else SafetyDecision("answer")
-            for level, probs, trusted, is_new, has_image in zip(
-                self.level_logits.argmax(axis=1),
-                type_probs,
+            policy.decide(levels, types, bool(trusted), bool(is_new)) if has_image else SafetyDecision("answer")
+            for levels, types, trusted, is_new, has_image in zip(
+                softmax(self.level_logits).tolist(),
+                softmax(self.type_logits).tolist(),
                 self.trusted | self.unfamiliar,
                 self.unfamiliar,
                 self.has_image,
             )
         ]
-        rows, levels, types = self.separate
-        for row, level, probs in zip(rows, levels.argmax(axis=1), softmax(types).tolist()):
+        of_rows, level_logits, type_logits = self.separate
+        for row, levels, types in zip(of_rows, softmax(level_logits).tolist(), softmax(type_logits).tolist()):
             # The gravest may be what this policy lets pass, such as a type that is off, and another may not.
-            decisions[row] = max(decisions[row], policy.decide(int(level), probs), key=SafetyDecision.strictness)
+            decisions[row] = max(decisions[row], policy.decide(levels, types), key=SafetyDecision.strictness)
         return decisions
 
 

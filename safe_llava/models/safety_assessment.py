@@ -13,6 +13,7 @@ from .pretrained_safe_llava import SafeLlavaPreTrainedModel
 from .safety_familiarity import measure_novelty
 from .safety_guarantee import require_own_guarantee
 from .safety_head import raise_untaught_levels
+from .safety_labels import SAFETY_LEVELS
 from .safety_modules import SafeLlavaImageFeatures, SafetyModules, check_placeholders, encode_images
 from .safety_policy import SafetyDecision, SafetyPolicy
 from .safety_policy_tokens import check_policy_tokens, compare_policy_tokens, tokenize_policy
@@ -264,18 +265,19 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
         policy = self._resolve_safety_policy(safety_policy)
         # One read of the device for all, and the first that waits for the verdict.
         unfamiliar = verdict.unfamiliar
-        columns = (verdict.has_image, verdict.trusted | unfamiliar, unfamiliar, verdict.level_logits.argmax(dim=-1))
-        rows = torch.cat([torch.stack(columns, dim=1).to(verdict.type_probs), verdict.type_probs], dim=1).tolist()
+        columns = torch.stack([verdict.has_image, verdict.trusted | unfamiliar, unfamiliar], dim=1)
+        rows = torch.cat([columns.to(verdict.type_probs), verdict.level_probs, verdict.type_probs], dim=1).tolist()
+        num_levels = len(SAFETY_LEVELS)
         decisions = [
-            policy.decide(int(level), type_probs, bool(trusted), bool(is_new))
+            policy.decide(probs[:num_levels], probs[num_levels:], bool(trusted), bool(is_new))
             if has_image and policy is not None
             else SafetyDecision("answer")
-            for has_image, trusted, is_new, level, *type_probs in rows
+            for has_image, trusted, is_new, *probs in rows
         ]
         if verdict.separate is not None and policy is not None:
             # The gravest may be what this policy lets pass, such as a type that is off, and another may not.
-            for row, level, type_probs in verdict.separate.to_rows():
-                decisions[row] = max(decisions[row], policy.decide(level, type_probs), key=SafetyDecision.strictness)
+            for row, levels, types in verdict.separate.to_rows():
+                decisions[row] = max(decisions[row], policy.decide(levels, types), key=SafetyDecision.strictness)
         return decisions
 
     def _resolve_safety_policy(

@@ -10,9 +10,9 @@ GUARANTEE_FIELDS = ("promises", "confidence", "rows", "weights", "decisions")
 
 def digest_decisions(policy: dict[str, Any]) -> str:
     """
-    16 hexadecimal digits of all that decides which rows a policy flags: thresholds of the types that are on, levels
-    that it acts on, temperatures, and whether it refuses what is unfamiliar. Texts, and whether it hints or refuses,
-    are not among it.
+    16 hexadecimal digits of all that decides which rows a policy flags: thresholds of the types that are on and of the
+    level, levels that it acts on, temperatures, and whether it refuses what is unfamiliar. Texts, and whether it hints
+    or refuses, are not among it.
 
     Args:
         policy (`dict`): the fields of a [`SafetyPolicy`].
@@ -23,6 +23,8 @@ def digest_decisions(policy: dict[str, Any]) -> str:
     decisions: list[Any] = [thresholds, levels, temperature]
     if policy.get("unfamiliar", "refuse") != "refuse":
         decisions.append(policy["unfamiliar"])
+    if policy.get("level_threshold") is not None:
+        decisions.append({"level": float(policy["level_threshold"])})
     decides = json.dumps(decisions, sort_keys=True)
     return hashlib.sha256(decides.encode()).hexdigest()[:16]
 

@@ -5,12 +5,12 @@ Paper: the joint condition of level and type and the safety hints, arXiv 2405.13
 
 import copy
 import json
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .policy_checks import check_temperature, check_threshold, require, require_keys, require_text
 from .safety_guarantee import check_guarantee, digest_decisions
 from .safety_labels import RISK_LEVELS, RISK_TYPES, SAFETY_LEVELS
 from .safety_texts import DEFAULT_HINTS, DEFAULT_REFUSALS, UNTRUSTED_REFUSAL
@@ -20,10 +20,6 @@ ACTIONS = ("answer", "hint", "refuse")
 SEVERAL_RISKS = ("strongest", "all")
 UNFAMILIAR = ("assess", "refuse")
 CLASSIFIERS = ("level", "type")
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-"""Beyond these, probabilities are flat or all or nothing, and logits drown in rounding."""
-# Letters and symbols by their Unicode category that show nothing.
-_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,9 @@ class SafetyPolicy:
         actions (`dict[str, str]`):
             For each of the levels low, medium and high: `"answer"`, `"hint"` or `"refuse"`. A refusal costs no
             language-model step.
+        level_threshold (`float`, *optional*):
+            The probability of any level but "none" from which on a row's level is not "none", in (0, 1]; it is then
+            the most probable of the others. Default: the most probable of all four, as in the paper.
         several_risks (`"strongest"` or `"all"`, *optional*, defaults to `"strongest"`):
             When several types reach their thresholds: act on the one that is furthest over it (by the quotient), or
             join the texts of all.
@@ -101,6 +100,7 @@ class SafetyPolicy:
         default_factory=lambda: {name: {"enabled": True, "threshold": 0.5} for name in RISK_TYPES}
     )
     actions: dict[str, str] = field(default_factory=lambda: dict.fromkeys(RISK_LEVELS, "hint"))
+    level_threshold: float | None = None
     several_risks: str = "strongest"
     hints: dict[str, dict[str, str]] = field(default_factory=lambda: copy.deepcopy(DEFAULT_HINTS))
     refusals: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_REFUSALS))
@@ -110,39 +110,51 @@ class SafetyPolicy:
     guarantee: dict[str, Any] | None = None
 
     def __post_init__(self):
-        _require_keys("types", self.types, RISK_TYPES)
+        require_keys("types", self.types, RISK_TYPES)
         for name, rule in self.types.items():
-            _require_keys(f"types.{name}", rule, ("enabled", "threshold"))
-            _require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
-            threshold = rule["threshold"]
-            is_valid = _is_number(threshold) and 0 < threshold <= 1
-            _require(f"types.{name}.threshold", threshold, is_valid, "a number in (0, 1]")
-        _require_keys("actions", self.actions, RISK_LEVELS)
+            require_keys(f"types.{name}", rule, ("enabled", "threshold"))
+            require(f"types.{name}.enabled", rule["enabled"], isinstance(rule["enabled"], bool), "true or false")
+            check_threshold(f"types.{name}.threshold", rule["threshold"])
+        if self.level_threshold is not None:
+            check_threshold("level_threshold", self.level_threshold)
+        require_keys("actions", self.actions, RISK_LEVELS)
         for level, action in self.actions.items():
-            _require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
+            require(f"actions.{level}", action, action in ACTIONS, f"one of {ACTIONS}")
         for name, choices in (("several_risks", SEVERAL_RISKS), ("unfamiliar", UNFAMILIAR)):
-            _require(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
-        _require_keys("hints", self.hints, RISK_TYPES)
+            require(name, getattr(self, name), getattr(self, name) in choices, f"one of {choices}")
+        require_keys("hints", self.hints, RISK_TYPES)
         for name, by_level in self.hints.items():
-            _require_keys(f"hints.{name}", by_level, RISK_LEVELS)
-        _require_keys("refusals", self.refusals, RISK_TYPES)
+            require_keys(f"hints.{name}", by_level, RISK_LEVELS)
+        require_keys("refusals", self.refusals, RISK_TYPES)
         for path, _, text in self.named_texts():
-            _require_text(path, text)
-        _require_keys("temperature", self.temperature, CLASSIFIERS)
+            require_text(path, text)
+        require_keys("temperature", self.temperature, CLASSIFIERS)
         for name, temperature in self.temperature.items():
             check_temperature(f"temperature.{name}", temperature)
         check_guarantee(asdict(self))
 
+    def find_level(self, level_probs: Sequence[float]) -> int:
+        """The level that the policy goes by, 0 (none) to 3 (high), of the four levels' probabilities."""
+        likeliest = max(range(len(SAFETY_LEVELS)), key=level_probs.__getitem__)
+        if self.level_threshold is None:
+            return likeliest
+        risks = level_probs[1:]
+        return 1 + risks.index(max(risks)) if sum(risks) >= self.level_threshold else 0
+
     def decide(
-        self, level: int, type_probs: list[float], trusted: bool = True, unfamiliar: bool = False
+        self,
+        level_probs: Sequence[float],
+        type_probs: Sequence[float],
+        trusted: bool = True,
+        unfamiliar: bool = False,
     ) -> SafetyDecision:
         """
         What to do with one row.
 
         Args:
-            level (`int`): the risk level, 0 (none) to 3 (high).
-            type_probs (`list[float]`):
-                Probabilities of the risk types, in the order of [`SAFETY_TYPES`], at this policy's temperature.
+            level_probs (`Sequence[float]`):
+                Probabilities of the risk levels, from "none" to "high", at this policy's temperature.
+            type_probs (`Sequence[float]`): those of the risk types likewise, in the order of [`SAFETY_TYPES`].
             trusted (`bool`, *optional*, defaults to `True`): False fails closed, whatever level and types say.
             unfamiliar (`bool`, *optional*, defaults to `False`):
                 Whether the image is unlike those of the calibration, which fails closed unless the policy assesses.
@@ -155,7 +167,7 @@ class SafetyPolicy:
 
         probs = dict(zip(RISK_TYPES, type_probs))
         quotients = {name: probs[name] / self.types[name]["threshold"] for name in enabled}
-        level_name = SAFETY_LEVELS[level]
+        level_name = SAFETY_LEVELS[self.find_level(level_probs)]
         if level_name == "none" or sum(quotients.values()) < 1 or self.actions[level_name] == "answer":
             return SafetyDecision("answer")
         strongest_first = sorted(enabled, key=lambda name: -quotients[name])
@@ -268,32 +280,3 @@ def _merge(values: dict[str, Any], changes: dict[str, Any], path: str) -> dict[s
             raise ValueError(f"Safety policy: unknown field `{where}`; expected one of {sorted(values)}.")
         values[key] = _merge(values[key], change, where) if isinstance(values[key], dict) else change
     return values
-
-
-def check_temperature(path: str, value: Any) -> None:
-    """Raises a `ValueError` that names the field `path` unless the value is a temperature that a policy may have."""
-    is_valid = _is_number(value) and MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
-    _require(path, value, is_valid, f"a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require(path: str, value: Any, is_valid: bool, expected: str) -> None:
-    if not is_valid:
-        raise ValueError(f"Safety policy: `{path}` must be {expected}, got {value!r:.200}.")
-
-
-def _require_text(path: str, value: Any) -> None:
-    _require(path, value, isinstance(value, str), "a text that is not empty")
-    # Marks, blanks, zero-width and control characters alone show nothing.
-    is_visible = any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANKS for char in value)
-    _require(path, value, is_visible, "a text that shows something")
-    codes = (unicodedata.category(char) for char in value if char not in "\t\n\r")
-    _require(path, value, not any(code in ("Cc", "Cs") for code in codes), "a text without control characters")
-
-
-def _require_keys(path: str, value: Any, keys: tuple[str, ...]) -> None:
-    is_valid = isinstance(value, dict) and set(value) == set(keys)
-    _require(path, value, is_valid, f"a dictionary with exactly the keys {list(keys)}")

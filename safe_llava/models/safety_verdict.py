@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from .policy_checks import check_temperature
 from .safety_evidence import SafetyEvidence
 from .safety_head import is_decided
 from .safety_labels import SAFETY_LEVELS, SAFETY_TYPES, name_distrust
-from .safety_policy import check_temperature
 from .separate_assessments import SeparateAssessments
 
 

@@ -51,10 +51,10 @@ class SeparateAssessments:
         """A copy with the logits of levels and types divided by temperatures."""
         return replace(self, level_logits=self.level_logits / level, type_logits=self.type_logits / type)
 
-    def to_rows(self) -> list[tuple[int, int, list[float]]]:
-        """For each assessment its row, its level and the probabilities of its types."""
-        levels, type_probs = self.level_logits.argmax(dim=-1).tolist(), self.type_logits.softmax(dim=-1).tolist()
-        return list(zip(self.rows.tolist(), levels, type_probs))
+    def to_rows(self) -> list[tuple[int, list[float], list[float]]]:
+        """For each assessment its row and the probabilities of its levels and of its types."""
+        level_probs, type_probs = (logits.softmax(dim=-1).tolist() for logits in (self.level_logits, self.type_logits))
+        return list(zip(self.rows.tolist(), level_probs, type_probs))
 
 
 def assess_separately(

@@ -12,7 +12,8 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
 
     Args:
         policy ([`SafetyPolicy`]): the operator's.
-        changes (`dict`): the fields that the request names: types switched on, thresholds lowered, actions raised from
+        changes (`dict`): the fields that the request names: types switched on, thresholds lowered (that of the level
+            to 0.5 at most where there is none, for the most probable level may not have more), actions raised from
             answer to hint to refuse, several risks named all, and unfamiliar images refused.
 
     Raises:
@@ -34,6 +35,7 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
             for name, rule in policy.types.items()
             if changed.types[name]["threshold"] > rule["threshold"]
         ),
+        *(["level_threshold"] if _raises_level_threshold(policy, changed) else []),
         *(
             f"actions.{level}"
             for level, action in policy.actions.items()
@@ -60,3 +62,10 @@ def make_stricter(policy: SafetyPolicy, changes: dict[str, Any]) -> SafetyPolicy
             f"safety_policy.{looser[0]}",
         )
     return changed
+
+
+def _raises_level_threshold(policy: SafetyPolicy, changed: SafetyPolicy) -> bool:
+    if changed.level_threshold is None:
+        return policy.level_threshold is not None
+    # A risky level that is the most probable of all has half of the probability behind it, with the other risky ones.
+    return changed.level_threshold > (0.5 if policy.level_threshold is None else policy.level_threshold)

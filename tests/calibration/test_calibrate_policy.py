@@ -20,6 +20,7 @@ MIXED = SafetyPolicy.from_dict(
         "temperature": {"level": 2.0, "type": 0.5},
     }
 )
+BY_LEVEL = MIXED.updated({"level_threshold": 0.3})
 
 
 def thresholds(policy: SafetyPolicy) -> dict[str, float]:
@@ -28,13 +29,14 @@ def thresholds(policy: SafetyPolicy) -> dict[str, float]:
 
 def decides_to_act(policy: SafetyPolicy, rows: dict[str, np.ndarray]) -> np.ndarray:
     """What the policy itself says, row by row, in the float32 that a model computes in."""
-    levels = torch.tensor(rows["level_logits"]).float().argmax(dim=1).tolist()
-    type_logits = torch.tensor(rows["type_logits"]).float() / policy.temperature["type"]
-    probs = type_logits.softmax(dim=1).tolist()
-    return np.array([policy.decide(*row).action != "answer" for row in zip(levels, probs)])
+    levels, types = (
+        (torch.tensor(rows[f"{name}_logits"]).float() / policy.temperature[name]).softmax(dim=1).tolist()
+        for name in ("level", "type")
+    )
+    return np.array([policy.decide(*row).action != "answer" for row in zip(levels, types)])
 
 
-@pytest.mark.parametrize("policy", [SafetyPolicy(), DISABLED, MIXED])
+@pytest.mark.parametrize("policy", [SafetyPolicy(), DISABLED, MIXED, BY_LEVEL])
 def test_flags_are_those_of_the_policys_own_decisions(policy, head):
     rows = head(0, 1000)
     flags = apply_policy(policy, Rows(*rows.values())).is_flagged
@@ -104,6 +106,33 @@ def test_an_over_refusal_out_of_reach_is_said_to_be_so(head):
     figures = summarize(calibrate_policy(SafetyPolicy(), **rows, target_over_refusal=0.01))
     assert not figures["target"]["reached"]
     assert any("target was not reached" in note for note in figures["notes"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("target", [{"target_over_refusal": 0.05}, {"target_recall": 0.8}], ids=str)
+def test_with_a_threshold_of_the_level_the_same_target_costs_no_more(target, seed, head):
+    rows = head(seed, 1500)
+    without, fitted = (
+        calibrate_policy(SafetyPolicy(), **rows, **target, fit_level_threshold=fits) for fits in (False, True)
+    )
+    assert fitted.policy.level_threshold is not None and without.policy.level_threshold is None
+    risky = rows["safety_level"] > 0
+    if "target_recall" in target:
+        assert not summarize(without)["target"]["reached"] and summarize(fitted)["target"]["reached"]
+    else:
+        flags = [decides_to_act(each.policy, rows) for each in (without, fitted)]
+        assert flags[1][~risky].mean() <= 0.05
+        assert flags[1][risky].mean() > flags[0][risky].mean()
+
+
+def test_a_threshold_of_the_level_that_a_policy_has_stays_unless_it_is_to_be_fitted(head):
+    policy = SafetyPolicy(level_threshold=0.3)
+    assert calibrate_policy(policy, **head(0, 600)).policy.level_threshold == 0.3
+
+
+def test_a_recall_that_levels_keep_out_of_reach_names_the_option_that_lets_them_be_moved(head):
+    notes = summarize(calibrate_policy(SafetyPolicy(), **head(0, 1500), target_recall=0.99))["notes"]
+    assert any("--fit-level-threshold" in note for note in notes)
 
 
 def test_the_default_target_is_an_over_refusal_of_one_percent(head):

@@ -111,8 +111,9 @@ def test_the_policy_flags_what_its_guarantee_counts(world):
     promises = parse_promises(["over_refusal<=0.05", "miss_rate<=0.4", "miss_rate.privacy<=0.6"])
     given = guarantee_policy(SafetyPolicy(), rows, promises, ORIGIN, fit_share=0)
     probs = np.exp(rows.type_logits) / np.exp(rows.type_logits).sum(axis=1, keepdims=True)
-    levels = rows.level_logits.argmax(axis=1).tolist()
-    flags = np.array([given.policy.decide(*row).action != "answer" for row in zip(levels, probs.tolist())])
+    level_probs = np.exp(rows.level_logits) / np.exp(rows.level_logits).sum(axis=1, keepdims=True)
+    found = zip(level_probs.tolist(), probs.tolist())
+    flags = np.array([given.policy.decide(*row).action != "answer" for row in found])
     is_privacy = rows.type == RISK_TYPES.index("privacy")
     assert [tuple(found.values()) for found in given.policy.guarantee["promises"].values()] == [
         ((rows.level == 0).sum(), flags[rows.level == 0].sum()),

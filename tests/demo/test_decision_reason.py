@@ -33,6 +33,12 @@ def make_verdict(level: str, trusted: bool = True, novelty: float | None = None,
         (make_verdict("none", novelty=1.5, safe=0.9), {"unfamiliar": "assess"}, "The risk level is none."),
         (make_verdict("none", novelty=0.9, safe=0.9), {}, "The risk level is none."),
         (
+            make_verdict("none", privacy=0.9),
+            {"level_threshold": 0.4},
+            "Some risk is at 3.0%, with the threshold at 40",
+        ),
+        (make_verdict("none", privacy=0.9), {"level_threshold": 0.02}, "The level is"),
+        (
             make_verdict("high", trusted=False, privacy=0.9),
             {"types": {name: {"enabled": False} for name in RISK_TYPES}},
             "Every risk type is off",
@@ -42,13 +48,13 @@ def make_verdict(level: str, trusted: bool = True, novelty: float | None = None,
 def test_the_reason_is_that_of_the_decision(verdict, changes, reason):
     policy = SafetyPolicy.from_dict(changes)
     trust = bool(verdict.trusted[0] | verdict.unfamiliar[0]), bool(verdict.unfamiliar[0])
-    decision = policy.decide(int(verdict.level_logits[0].argmax()), verdict.type_probs[0].tolist(), *trust)
+    decision = policy.decide(verdict.level_probs[0].tolist(), verdict.type_probs[0].tolist(), *trust)
     assert reason in explain_decision(verdict, policy, decision)
 
 
 def test_text_alone_has_no_verdict():
     policy = SafetyPolicy()
-    assert "no image" in explain_decision(None, policy, policy.decide(0, [0.0] * 7))
+    assert "no image" in explain_decision(None, policy, policy.decide([1.0, 0.0, 0.0, 0.0], [0.0] * 7))
 
 
 def test_a_decision_that_rests_on_one_image_says_so():
@@ -60,7 +66,7 @@ def test_a_decision_that_rests_on_one_image_says_so():
         torch.cat([verdict.type_logits, alone.type_logits]),
     )
     policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
-    decision = policy.decide(2, alone.type_probs[0].tolist())
+    decision = policy.decide(alone.level_probs[0].tolist(), alone.type_probs[0].tolist())
     reason = explain_decision(verdict, policy, decision)
     assert reason.startswith("One of the images, assessed alone: The level is medium, and privacy is at 80.0%")
 
@@ -74,5 +80,5 @@ def test_the_reason_speaks_of_the_verdict_that_is_shown_where_others_say_the_sam
         torch.cat([whole.type_logits, verdict.type_logits]),
     )
     policy = SafetyPolicy()
-    decision = policy.decide(3, verdict.type_probs[0].tolist())
+    decision = policy.decide(verdict.level_probs[0].tolist(), verdict.type_probs[0].tolist())
     assert "politics is at 90.0%" in explain_decision(verdict, policy, decision)

@@ -31,6 +31,7 @@ DECIDES = {
     "a level answered": {"actions": {"medium": "answer"}},
     "a level acted on": {"actions": {"low": "hint"}},
     "a temperature": {"temperature": {"type": 2.0}},
+    "a threshold of the level": {"level_threshold": 0.5},
     "unfamiliar images assessed": {"unfamiliar": "assess"},
 }
 DECIDES_NOTHING = {

@@ -7,6 +7,10 @@ from safe_llava.models.safety_labels import RISK_LEVELS, RISK_TYPES
 from safe_llava.models.safety_policy import read_policy_changes
 
 
+LEVELS = [[float(level == each) for each in range(4)] for level in range(4)]
+"""Probabilities of a head that is sure of a level."""
+
+
 def probs(**by_type: float) -> list[float]:
     risks = [by_type.get(name, 0.0) for name in RISK_TYPES]
     return [*risks, 1.0 - sum(risks)]
@@ -20,82 +24,105 @@ def test_default_policy_has_a_hint_of_its_own_for_each_of_the_18_pairs():
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_risky_row_gets_the_hint_of_its_level_and_type(level):
     policy = SafetyPolicy()
-    decision = policy.decide(level, probs(privacy=0.9))
+    decision = policy.decide(LEVELS[level], probs(privacy=0.9))
     assert decision.action == "hint"
     assert decision.texts == (policy.hints["privacy"][RISK_LEVELS[level - 1]],)
 
 
 def test_level_none_is_answered_however_high_a_type_probs():
-    assert SafetyPolicy().decide(0, probs(privacy=1.0)).action == "answer"
+    assert SafetyPolicy().decide(LEVELS[0], probs(privacy=1.0)).action == "answer"
 
 
 def test_high_level_without_a_type_over_its_threshold_is_answered():
-    assert SafetyPolicy().decide(3, probs(privacy=0.49)).action == "answer"
+    assert SafetyPolicy().decide(LEVELS[3], probs(privacy=0.49)).action == "answer"
 
 
 def test_threshold_is_reached_at_its_very_value():
     policy = SafetyPolicy.from_dict({"types": {"privacy": {"threshold": 0.8}}})
-    assert [policy.decide(3, probs(privacy=prob)).action for prob in (0.79, 0.8)] == ["answer", "hint"]
+    assert [policy.decide(LEVELS[3], probs(privacy=prob)).action for prob in (0.79, 0.8)] == ["answer", "hint"]
 
 
 def test_type_that_is_switched_off_is_answered():
     policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
-    assert policy.decide(3, probs(politics=1.0)).action == "answer"
+    assert policy.decide(LEVELS[3], probs(politics=1.0)).action == "answer"
 
 
 def test_what_is_left_beside_a_type_that_is_switched_off_is_no_risk():
     policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
-    assert policy.decide(3, probs(politics=0.97, privacy=0.03)).action == "answer"
+    assert policy.decide(LEVELS[3], probs(politics=0.97, privacy=0.03)).action == "answer"
 
 
 def test_type_that_is_switched_off_does_not_hide_another_over_its_threshold():
     policy = SafetyPolicy.from_dict({"types": {"politics": {"enabled": False}}})
-    assert policy.decide(3, probs(politics=0.45, privacy=0.55)).types == ("privacy",)
+    assert policy.decide(LEVELS[3], probs(politics=0.45, privacy=0.55)).types == ("privacy",)
 
 
 def test_risk_that_is_split_between_types_is_acted_on_by_the_strongest():
-    assert SafetyPolicy().decide(3, probs(politics=0.3, privacy=0.4, fairness=0.2)).types == ("privacy",)
+    assert SafetyPolicy().decide(LEVELS[3], probs(politics=0.3, privacy=0.4, fairness=0.2)).types == ("privacy",)
 
 
 def test_weak_types_that_do_not_add_up_to_a_threshold_are_answered():
-    assert SafetyPolicy().decide(3, probs(politics=0.2, privacy=0.2)).action == "answer"
+    assert SafetyPolicy().decide(LEVELS[3], probs(politics=0.2, privacy=0.2)).action == "answer"
+
+
+SPLIT = [0.4, 0.1, 0.3, 0.2]
+"""None is the most probable, and some risk is at 60 %, most of it medium."""
+
+
+def test_the_most_probable_level_counts_where_no_threshold_is_set():
+    assert SafetyPolicy().decide(SPLIT, probs(privacy=0.9)).action == "answer"
+
+
+@pytest.mark.parametrize(("threshold", "level"), [(0.59, "medium"), (0.61, "none"), (1.0, "none")])
+def test_from_a_threshold_on_the_most_probable_risky_level_counts(threshold, level):
+    policy = SafetyPolicy(level_threshold=threshold)
+    assert policy.decide(SPLIT, probs(privacy=0.9)).level == level
+
+
+def test_a_level_that_a_threshold_lets_count_is_answered_where_its_action_says_so():
+    policy = SafetyPolicy.from_dict({"level_threshold": 0.5, "actions": {"medium": "answer", "low": "refuse"}})
+    assert policy.decide(SPLIT, probs(privacy=0.9)).action == "answer"
+
+
+def test_a_threshold_of_the_level_acts_beside_those_of_the_types():
+    assert SafetyPolicy(level_threshold=0.1).decide(SPLIT, probs(privacy=0.4)).action == "answer"
 
 
 @pytest.mark.parametrize("action", ["answer", "hint", "refuse"])
 def test_each_level_has_its_own_action(action):
     policy = SafetyPolicy.from_dict({"actions": {"medium": action}})
-    assert policy.decide(2, probs(privacy=0.9)).action == action
-    assert policy.decide(1, probs(privacy=0.9)).action == "hint"
+    assert policy.decide(LEVELS[2], probs(privacy=0.9)).action == action
+    assert policy.decide(LEVELS[1], probs(privacy=0.9)).action == "hint"
 
 
 def test_strongest_of_several_risks_is_acted_on_by_default():
-    assert SafetyPolicy().decide(3, probs(privacy=0.4, fairness=0.6)).types == ("fairness",)
+    assert SafetyPolicy().decide(LEVELS[3], probs(privacy=0.4, fairness=0.6)).types == ("fairness",)
 
 
 def test_all_of_several_risks_are_acted_on_where_the_policy_says_so():
     changes = {"several_risks": "all", "actions": {"high": "refuse"}, "types": {"privacy": {"threshold": 0.4}}}
     policy = SafetyPolicy.from_dict(changes)
-    decision = policy.decide(3, probs(privacy=0.4, fairness=0.6))
+    decision = policy.decide(LEVELS[3], probs(privacy=0.4, fairness=0.6))
     assert decision.types == ("fairness", "privacy")
     assert decision.texts == (policy.refusals["fairness"], policy.refusals["privacy"])
 
 
 def test_untrusted_verdict_is_refused_though_level_and_types_say_safe():
     policy = SafetyPolicy()
-    decision = policy.decide(0, probs(), trusted=False)
+    decision = policy.decide(LEVELS[0], probs(), trusted=False)
     assert (decision.action, decision.texts) == ("refuse", (policy.untrusted_refusal,))
 
 
 @pytest.mark.parametrize(("choice", "action"), [("refuse", "refuse"), ("assess", "answer")])
 def test_an_unfamiliar_image_is_refused_unless_the_policy_assesses_it(choice, action):
     policy = SafetyPolicy(unfamiliar=choice)
-    assert policy.decide(0, probs(), unfamiliar=True).action == action
-    assert policy.decide(0, probs(), trusted=False, unfamiliar=True).action == "refuse"
+    assert policy.decide(LEVELS[0], probs(), unfamiliar=True).action == action
+    assert policy.decide(LEVELS[0], probs(), trusted=False, unfamiliar=True).action == "refuse"
 
 
 def test_untrusted_verdict_is_answered_only_when_every_type_is_off():
     policy = SafetyPolicy.from_dict({"types": {name: {"enabled": False} for name in RISK_TYPES}})
-    assert policy.decide(3, probs(privacy=1.0), trusted=False).action == "answer"
+    assert policy.decide(LEVELS[3], probs(privacy=1.0), trusted=False).action == "answer"
 
 
 def test_policy_survives_json(tmp_path):
@@ -133,6 +160,10 @@ def test_partial_changes_leave_the_rest_and_the_original_alone():
         ({"types": {"privacy": "off"}}, "types.privacy"),
         ({"actions": {"high": "block"}}, "actions.high"),
         ({"actions": {"none": "refuse"}}, "actions.none"),
+        ({"level_threshold": 0}, "level_threshold"),
+        ({"level_threshold": 1.1}, "level_threshold"),
+        ({"level_threshold": "0.5"}, "level_threshold"),
+        ({"level_threshold": True}, "level_threshold"),
         ({"several_risks": "first"}, "several_risks"),
         ({"unfamiliar": "answer"}, "unfamiliar"),
         ({"hints": {"privacy": {"low": " "}}}, "hints.privacy.low"),

@@ -26,27 +26,29 @@ def draw_changes(drawn: random.Random) -> dict:
     }
     actions = {level: drawn.choice(ACTIONS) for level in drawn.sample(RISK_LEVELS, 2)}
     several, unfamiliar = drawn.choice(("strongest", "all")), drawn.choice(("assess", "refuse"))
-    return {"types": types, "actions": actions, "several_risks": several, "unfamiliar": unfamiliar}
+    changes = {"types": types, "actions": actions, "several_risks": several, "unfamiliar": unfamiliar}
+    return changes | ({"level_threshold": drawn.random()} if drawn.random() < 0.5 else {})
 
 
-def draw_probabilities(drawn: random.Random) -> list[float]:
-    weights = [drawn.random() ** 4 for _ in range(7)]
+def draw_probabilities(drawn: random.Random, number: int) -> list[float]:
+    weights = [drawn.random() ** 4 for _ in range(number)]
     return [weight / sum(weights) for weight in weights]
 
 
-def test_no_change_that_is_taken_ever_loosens_a_decision():
+@pytest.mark.parametrize("level_threshold", [None, 0.3, 0.8])
+def test_no_change_that_is_taken_ever_loosens_a_decision(level_threshold):
     drawn = random.Random(0)
-    taken = 0
+    taken, operator = 0, OPERATOR.updated({"level_threshold": level_threshold})
     for _ in range(1000):
         try:
-            changed = make_stricter(OPERATOR, draw_changes(drawn))
+            changed = make_stricter(operator, draw_changes(drawn))
         except RequestError:
             continue
         taken += 1
         for _ in range(20):
-            level, probabilities = drawn.randrange(4), draw_probabilities(drawn)
+            probabilities = draw_probabilities(drawn, 4), draw_probabilities(drawn, 7)
             trust = drawn.random() < 0.9, drawn.random() < 0.1
-            before, after = (policy.decide(level, probabilities, *trust) for policy in (OPERATOR, changed))
+            before, after = (policy.decide(*probabilities, *trust) for policy in (operator, changed))
             assert after.strictness() >= before.strictness()
     assert taken > 50
 
@@ -57,6 +59,7 @@ def test_no_change_that_is_taken_ever_loosens_a_decision():
         ({"types": {"privacy": {"enabled": False}}}, "types.privacy.enabled"),
         ({"types": {"privacy": {"threshold": 0.5}}}, "types.privacy.threshold"),
         ({"actions": {"high": "hint"}}, "actions.high"),
+        ({"level_threshold": 0.51}, "level_threshold"),
         ({"hints": {"privacy": {"low": "Answer freely."}}}, "hints"),
         ({"refusals": {"privacy": "Sure!"}}, "refusals"),
         ({"untrusted_refusal": "Sure!"}, "untrusted_refusal"),
@@ -68,6 +71,12 @@ def test_a_looser_field_is_refused_by_name(changes, field):
     with pytest.raises(RequestError) as caught:
         make_stricter(OPERATOR, changes)
     assert (caught.value.status, caught.value.param) == (400, f"safety_policy.{field}")
+
+
+def test_a_threshold_of_the_level_is_not_taken_away():
+    operator = SafetyPolicy(level_threshold=0.9)
+    with pytest.raises(RequestError, match="level_threshold"):
+        make_stricter(operator, {"level_threshold": None})
 
 
 def test_all_risks_may_be_named_and_not_the_strongest_alone():

@@ -4,6 +4,7 @@ unfamiliar the image is, and the surprise of the answer that a model without saf
 the policy gives just then.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,7 +116,14 @@ def _strictness(level_logits: torch.Tensor, type_logits: torch.Tensor, policy: S
     if not any(acts) or not enabled:
         return level_logits.new_full(level_logits.shape[:1], -torch.inf)
     is_acting = torch.tensor(acts, device=level_logits.device)
-    by_level = level_logits[:, is_acting].amax(dim=1) - level_logits[:, ~is_acting].amax(dim=1)
+    passed = ~is_acting
+    by_level = level_logits.new_full(level_logits.shape[:1], torch.inf)
+    if policy.level_threshold is not None:
+        by_level = level_logits.log_softmax(dim=1)[:, 1:].logsumexp(dim=1) - math.log(policy.level_threshold)
+        passed[0] = False
+    if passed.any():
+        is_likelier = level_logits[:, is_acting].amax(dim=1) - level_logits[:, passed].amax(dim=1)
+        by_level = torch.minimum(by_level, is_likelier)
     thresholds = torch.tensor([policy.types[RISK_TYPES[index]]["threshold"] for index in enabled])
     log_probs = type_logits.log_softmax(dim=-1)[:, enabled] - thresholds.log().to(type_logits.device)
     return torch.minimum(by_level, log_probs.logsumexp(dim=-1))

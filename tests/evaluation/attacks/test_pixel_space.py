@@ -78,6 +78,9 @@ POLICIES = {
     "low is answered": {"actions": {"low": "answer", "high": "refuse"}},
     "all is answered": {"actions": dict.fromkeys(("low", "medium", "high"), "answer")},
     "several": {"several_risks": "all"},
+    "low threshold of the level": {"level_threshold": 0.2},
+    "high threshold of the level": {"level_threshold": 0.9},
+    "threshold of the level, low is answered": {"level_threshold": 0.4, "actions": {"low": "answer"}},
 }
 
 
