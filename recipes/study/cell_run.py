@@ -16,6 +16,7 @@ from safe_llava.models.safety_trust import record_training
 
 from . import baselines, rivals
 from .answer_cost import counted
+from .calibrated import calibrate_model
 from .calibration_scoring import score_calibration
 from .cell_models import build_model
 from .cells import Cell, fingerprint
@@ -35,7 +36,7 @@ def run_key(study: StudyWorld, cell: Cell, share: float = 1.0, fields: dict[str,
     if not cell.is_converted:
         return fingerprint(study.benchmark_version, study.fingerprint, [cell.method, cell.options], share)
     recipes = [(cell.recipe(step)[0].read_text(), cell.recipe(step)[1]) for step in range(len(cell.train))]
-    how = [cell.method, cell.conversion(), recipes, cell.generate]
+    how = [cell.method, cell.conversion(), recipes, cell.generate, *([cell.calibrate] if cell.calibrate else [])]
     return fingerprint(study.benchmark_version, study.fingerprint, how, share, fields or {})
 
 
@@ -101,7 +102,9 @@ def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: d
     if model.config.use_safety_head and model.config.safety_training is None:
         # A head that has not learned is measured as it is. Elsewhere its verdicts would not be trusted.
         record_training(model)
-    return Defended(model, processor, partial(answer_dataset, **cell.generate) if cell.generate else answer_dataset)
+    derived = calibrate_model(study, model, processor, **cell.calibrate) if cell.calibrate else {}
+    answer_rows = partial(answer_dataset, **cell.generate) if cell.generate else answer_dataset
+    return Defended(model, processor, answer_rows, derived)
 
 
 def start_worker(threads: int) -> None:

@@ -34,6 +34,7 @@ class Cell:
             world's.
         train (`list[dict[str, Any]]`, *optional*, defaults to both stages): the recipes to run, each with `recipe` and
             the fields to overrule.
+        calibrate (`dict[str, Any]`, *optional*): arguments of [`calibrate_model`]; without, the policy is the default.
         generate (`dict[str, Any]`, *optional*): arguments of `generate`.
     """
 
@@ -45,6 +46,7 @@ class Cell:
     options: dict[str, Any] = field(default_factory=dict)
     convert: dict[str, Any] = field(default_factory=dict)
     train: list[dict[str, Any]] = field(default_factory=lambda: [{"recipe": "stage1"}, {"recipe": "stage2"}])
+    calibrate: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 
 import pytest
 
@@ -7,6 +8,7 @@ from recipes.study.cell_run import run_key
 from recipes.study.cells import load_cells
 from recipes.study.miniature_study import MINIATURE_STUDY
 from recipes.study.smol_study import smol_study
+from safe_llava.calibration import calibrate_policy
 from safe_llava.conversion import convert_llava_checkpoint
 
 
@@ -44,6 +46,19 @@ def test_every_method_is_a_function_that_takes_the_options_of_its_cells(grid):
             inspect.signature(method).bind("study", "model", "processor", "seed", **cell.options)
 
 
+def test_every_calibration_has_arguments_that_exist(grid):
+    for cell in grid.values():
+        how = {name: value for name, value in cell.calibrate.items() if name != "num_rows"}
+        assert set(how) <= set(inspect.signature(calibrate_policy).parameters), cell.name
+        assert not cell.calibrate or ("num_rows" in cell.calibrate and cell.is_converted)
+
+
+def test_a_calibration_tells_the_run_of_a_cell_from_that_of_the_same_training():
+    ours = load_cells(MINIATURE_STUDY)["ours"]
+    calibrated = replace(ours, calibrate={"num_rows": 100})
+    assert run_key(MINIATURE_STUDY, ours) != run_key(MINIATURE_STUDY, calibrated)
+
+
 def test_a_cell_has_options_only_for_a_method_that_takes_them(grid):
     assert not any(cell.options for cell in grid.values() if cell.is_converted)
 
@@ -62,7 +77,7 @@ def test_robust_is_ours_with_one_field_more(grid):
 
 def test_no_two_cells_are_the_same(grid):
     made = [
-        (cell.method, str(cell.convert), str(cell.train), str(cell.generate), str(cell.options))
+        tuple(map(str, (cell.method, cell.convert, cell.train, cell.calibrate, cell.generate, cell.options)))
         for cell in grid.values()
     ]
     assert len(set(made)) == len(made)
