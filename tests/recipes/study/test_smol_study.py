@@ -28,7 +28,7 @@ def test_every_column_and_axis_is_a_claim_of_the_benchmark(smol_folder):
 def test_the_first_cells_are_those_of_the_main_question(smol_folder):
     cells_file = smol_study(smol_folder).cells_file.read_text()
     names = [line[:-1] for line in cells_file.splitlines() if line and line[0].isalpha()]
-    assert names[:5] == ["ours", "base", "lora_only", "paper", "head_only"]
+    assert names[:6] == ["ours", "calibrated", "base", "lora_only", "paper", "head_only"]
 
 
 @pytest.fixture(scope="module")
