@@ -24,6 +24,7 @@ from .models.safety_configuration import SafetyConfigMixin
 from .models.safety_policy import SafetyPolicy
 
 
+PROJECTOR_INITS = ("random", "llava")
 _SAFETY_MODULES = "model.safety_modules"
 
 
@@ -33,6 +34,7 @@ def convert_llava_checkpoint(
     *,
     num_safety_tokens: int = 64,
     safety_projector_type: str = "c_abstractor",
+    safety_projector_init: str = "random",
     num_safety_visual_tokens: int = 576,
     safety_projector_hidden_size: int | None = None,
     safety_head_pooling: str = "question",
@@ -57,6 +59,9 @@ def convert_llava_checkpoint(
             A Hub id (`llava-hf/llava-1.5-7b-hf`) or a folder, with safetensors weights and a processor.
         output (`str` or `os.PathLike`):
             The folder to write. It must not exist, or be empty; it appears only when it is complete.
+        safety_projector_init (`str`, *optional*, defaults to `"random"`):
+            Or `"llava"`: an `"mlp"` begins as a copy of the LLaVA's own projector, whose shape it then has to have.
+            Not in the paper. It learns with fewer rows where that projector says what is seen.
         num_safety_tokens (`int`, *optional*, defaults to 64): as the next eight, a field of [`SafetyConfigMixin`]. The
             defaults are the paper's sizes for LLaVA-1.5 (arXiv 2405.13581).
         safety_projector_type (`str`, *optional*, defaults to `"c_abstractor"`): or `"mlp"`.
@@ -87,8 +92,11 @@ def convert_llava_checkpoint(
         FileExistsError: if `output` holds anything.
         OSError: if the source lacks its config, a weight file or a shard, or cannot be read.
         ValueError: if the source is no LLaVA, if a file of it is broken, if its weights are missing, of another shape
-            or unknown, or if its processor does not fit its model; the message names the file or the field.
+            or unknown, if its processor does not fit its model, or if its projector cannot be copied; the message
+            names the file or the field.
     """
+    if safety_projector_init not in PROJECTOR_INITS:
+        raise ValueError(f"`safety_projector_init` must be one of {PROJECTOR_INITS}, got {safety_projector_init!r}.")
     output = Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"`output` {output} exists and is not empty. Name a new folder, or remove it first.")
@@ -111,7 +119,10 @@ def convert_llava_checkpoint(
     )
     model = _load_on_meta(folder, member.generator, config, weights, dtype)
     processor = convert_processor(folder, model, chat_template)
-    weights |= _initialize_safety_modules(model, seed)
+    new = _initialize_safety_modules(model, seed)
+    if safety_projector_init == "llava":
+        new |= _copy_projector(weights, new)
+    weights |= new
     if use_safety_head:
         model.set_safety_policy(SafetyPolicy(), processor)
 
@@ -189,6 +200,22 @@ def _initialize_safety_modules(model: SafetyCausalLMMixin, seed: int) -> dict[st
         torch.manual_seed(seed)
         modules.to_empty(device="cpu").float().apply(model.model._init_weights)
     return {f"{_SAFETY_MODULES}.{key}": value for key, value in modules.to(dtype).state_dict().items()}
+
+
+def _copy_projector(weights: dict[str, torch.Tensor], new: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of the LLaVA's projector, by the names of the safety projector's."""
+    copied = {}
+    for layer, own in ((0, "linear_1"), (2, "linear_2")):
+        for kind in ("weight", "bias"):
+            name = f"{_SAFETY_MODULES}.projector.mlp.{layer}.{kind}"
+            source = [key for key in weights if key.endswith(f"multi_modal_projector.{own}.{kind}")]
+            if len(source) != 1 or name not in new or weights[source[0]].shape != new[name].shape:
+                raise ValueError(
+                    '`safety_projector_init="llava"` copies the LLaVA\'s projector, of two linear layers, to a safety '
+                    'projector of the type "mlp" with the same shapes; here they are not. Leave it "random".'
+                )
+            copied[name] = weights[source[0]].to(new[name].dtype, copy=True)  # Files hold no tensor twice.
+    return copied
 
 
 def _save_weights(

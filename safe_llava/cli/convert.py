@@ -29,6 +29,11 @@ class Projector(str, Enum):
     mlp = "mlp"
 
 
+class ProjectorInit(str, Enum):
+    random = "random"
+    llava = "llava"
+
+
 class Tiles(str, Enum):
     base = "base"
     all = "all"
@@ -44,6 +49,9 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
     num_safety_tokens: Annotated[int, typer.Option(min=0, help="Safety tokens in each of the two sets.")] = 64,
     safety_projector_type: Annotated[Projector, typer.Option(help="Safety projector.")] = Projector.c_abstractor,
+    safety_projector_init: Annotated[
+        ProjectorInit, typer.Option(help="How it begins; llava copies the LLaVA's own projector to an mlp.")
+    ] = ProjectorInit.random,
     num_safety_visual_tokens: Annotated[int, typer.Option(help="Visual tokens Q of the C-Abstractor.")] = 576,
     safety_head_pooling: Annotated[Pooling, typer.Option(help="Text query of the head.")] = Pooling.question,
     safety_tiles: Annotated[Tiles, typer.Option(help="Tiles that the head reads of an image.")] = Tiles.base,
@@ -67,6 +75,7 @@ def convert(
             output,
             num_safety_tokens=num_safety_tokens,
             safety_projector_type=safety_projector_type.value,
+            safety_projector_init=safety_projector_init.value,
             num_safety_visual_tokens=num_safety_visual_tokens,
             safety_head_pooling=safety_head_pooling.value,
             safety_tiles=safety_tiles.value,

@@ -42,7 +42,8 @@ def smol_world(folder: Path) -> World:
         dataset=("safe_llava/drawn-scenes", "Scenes of emoji drawings of safe_llava.smol"),
         base=folder / BASE,
         # As wide as this tower, a C-Abstractor has 30 million weights, a fifth of the model, and learns slowly.
-        conversion={"num_safety_tokens": 8, "safety_projector_type": "mlp"},
+        # It begins as LLaVA's own, which points at words.
+        conversion={"num_safety_tokens": 8, "safety_projector_type": "mlp", "safety_projector_init": "llava"},
         build_dataset=partial(_build_dataset, drawings),
         grammar=GRAMMAR,
         name_rows=partial(_write_rows, drawings),

@@ -128,6 +128,36 @@ def test_new_modules_are_initialised_as_from_pretrained_would(source, tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_safety_projector_begins_as_a_copy_of_the_llavas_own_where_that_is_wanted(
+    tiny_llava, tiny_llava_processor, tmp_path, layout
+):
+    source = save_llava(tiny_llava, tiny_llava_processor, tmp_path / "source", layout)
+    how = {**SIZES, "safety_projector_type": "mlp", "safety_projector_init": "llava"}
+    weights = load_file(convert_llava_checkpoint(source, tmp_path / "output", **how) / "model.safetensors")
+    own = tiny_llava.model.multi_modal_projector.state_dict()
+    for layer, name in ((0, "linear_1"), (2, "linear_2")):
+        for kind in ("weight", "bias"):
+            copied = weights[f"model.safety_modules.projector.mlp.{layer}.{kind}"]
+            assert torch.equal(copied, own[f"{name}.{kind}"]), name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"safety_projector_type": "c_abstractor"}, {"safety_projector_type": "mlp", "use_safety_head": False}],
+    ids=["another projector", "none"],
+)
+def test_a_projector_that_cannot_be_copied_is_refused_and_nothing_is_written(source, tmp_path, changes):
+    with pytest.raises(ValueError, match="safety_projector_init"):
+        convert_llava_checkpoint(source, tmp_path / "output", **{**SIZES, **changes}, safety_projector_init="llava")
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_unknown_beginning_of_the_projector_is_refused(source, tmp_path):
+    with pytest.raises(ValueError, match="'zeros'"):
+        convert_llava_checkpoint(source, tmp_path / "output", **SIZES, safety_projector_init="zeros")
+
+
 def test_the_processor_counts_the_safety_tokens_and_keeps_the_rest(source, tiny_llava_processor, tmp_path):
     processor = AutoProcessor.from_pretrained(convert_llava_checkpoint(source, tmp_path / "output", **SIZES))
     assert isinstance(processor, SafeLlavaProcessor)
