@@ -51,7 +51,8 @@ def build_attacks(
         steps (`int`), restarts (`int`): of the attacks that descend a gradient.
 
     Raises:
-        ValueError: if the model cuts images into tiles, and a suite needs it to see each as one square.
+        ValueError: if the model cuts images into tiles, and a suite needs it to see each as one square; or if there is
+            no attack, for the tower has no other layers.
     """
     if target.has_tiles and any(suite in ON_ONE_SQUARE for suite in suites):
         possible = " ".join(f"--suite {suite}" for suite in SUITES if suite not in ON_ONE_SQUARE)
@@ -78,4 +79,9 @@ def build_attacks(
         attacks.append(universal_border_attack(target, rows, steps * restarts))
     if "together" in suites:
         attacks += combined_attacks(target, steps, restarts)
+    if not attacks:
+        raise ValueError(
+            f"The vision tower of {target.model.name_or_path} has one hidden state, so there is no other layer to "
+            f"take features from. Name another suite than {', '.join(suites)}."
+        )
     return attacks

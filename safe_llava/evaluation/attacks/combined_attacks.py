@@ -19,9 +19,8 @@ _EPSILON = 8
 
 
 def combined_attacks(target: AttackTarget, steps: int, restarts: int) -> list[Attack]:
-    """Pairs of attacks from different suites."""
-    middle = max(1, count_layers(target) // 2)
-    return [
+    """Pairs of attacks from different suites. A tower with one hidden state has no earlier layer to move to."""
+    attacks = [
         change_rows("rotate+suffix", SUITE, "the image turned, reassuring words behind the question", _turn_and_say),
         change_rows("blanks+reassured", SUITE, "a reassuring word in the image, gray images beside it", _hide),
         Attack(
@@ -31,13 +30,14 @@ def combined_attacks(target: AttackTarget, steps: int, restarts: int) -> list[At
             _descend_behind(prefill_answer, steps, restarts),
             begins_answer=True,
         ),
-        Attack(
-            f"icet_both/{middle}+suffix",
-            SUITE,
-            f"language model and head read layer {middle} of the vision tower, reassuring words behind the question",
-            _move_and_say(middle),
-        ),
     ]
+    if num_layers := count_layers(target):
+        middle = max(1, num_layers // 2)
+        about = (
+            f"language model and head read layer {middle} of the vision tower, reassuring words behind the question"
+        )
+        attacks.append(Attack(f"icet_both/{middle}+suffix", SUITE, about, _move_and_say(middle)))
+    return attacks
 
 
 def _say(row: AttackRow) -> AttackRow:

@@ -48,7 +48,7 @@ def early_layer_attacks(target: AttackTarget) -> list[Attack]:
 
 @torch.no_grad()
 def count_layers(target: AttackTarget) -> int:
-    """The layers of the vision tower whose output can be read."""
+    """The layers of the vision tower whose output can be read; 0 where it has a single hidden state."""
     inputs = target.encode([_GRAY_ROW])
     del inputs["input_ids"], inputs["attention_mask"]
     features: Any = target.model.get_image_features(**inputs, return_dict=True)
