@@ -101,7 +101,8 @@ def calibrate_policy(
         [`Calibration`]
 
     Raises:
-        ValueError: if both targets are given or one is out of range, or if logits and labels are not as described.
+        ValueError: if both targets are given or one is out of range, if logits and labels are not as described, or if
+            `fit_level_threshold` is asked for and no type has rows enough.
     """
     name, target = check_target(target_over_refusal, target_recall)
     if min_examples < 2:
@@ -143,6 +144,11 @@ def fit_policy(
     types chosen by rows.
     """
     scaled = _fit_temperatures(policy, rows) if has_temperatures else policy
+    if not fitted and fit_level_threshold:
+        raise ValueError(
+            "No threshold of the level can be fitted: neither can one of a type, for want of rows. Give more labelled "
+            "rows, risky and harmless, lower `min_examples`, or leave `fit_level_threshold` out."
+        )
     if not fitted:
         return scaled
     if not fit_level_threshold:

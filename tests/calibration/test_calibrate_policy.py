@@ -130,6 +130,12 @@ def test_a_threshold_of_the_level_that_a_policy_has_stays_unless_it_is_to_be_fit
     assert calibrate_policy(policy, **head(0, 600)).policy.level_threshold == 0.3
 
 
+@pytest.mark.parametrize("target", [{"target_over_refusal": 0.05}, {"target_recall": 0.8}], ids=str)
+def test_a_threshold_of_the_level_that_too_few_rows_could_choose_is_refused_not_left_out(target, head):
+    with pytest.raises(ValueError, match="No threshold of the level can be fitted"):
+        calibrate_policy(SafetyPolicy(), **head(0, 30), **target, min_examples=100, fit_level_threshold=True)
+
+
 def test_a_recall_that_levels_keep_out_of_reach_names_the_option_that_lets_them_be_moved(head):
     notes = summarize(calibrate_policy(SafetyPolicy(), **head(0, 1500), target_recall=0.99))["notes"]
     assert any("--fit-level-threshold" in note for note in notes)
