@@ -136,6 +136,7 @@ def run_calibration(
             target_over_refusal=target_over_refusal,
             target_recall=target_recall,
             min_examples=min_examples,
+            fit_level_threshold=fit_level_threshold,
         )
 
     facts = {

@@ -58,7 +58,7 @@ def share_estimate(count: int, n: int) -> dict[str, Any]:
         `dict[str, Any]`: `value`, `interval`, `n` and `count`; `value` is `None`, with a `reason`, where `n` is 0.
     """
     if n == 0:
-        return undefined("no sample")
+        return undefined("no sample", n)
     interval = wilson_interval([True] * count + [False] * (n - count))
     return {"value": count / n, "interval": interval, "n": n, "count": count}
 

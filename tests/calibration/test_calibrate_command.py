@@ -121,6 +121,14 @@ def test_the_same_command_gives_the_same_figures(checkpoint, dataset, tmp_path):
     assert first == second
 
 
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("level_threshold", [False, True])
+def test_the_policy_has_a_threshold_of_the_level_if_it_was_asked_for(level_threshold, checkpoint, dataset, tmp_path):
+    run(checkpoint, dataset, tmp_path, "--no-update-model", *["--fit-level-threshold"] * level_threshold)
+    policy = SafetyPolicy.from_json_file(tmp_path / "policy.json")
+    assert (policy.level_threshold is not None) == level_threshold
+
+
 def test_the_report_is_one_page_that_needs_nothing_else(calibrated):
     page = (calibrated / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
