@@ -53,7 +53,7 @@ def davsp(
     model.requires_grad_(False)
     rows = draw_training_rows(study)
     place = (len(decoder_layers(model)) + 1) // 2 - 1
-    harmful, harmless = (states[:, place].float() for states in read_requests(study, model, processor, rows))
+    harmful, harmless = (states[:, place].float() for states in read_requests(model, processor, rows))
     aim = Aim(harmful, harmless, place)
     frame = Frame(model, processor)
     prefixed = say_first(processor, study.system_prompt)

@@ -32,7 +32,7 @@ def vlm_guard(
         rank (`int`): how many singular vectors.
         alpha (`float`): 1 takes the part along them away, -1 doubles it.
     """
-    harmful, harmless = read_requests(study, model, processor, draw_training_rows(study))
+    harmful, harmless = read_requests(model, processor, draw_training_rows(study))
     pairs = min(PAIRS, len(harmful))
     # Where there are fewer harmless texts, each stands in several pairs.
     again = torch.arange(pairs) % len(harmless)

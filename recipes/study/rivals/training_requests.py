@@ -23,7 +23,7 @@ def draw_training_rows(study: StudyWorld, most: int | None = None) -> Dataset:
 
 
 def read_requests(
-    study: StudyWorld, model: PreTrainedModel, processor: ProcessorMixin, rows: Dataset
+    model: PreTrainedModel, processor: ProcessorMixin, rows: Dataset
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
     What each decoder layer says of the last position of requests in words alone: those that are harmful by their
