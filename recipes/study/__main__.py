@@ -4,7 +4,7 @@
     python -m recipes.study --output-dir study-smol --world smol --base smol
 
 Every cell and seed is kept in `study/runs.jsonl` as soon as it is finished, every model in `study/models`: run again,
-it goes on where it was.
+it goes on where it was. Tables and results are of all that the folder has, so that a grid may be run in parts.
 """
 
 import multiprocessing
@@ -20,12 +20,12 @@ from tqdm import tqdm
 from safe_llava.files import describe_versions, write_json
 
 from ..benchmark.machine import describe_this_machine
-from .cell_run import find_run, run_cell, start_worker
+from .cell_run import find_run, find_runs, run_cell, start_worker
 from .cells import Cell, load_cells
 from .find_world import find_world
 from .frontier import draw_frontier
 from .over_seeds import summarize
-from .runs_file import Run, models_dir
+from .runs_file import models_dir, read_runs
 from .study_tables import markdown_page, rich_table
 from .study_world import StudyWorld
 
@@ -59,35 +59,40 @@ def main(
         raise typer.BadParameter(f"No cell {', '.join(sorted(unknown))}; there are {', '.join(grid)}.")
     models_dir(output_dir).mkdir(parents=True, exist_ok=True)
     chosen = {name: grid[name] for name in grid if name in names}
-    runs = run_grid(study, chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
+    run_grid(study, chosen, output_dir, 1 if reduced else seeds, jobs, reduced)
+    runs = find_runs(study, grid, output_dir, *share_and_fields(study, reduced))
     results = {
         "data": study.data,
         "benchmark_version": study.benchmark_version,
         "world": study.fingerprint,
         "reduced": reduced,
-        "seeds": list(range(1 if reduced else seeds)),
+        "seeds": sorted({run["seed"] for of_cell in runs.values() for run in of_cell}),
         "versions": describe_versions(*PACKAGES),
         "machine": describe_this_machine(),
         "cells": {
             name: {
-                "group": spec.group,
-                "about": spec.about,
-                **summarize(runs[name], study.safety, study.helpfulness),
+                "group": grid[name].group,
+                "about": grid[name].about,
+                **summarize(of_cell, study.safety, study.helpfulness),
             }
-            for name, spec in chosen.items()
+            for name, of_cell in runs.items()
         },
     }
     write_json(output_dir / "results.json", results)
     (output_dir / "tables.md").write_text(markdown_page(results, study))
     draw_frontier(results, output_dir / "frontier.png", study.noun)
     console = Console()
+    if left_out := {name for name, _ in read_runs(output_dir)} - set(runs):
+        console.print(
+            f"Left out, for their runs are of other cells, recipes or versions: {', '.join(sorted(left_out))}."
+        )
     for title in study.tables:
         console.print(rich_table(results, title, study))
 
 
 def run_grid(
     study: StudyWorld, cells: dict[str, Cell], output_dir: Path, seeds: int, jobs: int, reduced: bool
-) -> dict[str, list[Run]]:
+) -> None:
     """
     Run every cell with every seed, seed by seed, so that a part of the grid is a study too.
 
@@ -98,33 +103,30 @@ def run_grid(
         seeds (`int`): number of training seeds, from 0. What trains nothing is run once.
         jobs (`int`): cells to run at once; one runs in this process.
         reduced (`bool`): few rows and steps, to show that it runs.
-
-    Returns:
-        `dict[str, list[Run]]`: the runs of each cell, a seed each.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    share: float = REDUCED_SHARE if reduced else 1.0
-    fields: dict[str, Any] = study.reduced_fields if reduced else {}
+    share, fields = share_and_fields(study, reduced)
     tasks = [(name, seed) for seed in range(seeds) for name in cells if seed == 0 or cells[name].is_seeded]
     # The processes get it with the study, and need not compute it again.
     _ = study.fingerprint
-    kept = {(name, seed): find_run(study, cells[name], seed, output_dir, share, fields) for name, seed in tasks}
-    runs: dict[tuple[str, int], Run] = {task: run for task, run in kept.items() if run is not None}
-    left = [task for task in tasks if task not in runs]
+    left = [task for task in tasks if find_run(study, cells[task[0]], task[1], output_dir, share, fields) is None]
     if jobs == 1:
         for name, seed in tqdm(left, desc="cells"):
-            runs[name, seed] = run_cell(study, cells[name], seed, output_dir, share, fields)
+            run_cell(study, cells[name], seed, output_dir, share, fields)
     elif left:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, context, start_worker, (threads,)) as pool:
-            futures = {
-                pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields): (name, seed)
-                for name, seed in left
-            }
+            futures = [
+                pool.submit(run_cell, study, cells[name], seed, output_dir, share, fields) for name, seed in left
+            ]
             for future in tqdm(as_completed(futures), total=len(futures), desc="cells"):
-                runs[futures[future]] = future.result()
-    return {name: [runs[task] for task in tasks if task[0] == name] for name in cells}
+                future.result()
+
+
+def share_and_fields(study: StudyWorld, reduced: bool) -> tuple[float, dict[str, Any]]:
+    """The share of the benchmark's rows, and the fields that overrule every recipe's."""
+    return (REDUCED_SHARE, study.reduced_fields) if reduced else (1.0, {})
 
 
 if __name__ == "__main__":

@@ -91,6 +91,16 @@ def find_run(
     return kept if kept is not None and kept["key"] == run_key(study, cell, share, fields) else None
 
 
+def find_runs(
+    study: StudyWorld, grid: dict[str, Cell], output_dir: Path, share: float, fields: dict[str, Any]
+) -> dict[str, list[Run]]:
+    """All runs that are kept and of the grid as it is now, in its order, so that it may have been run in parts."""
+    kept = sorted(read_runs(output_dir).items())
+    keys = {name: run_key(study, cell, share, fields) for name, cell in grid.items()}
+    runs = {name: [run for (of, _), run in kept if of == name and run["key"] == key] for name, key in keys.items()}
+    return {name: of_cell for name, of_cell in runs.items() if of_cell}
+
+
 def defend(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, fields: dict[str, Any]) -> Defended:
     """The model of a cell, trained or derived as it says, ready to be asked."""
     folder = build_model(study, cell, seed, models_dir(output_dir), fields) if cell.is_converted else study.world.base

@@ -37,7 +37,10 @@ def markdown_page(results: dict[str, Any], study: StudyWorld) -> str:
         parts += [f"## {title}", markdown_table(results, columns).rstrip()]
     if counted := [name for name, cell in results["cells"].items() if "cost" in cell]:
         parts += ["## Cost of an answer", cost_table(results, counted).rstrip()]
-    cells = [f"- `{name}` ({cell['group']}): {cell['about']}" for name, cell in results["cells"].items()]
+    cells = [
+        f"- `{name}` ({cell['group']}): {cell['about']}{_runs(len(cell['seconds']), len(results['seeds']))}"
+        for name, cell in results["cells"].items()
+    ]
     return "\n\n".join([*parts, "## Cells", "\n".join(cells)]) + "\n"
 
 
@@ -48,6 +51,11 @@ def cost_table(results: dict[str, Any], cells: Iterable[str]) -> str:
     lines = [["", *(name.replace("_", " ") for name in columns)], ["---", *["---:"] * len(columns)]]
     lines += [[f"`{name}`", *(f"{count:.2f}" for count in cost.values())] for name, cost in costs.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _runs(number: int, seeds: int) -> str:
+    """What is said of a cell that has fewer runs than there are seeds."""
+    return "" if number == seeds else "; one run" if number == 1 else f"; {number} runs"
 
 
 def _figures(cell: dict[str, Any], columns: Columns) -> list[str]:

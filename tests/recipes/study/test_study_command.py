@@ -56,3 +56,8 @@ def test_a_second_run_recomputes_nothing(study_dir):
     before = (kept.read_text(), kept.stat().st_mtime_ns)
     assert run("--output-dir", str(study_dir), "--reduced").exit_code == 0
     assert (kept.read_text(), kept.stat().st_mtime_ns) == before
+
+
+def test_a_part_that_is_run_later_leaves_the_others_in_the_tables(study_dir):
+    assert run("--output-dir", str(study_dir), "--reduced", "--cell", "base").exit_code == 0
+    assert json.loads((study_dir / "results.json").read_text())["cells"].keys() >= {"ours", "base"}
