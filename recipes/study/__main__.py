@@ -82,10 +82,9 @@ def main(
     (output_dir / "tables.md").write_text(markdown_page(results, study))
     draw_frontier(results, output_dir / "frontier.png", study.noun)
     console = Console()
-    if left_out := {name for name, _ in read_runs(output_dir)} - set(runs):
-        console.print(
-            f"Left out, for their runs are of other cells, recipes or versions: {', '.join(sorted(left_out))}."
-        )
+    shown = {(run["cell"], run["seed"]) for of_cell in runs.values() for run in of_cell}
+    if left_out := sorted({name for name, _ in read_runs(output_dir).keys() - shown}):
+        console.print(f"Left out are runs by other recipes, rows or worlds than now: {', '.join(left_out)}.")
     for title in study.tables:
         console.print(rich_table(results, title, study))
 
