@@ -56,10 +56,12 @@ class GenerationWorker:
     def close(self) -> None:
         """Stops what runs, refuses what waits, and ends the thread."""
         self.drain()
-        if (running := self._running) is not None:
-            running.cancel()
         self._waiting.put(None)
-        self._thread.join()
+        # Asked again and again, for a chat may just be on its way from the queue to what runs.
+        while self._thread.is_alive():
+            if (running := self._running) is not None:
+                running.cancel()
+            self._thread.join(0.05)
 
     def _work(self) -> None:
         while (generation := self._waiting.get()) is not None:

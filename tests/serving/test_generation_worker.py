@@ -1,6 +1,7 @@
 """Chats are answered one after the other; none begins that was cancelled, and none is half an answer."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -81,6 +82,26 @@ def test_draining_refuses_what_waits_and_lets_what_runs_end(worker, make):
     assert events[-1] == Done()
     assert [event.error.status for event in refused] == [503]
     assert not waiting.has_begun
+
+
+def test_closing_stops_a_chat_that_was_just_about_to_run(worker, make):
+    chat, events, is_done = make(max_tokens=400)
+    begin, is_closing = chat.begin, threading.Event()
+
+    def begin_late():
+        closing.start()
+        assert is_closing.wait(PATIENCE)
+        time.sleep(0.2)  # Closing has looked for what runs by then, and found nothing.
+        return begin()
+
+    closing = threading.Thread(target=lambda: (is_closing.set(), worker.close()))
+    chat.begin = begin_late
+    worker.submit(chat)
+    assert is_done.wait(PATIENCE)
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    assert not [event for event in events if isinstance(event, Ended)]
+    assert events[-1].error is not None
 
 
 @pytest.mark.parametrize(
