@@ -120,9 +120,9 @@ def _with_known_roles(turns: Any) -> Any:
         return turns
 
 
-def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests | None) -> Iterator[list[str]]:
+def _image_problems(encoded: Dataset, check_images: bool, digests: ImageDigests | None) -> list[list[str]]:
     if not check_images:
-        return ([] for _ in range(len(encoded)))
+        return [[] for _ in range(len(encoded))]
     images = (list(map(source_of, row["images"])) for row in encoded.select_columns("images"))
     return find_image_problems(images, len(encoded), digests)
 

@@ -156,7 +156,7 @@ def _load_public_set(
 ) -> tuple[Dataset, DatasetReport]:
     rows = read_public_set(PUBLIC_SETS[name], root, split, image_folder, label_map)
     dataset = rows.dataset.remove_columns("place")
-    found = zip(rows.dataset["place"], column_problems(dataset, check_images, digests))
+    found = zip(rows.dataset["place"], column_problems(dataset, check_images, digests), strict=True)
     problems = {
         number: [f"{place}: {reason}" for reason in reasons] for number, (place, reasons) in enumerate(found, start=1)
     }

@@ -1,6 +1,6 @@
 """Whether images can be decoded to their last pixel."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 256
 
 def find_image_problems(
     rows: Iterable[list[Any]], num_rows: int, digests: ImageDigests | None = None
-) -> Iterator[list[str]]:
+) -> list[list[str]]:
     """
     Decodes every image of every row, in parallel, and says what is wrong with those that fail.
 
@@ -29,13 +29,15 @@ def find_image_problems(
         digests ([`ImageDigests`], *optional*): gets the digest of every image that can be decoded.
 
     Returns:
-        `Iterator[list[str]]`: the reasons against each row's images (missing, unreadable, cut off); empty where all
+        `list[list[str]]`: the reasons against each row's images (missing, unreadable, cut off); empty where all
         decode.
     """
+    problems: list[list[str]] = []
     remaining = iter(tqdm(rows, total=num_rows, desc="Checking images", disable=None))
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-            yield from pool.map(partial(_problems, digests=digests), batch)
+            problems += pool.map(partial(_problems, digests=digests), batch)
+    return problems
 
 
 def _problems(sources: list[Any], digests: ImageDigests | None) -> list[str]:

@@ -19,6 +19,9 @@ def step_bars(console: Console) -> Progress:
 @contextmanager
 def step_bar(progress: Progress, description: str) -> Iterator[Callable[[float], None]]:
     """A bar for the block, which is handed a function that says which share is done."""
+    if not progress.console.is_terminal:
+        # In a file a bar is written once, at the end of all.
+        progress.console.print(description)
     task = progress.add_task(description, total=1.0)
     yield lambda share: progress.update(task, completed=share)
     progress.update(task, completed=1.0)

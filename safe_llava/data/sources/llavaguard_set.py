@@ -23,8 +23,8 @@ def _read(request: SetRequest) -> Iterator[SetRow]:
     local = _find_files(folder)
     unsafe = {record.values["id"].strip() for record in records if record.values["rating"].strip() == "Unsafe"}
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-        images = pool.map(lambda record: _image_of(record, local), records)
-        yield from (_row_of(record, unsafe, *image) for record, image in zip(records, images))
+        images = list(pool.map(lambda record: _image_of(record, local), records))
+    yield from (_row_of(record, unsafe, *image) for record, image in zip(records, images))
 
 
 def _row_of(record: Record, unsafe: set[str], image: Path | None, problems: list[str]) -> SetRow:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,18 @@ def test_a_wrong_column_is_named_once_with_its_file_and_row(name, table, column,
     assert (message.count(str(root / table)), message.count(repr(column))) == (1, 1)
     if not table.endswith(".parquet"):
         assert any(place in message for place in ("item 0", "row 1", "line 1", "line 2"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_who_keeps_the_error_keeps_no_thread(name, copy_of):
+    root = copy_of(name)
+    table, (column, *_) = list(TABLES[name].items())[-1]
+    drop(root / table, column)
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match=re.escape(repr(column))) as kept:
+        load_safety_dataset(name, root)
+    left = [thread.name for thread in set(threading.enumerate()) - before if "Pool" in thread.name]
+    assert left == [], kept.value
 
 
 @pytest.mark.parametrize("column", ["question", "category", "is_response_safe"])
