@@ -69,21 +69,21 @@ def quickstart(
 
 def _find_smol(built: Path | None, folder: Path, agreed: bool) -> "World":
     """The world of drawings, built in a folder now if it is not there and the user agrees."""
-    from safe_llava.quickstart.smol_build import build_smol, check_modules, describe_build, is_built
+    from safe_llava.quickstart.smol_build import build_smol, check_modules, describe_build, is_built, missed_gates
     from safe_llava.smol.smol_world import smol_world
 
-    if built is not None:
-        return smol_world(built)
-    if not is_built(folder):
+    if built is None and not is_built(folder):
         check_modules()
         typer.echo(describe_build(folder))
         if not agreed and not _has_terminal():
             raise ValueError("Nothing was fetched: there is no terminal to ask on. Give --yes to agree, or --from.")
         if not agreed:
             typer.confirm("Fetch and build?", abort=True)
-        for missed in build_smol(folder):
-            typer.secho(f"Below its gate: {missed}", fg="yellow")
-    return smol_world(folder)
+        build_smol(folder)
+    world = smol_world(built or folder)
+    for missed in missed_gates(built or folder):
+        typer.secho(f"Below its gate: {missed}", fg="yellow")
+    return world
 
 
 def _has_terminal() -> bool:

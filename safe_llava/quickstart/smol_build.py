@@ -46,15 +46,12 @@ def describe_build(folder: Path) -> str:
     )
 
 
-def build_smol(folder: Path) -> list[str]:
+def build_smol(folder: Path) -> None:
     """
     Runs the steps that are not done.
 
     Args:
         folder (`Path`): gets everything.
-
-    Returns:
-        `list[str]`: in words, each gate that the result is below.
 
     Raises:
         ChildProcessError: if a step fails.
@@ -67,5 +64,9 @@ def build_smol(folder: Path) -> list[str]:
     environment = os.environ if parent != "recipes" else {**os.environ, "PYTHONPATH": path}
     if code := subprocess.run(command, env=environment).returncode:
         raise ChildProcessError(f"The build in {folder} ended with exit code {code}. Its own message is above.")
+
+
+def missed_gates(folder: Path) -> list[str]:
+    """In words, each gate that the build in a folder is below, as far as it has come."""
     gates = (read_json(folder / RESULTS) or {}).get("gates", {})
     return [f"{name}: {missed}" for name, gate in gates.items() for missed in (gate or {}).get("missed", ())]

@@ -14,7 +14,7 @@ from safe_llava.cli import app
 from safe_llava.files import write_json
 from safe_llava.model_card import read_model_card
 from safe_llava.quickstart import smol_build, steps
-from safe_llava.quickstart.smol_build import build_smol
+from safe_llava.quickstart.smol_build import build_smol, missed_gates
 from safe_llava.smol.smol_world import smol_world
 
 
@@ -79,7 +79,7 @@ def test_the_build_is_a_command_that_there_is_from_any_folder(monkeypatch, tmp_p
         return printed[0]
 
     monkeypatch.setattr(smol_build.subprocess, "run", run_dry)
-    assert build_smol(tmp_path / "smol") == []
+    build_smol(tmp_path / "smol")
     assert "train_llava" in printed[0].stdout
 
 
@@ -89,10 +89,30 @@ def test_a_build_that_fails_ends_the_run(monkeypatch, tmp_path):
         build_smol(tmp_path)
 
 
-def test_missed_gates_are_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(smol_build.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+def test_what_a_build_is_below_is_told(tmp_path):
+    assert missed_gates(tmp_path) == []
     write_json(tmp_path / "results.json", {"gates": {"tower": {"missed": ["too blind."]}, "base": {"missed": []}}})
-    assert build_smol(tmp_path) == ["tower: too blind."]
+    assert missed_gates(tmp_path) == ["tower: too blind."]
+
+
+@pytest.mark.parametrize("place", ["built elsewhere", "built before", "built now"])
+def test_a_build_below_its_gates_is_never_taken_in_silence(
+    place, smol_folder, has_modules, fetches_nothing, monkeypatch, tmp_path
+):
+    built = tmp_path / ("elsewhere" if place == "built elsewhere" else "run/smol")
+
+    def build(folder=built):
+        shutil.copytree(smol_folder, folder, dirs_exist_ok=True)
+        write_json(folder / "results.json", {"gates": {"tower": {"missed": ["too blind."]}}})
+
+    if place != "built now":
+        build()
+    monkeypatch.setattr(smol_build, "build_smol", build)
+    monkeypatch.setattr(steps, "run_quickstart", lambda *_, **__: steps.Finished({}, "Who?"))
+    arguments = {"built elsewhere": ["--from", str(built)], "built before": [], "built now": ["--yes"]}
+    done = quickstart(tmp_path, *arguments[place])
+    assert done.exit_code == 0, done.output
+    assert "Below its gate: tower: too blind." in done.stdout
 
 
 @pytest.fixture(scope="module")
