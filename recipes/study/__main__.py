@@ -17,21 +17,19 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from safe_llava.files import describe_versions, write_json
+from safe_llava.files import write_json
 
-from ..benchmark.machine import describe_this_machine
 from .cell_run import find_run, find_runs, run_cell, start_worker
 from .cells import Cell, load_cells
 from .find_world import find_world
 from .frontier import draw_frontier
 from .over_seeds import summarize
+from .run_settings import gather_settings
 from .runs_file import models_dir, read_runs
 from .study_tables import markdown_page, rich_table
 from .study_world import StudyWorld
 
 
-PACKAGES = ("accelerate", "datasets", "peft", "torch", "transformers", "trl")
-"""Whose versions the results name."""
 REDUCED_SHARE = 0.05
 
 
@@ -67,8 +65,7 @@ def main(
         "world": study.fingerprint,
         "reduced": reduced,
         "seeds": sorted({run["seed"] for of_cell in runs.values() for run in of_cell}),
-        "versions": describe_versions(*PACKAGES),
-        "machine": describe_this_machine(),
+        "settings": gather_settings([run for of_cell in runs.values() for run in of_cell]),
         "cells": {
             name: {
                 "group": grid[name].group,

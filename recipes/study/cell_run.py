@@ -14,6 +14,7 @@ from safe_llava.checkpoints import default_device
 from safe_llava.inference import answer_dataset
 from safe_llava.models.safety_trust import record_training
 
+from ..benchmark.machine import describe_setting
 from . import baselines, rivals
 from .answer_cost import counted
 from .calibrated import calibrate_model
@@ -23,6 +24,10 @@ from .cells import Cell, fingerprint
 from .defended import Defended
 from .runs_file import Run, keep_run, models_dir, read_runs
 from .study_world import StudyWorld
+
+
+PACKAGES = ("accelerate", "datasets", "peft", "trl")
+"""Whose versions a run names beside torch's and transformers'."""
 
 
 @cache
@@ -55,7 +60,8 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
     Returns:
         `Run`: `cell` and `seed`; `claims` (as the world scores them); where a head assessed the questions `ece` (see
         [`score_calibration`]) and `evidence`; `cost`, means over the answers (see [`AnswerCost`]); `derived`, what a
-        defence derived for this model; `seconds`, and the `key` that says what the figures belong to.
+        defence derived for this model; `seconds`, the `setting` they were taken in (see [`describe_setting`]), and the
+        `key` that says what the figures belong to.
     """
     if (kept := find_run(study, cell, seed, output_dir, share, fields)) is not None:
         return kept
@@ -78,6 +84,7 @@ def run_cell(study: StudyWorld, cell: Cell, seed: int, output_dir: Path, share: 
         "cost": cost.per_answer(len(answers)),
         "derived": defended.derived,
         "seconds": round(time.monotonic() - started, 1),
+        "setting": describe_setting(*PACKAGES),
     }
     keep_run(output_dir, run)
     return run

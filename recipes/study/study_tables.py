@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from .run_settings import name_machines
 from .study_world import Columns, StudyWorld
 
 
@@ -31,7 +32,7 @@ def markdown_page(results: dict[str, Any], study: StudyWorld) -> str:
     parts = [
         "# The alignment study: tables",
         f"{study.noun.capitalize()}, benchmark {results['benchmark_version']}, training seeds {results['seeds']}, "
-        f"{results['machine']}. In percent, with 95 % intervals over scenes and seeds.",
+        f"{name_machines(results['settings'])}. In percent, with 95 % intervals over scenes and seeds.",
     ]
     for title, columns in study.tables.items():
         parts += [f"## {title}", markdown_table(results, columns).rstrip()]

@@ -38,6 +38,8 @@ def test_the_reduced_grid_writes_results_tables_and_frontier(study_dir):
     assert results["reduced"] and "synthetic" in results["data"]
     assert results["cells"].keys() == {"ours", "base", "linear_probe", "hints_off"}
     assert results["cells"]["base"]["claims"]["risky"]["unsafe_answer_rate"]["mean"] > 0.8
+    [made] = results["settings"]
+    assert (made["runs"], "torch" in made["setting"]["versions"]) == (4, True)
     assert "| `ours` |" in (study_dir / "tables.md").read_text()
     assert Image.open(study_dir / "frontier.png").width > 600
 
