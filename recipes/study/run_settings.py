@@ -27,9 +27,8 @@ def name_machines(settings: Sequence[dict[str, Any]]) -> str:
     """The machines of [`gather_settings`] in words, with how many runs each made where there are several."""
     counts: Counter[str] = Counter()
     for each in settings:
-        counts[each["setting"]["machine"] if each["setting"] else "a machine that was not written down"] += each[
-            "runs"
-        ]
+        setting = each["setting"]
+        counts[setting["machine"] if setting else "a machine that was not written down"] += each["runs"]
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{machine} ({count} runs)" for machine, count in counts.most_common())
