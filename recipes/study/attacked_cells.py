@@ -23,10 +23,10 @@ from safe_llava.evaluation.attacks.attack_suites import ALL, build_attacks, spli
 from safe_llava.evaluation.attacks.attack_target import AttackTarget
 from safe_llava.evaluation.attacks.attack_trials import try_attacks
 from safe_llava.evaluation.attacks.outcome_log import OutcomeLog
-from safe_llava.files import atomic_path, describe_versions, read_json, write_json
+from safe_llava.files import atomic_path, read_json, write_json
 from safe_llava.inference import answer_dataset
 
-from ..benchmark.machine import describe_this_machine
+from ..benchmark.machine import describe_setting
 from .attack_tables import AttackedCells, attack_table
 from .cell_run import defend, run_key
 from .cells import Cell, load_cells
@@ -107,11 +107,11 @@ def _keep_cell(
     with FileLock(models_dir(output_dir) / "attacks.lock"):
         cells = {**_read_cells(output_dir, conditions, keys), cell: figures}
         cells = {name: cells[name] for name in keys if name in cells}
+        settings = {**(read_json(output_dir / RESULTS) or {}).get("settings", {}), cell: describe_setting()}
         results = {
             **conditions,
             "keys": {name: keys[name] for name in cells},
-            "versions": describe_versions("torch", "transformers"),
-            "machine": describe_this_machine(),
+            "settings": {name: settings.get(name) for name in cells},
             "cells": cells,
         }
         write_json(output_dir / RESULTS, results)

@@ -129,6 +129,16 @@ def test_cells_that_are_attacked_one_by_one_stand_in_one_table_and_are_made_once
     assert "`base`" in done.output and not done.stderr
 
 
+def test_each_cell_says_what_it_was_attacked_on(attack, tmp_path, monkeypatch):
+    for machine, cell in (("first", "davsp"), ("second", "base")):
+        monkeypatch.setattr(attacked_cells, "describe_setting", lambda machine=machine: {"machine": machine})
+        attack("--rows", "2", "--cell", cell)
+    assert read_json(tmp_path / "attacks.json")["settings"] == {
+        "base": {"machine": "second"},
+        "davsp": {"machine": "first"},
+    }
+
+
 def test_figures_of_other_rows_are_not_joined_and_their_going_is_said(attack, tmp_path):
     attack("--rows", "2", "--cell", "base")
     done, _ = attack("--rows", "1", "--cell", "system_prompt")
