@@ -1,5 +1,6 @@
 """The page: a chat with images, and the policy beside it."""
 
+import contextlib
 from pathlib import Path
 
 from nicegui import app, events, ui
@@ -20,6 +21,7 @@ _ENTER = """(event) => {
     emit(event.target.value.length);
 }"""
 _CLICK = "() => emit(document.querySelector('footer textarea').value.length)"
+_SECONDS_TO_REPORT = 10.0
 _SCROLL = "setTimeout(() => getHtmlElement({id}).scrollIntoView({{behavior: 'smooth'}}), 100)"
 
 
@@ -197,7 +199,12 @@ class DemoPage:
             return self.update()
         self.text.value = ""
         await self.chat.ask(question)
-        if self.chat.problem and not self.text.value:
+        if not self.chat.problem:
+            return
+        with contextlib.suppress(TimeoutError):
+            # The page reports that it was cleared, and that would clear what is put back before it has.
+            await ui.run_javascript("return true", timeout=_SECONDS_TO_REPORT)
+        if not self.text.value:
             self.text.value = question
 
     def _open_policy(self) -> None:

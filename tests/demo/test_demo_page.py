@@ -5,11 +5,14 @@ To start it takes seconds, so tests share it; each has a tab of its own.
 """
 
 import json
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from safe_llava.demo.space import write_space
 from safe_llava.models.safety_labels import RISK_TYPES
@@ -118,6 +121,29 @@ def test_what_cannot_be_asked_is_said_in_place_and_nothing_is_lost(page, image, 
     expect(alert).to_contain_text("There is nothing to ask")
     ask_about(page, image)
     expect(alert).to_be_hidden()
+
+
+def test_over_a_slow_line_what_was_not_asked_can_be_asked_again(window, server, tmp_path):
+    def delay(line: WebSocketRoute) -> None:
+        upstream = line.connect_to_server()
+        line.on_message(lambda message: (time.sleep(0.2), upstream.send(message)))
+
+    page = window.new_page()
+    page.route_web_socket(re.compile("socket.io"), delay)
+    page.goto(server.url)
+    # Large, so that the page has heard of the question's going before the question is refused.
+    Image.new("RGB", (4000, 4000)).save(tmp_path / "large.png")
+    add(page, tmp_path / "large.png")
+    expect(page.get_by_role("button", name="Show chosen image 1")).to_be_visible()
+    alert = page.locator("footer [role=alert]")
+    ask(page, TOO_LONG)
+    expect(alert).to_contain_text("This was not asked: The prompt has")
+    page.wait_for_timeout(1000)
+    expect(page.get_by_label("Question", exact=True)).to_have_value(TOO_LONG)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_timeout(1000)
+    expect(alert).to_contain_text("This was not asked: The prompt has")
+    page.close()
 
 
 def test_a_reload_keeps_a_chat_and_its_policy_and_no_other_tab_sees_them(page, window, server, image):
