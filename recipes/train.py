@@ -28,9 +28,11 @@ from safe_llava.training import (
     train_only_safety_modules,
 )
 from safe_llava.training.data_arguments import DataArguments
+from safe_llava.training.output_folder import check_output_folder
 from safe_llava.training.recipe_data import describe_sets, load_train_rows
 from safe_llava.training.recipe_fields import MINIATURE, check_fields, options_of
 from safe_llava.training.refusals import CACHE_OF_CHANGED_IMAGES
+from safe_llava.training.stages import of_revision
 
 
 @dataclass(kw_only=True)
@@ -145,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         AutoProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision),
         eval_dataset=eval_dataset,
         held_out_dataset=load_held_out(safety_args),
-        peft_config=get_peft_config(model_args),
+        peft_config=of_revision(get_peft_config(model_args), model_args.model_revision),
         vision_feature_cache=safety_args.vision_feature_cache,
         robust=safety_args.robust,
         callbacks=[SpareLastLayers(safety_args.num_spared_layers)],
@@ -199,6 +201,8 @@ def check_arguments(safety_args: SafetyArguments, training_args: SFTConfig, mode
             f"`hub_strategy: {training_args.hub_strategy.value}` would push the adapter into the repository that the "
             "merged model goes to. With `merge_adapter` set it to `end`."
         )
+    saves_adapter = safety_args.stage == 2 and not safety_args.merge_adapter
+    check_output_folder(Path(training_args.output_dir), model_args.model_name_or_path, saves_adapter)
     if training_args.max_length is not None:
         raise ValueError("`max_length` must be null, because the tokens of an image cannot be cut.")
     if safety_args.num_spared_layers < 0:

@@ -1,11 +1,13 @@
 """Checkpoints of a training run: written under the names that they are read by, and never read in part."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
 from torch import nn
 from transformers import Trainer
+from transformers.trainer import SCHEDULER_NAME
 
 
 class OwnKeysMixin(Trainer):
@@ -25,6 +27,22 @@ class OwnKeysMixin(Trainer):
             return super()._save_checkpoint(model, trial)
         finally:
             del self.model.save_pretrained
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Raises where its parent begins anew without a word: the run would end with other weights."""
+        names = [] if checkpoint is None else [path.name for path in Path(checkpoint).iterdir()]
+        has_optimizer = any(name.startswith("optimizer") or name.endswith("optimizer.pt") for name in names)
+        if (
+            checkpoint is not None
+            and not self.is_deepspeed_enabled
+            and not (has_optimizer and SCHEDULER_NAME in names)
+        ):
+            raise ValueError(
+                f"The checkpoint to go on from, {checkpoint}, has no state of the optimizer or of the learning rate "
+                "(`save_only_model`, or a copy from the Hub), and would lead to other weights. Name it as the model "
+                "to start a new run from, or resume from a whole `checkpoint-N` folder."
+            )
+        super()._load_optimizer_and_scheduler(checkpoint)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Raises where its parent warns: a model that was loaded in part is another model."""

@@ -58,7 +58,9 @@ class LearningCheck:
 def set_aside(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
     """
     Splits off the rows that the head is checked on: a twentieth, but at least 100, at most 1,000, and never more than
-    a fifth. Below 50 rows nothing is split off, for nothing could be told from so few.
+    a fifth. Below 50 rows nothing is split off, for nothing could be told from so few. A row that was selected several
+    times, as [`~safe_llava.data.mixing.mix_safety_dataset`] does to balance classes, counts as one: no copy of a row
+    that is set aside is left.
 
     Args:
         dataset (`Dataset`): rows to train on.
@@ -67,11 +69,16 @@ def set_aside(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
     Returns:
         `tuple[Dataset, Dataset or None]`: the rows that are left, and those set aside.
     """
-    if len(dataset) < 50:
+    selected = dataset._indices
+    rows = np.arange(len(dataset)) if selected is None else selected.column(0).to_numpy()
+    _, firsts, row_of = np.unique(rows, return_index=True, return_inverse=True)
+    if len(firsts) < 50:
         return dataset, None
-    number = min(max(len(dataset) // 20, 100), 1000, len(dataset) // 5)
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    return dataset.select(np.sort(order[number:])), dataset.select(np.sort(order[:number]))
+    number = min(max(len(firsts) // 20, 100), 1000, len(firsts) // 5)
+    order = np.random.default_rng(seed).permutation(len(firsts))
+    is_aside = np.zeros(len(firsts), dtype=bool)
+    is_aside[order[:number]] = True
+    return dataset.select(np.flatnonzero(~is_aside[row_of])), dataset.select(np.sort(firsts[order[:number]]))
 
 
 def count_labels(dataset: Any) -> dict[str, dict[str, int]] | None:

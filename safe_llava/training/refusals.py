@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
 from torch import nn
 from trl import SFTConfig
 
@@ -69,6 +70,26 @@ def check_datasets(train_dataset: Any, eval_dataset: Any) -> None:
         columns: Collection[str] = getattr(dataset, "column_names", None) or next(iter(dataset), {})
         if problem := column_problem(columns):
             raise ValueError(f"`{name}` {problem}.")
+
+
+def check_adapter(model: PeftModel, changes_verdicts: bool) -> None:
+    """
+    Refuses an adapter that would change verdicts: it cannot carry the record of a training, without which nobody
+    trusts them.
+
+    Args:
+        model (`PeftModel`): what trains.
+        changes_verdicts (`bool`): whether weights train that verdicts rest on.
+
+    Raises:
+        ValueError: if they do, and there is a head whose verdicts would change.
+    """
+    if changes_verdicts and model.get_base_model().config.use_safety_head:
+        raise ValueError(
+            "The adapter would train weights that verdicts rest on, of the vision tower, the word embeddings or the "
+            "safety modules, and the result's verdicts could not be trusted. Take the language model's layers alone: "
+            "`target_modules=LANGUAGE_MODEL_LINEAR_LAYERS`, and no `modules_to_save` of these."
+        )
 
 
 def check_robust(

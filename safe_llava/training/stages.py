@@ -32,6 +32,13 @@ def train_only_safety_modules(model: SafeLlavaForConditionalGeneration) -> None:
     model.model.safety_modules.requires_grad_(True).to(torch.float32)
 
 
+def of_revision(config: PeftConfig | None, revision: str | None) -> PeftConfig | None:
+    """An adapter's config that names the revision of the base that it is trained on, as the base's name does not."""
+    if config is not None and revision not in (None, "main"):
+        config.revision = revision
+    return config
+
+
 def merge_adapter(adapter_folder: str | Path, output_folder: str | Path) -> None:
     """
     Folds a LoRA adapter into its base model and saves a checkpoint that needs no PEFT.
@@ -40,8 +47,9 @@ def merge_adapter(adapter_folder: str | Path, output_folder: str | Path) -> None
         adapter_folder (`str` or `Path`): folder with the adapter, which names its base model, and the processor.
         output_folder (`str` or `Path`): where the whole model and the processor go.
     """
-    base = PeftConfig.from_pretrained(str(adapter_folder)).base_model_name_or_path
-    model = AutoModelForImageTextToText.from_pretrained(base)
+    config = PeftConfig.from_pretrained(str(adapter_folder))
+    revision = {} if config.revision is None else {"revision": config.revision}
+    model = AutoModelForImageTextToText.from_pretrained(config.base_model_name_or_path, **revision)
     merged = PeftModel.from_pretrained(model, str(adapter_folder)).merge_and_unload()
     merged.save_pretrained(output_folder)
     AutoProcessor.from_pretrained(adapter_folder).save_pretrained(output_folder)

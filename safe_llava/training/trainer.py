@@ -36,7 +36,7 @@ from .class_figures import CLASSES, HARMLESS, ClassFiguresMixin
 from .collator import SafeDataCollator
 from .learning_check import LearningCheck, find_unlearned, measure_recall
 from .publishing import PublishingMixin
-from .refusals import check_datasets, check_options, check_robust
+from .refusals import check_adapter, check_datasets, check_options, check_robust
 from .robust_rows import ATTACKED_ROWS, RobustRows
 from .safety_losses import SafeFusedCausalLMOutput, add_safety_losses
 from .sharded_record import record_sharded_training
@@ -98,6 +98,7 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
     """
 
     unlearned: list[str]
+    train_dataset: Any
     _tag_names = ["trl", "sft", "safe-llava"]  # noqa: RUF012
     _signature_columns: list[str] | None
 
@@ -116,11 +117,10 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         check_options(args, kwargs)
         check_datasets(train_dataset, kwargs.get("eval_dataset"))
         held_out_dataset = kwargs.get("eval_dataset") if held_out_dataset is None else held_out_dataset
-        self.learning_check = LearningCheck(model, train_dataset, held_out_dataset, 0 if args is None else args.seed)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=keep_images_encoded(self.learning_check.train_dataset),  # trl reads the first row.
+            train_dataset=keep_images_encoded(train_dataset),  # trl reads the first row.
             processing_class=processing_class,
             data_collator=data_collator,
             **kwargs,
@@ -129,6 +129,11 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
             self.data_collator = SafeDataCollator(
                 self.processing_class, self.args.max_length, self.args.pad_to_multiple_of
             )
+        # What trains is settled once an adapter has frozen the rest.
+        self.learning_check = LearningCheck(self.model, self.train_dataset, held_out_dataset, self.args.seed)
+        if isinstance(self.model, PeftModel):
+            check_adapter(self.model, self.learning_check.is_needed)
+        self.train_dataset = self.learning_check.train_dataset
         self.base_model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         self.robust = robust
         if robust:
@@ -158,7 +163,8 @@ class SafeSFTTrainer(OwnKeysMixin, PublishingMixin, ClassFiguresMixin, SFTTraine
         """Records the training in the model's config, or says what speaks against it."""
         if self.learning_check.held_out_dataset is None:
             return ["there are no held-out rows to check it on; pass `held_out_dataset`"]
-        batches = self.get_eval_dataloader(self.learning_check.held_out_dataset)
+        # One for evaluation may be kept, with other rows.
+        batches = self.get_test_dataloader(self.learning_check.held_out_dataset)
         self.evaluation_loop(batches, "Held-out rows", prediction_loss_only=True, metric_key_prefix="held_out")
         held_out = {task: measure_recall(self._eval_rows[task], task) for task in CLASSES}
         if reasons := find_unlearned(held_out):

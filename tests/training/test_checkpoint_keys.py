@@ -26,7 +26,6 @@ def train_parts(*parts):
 TRAINED = {
     "stage 1": (train_only_safety_modules, None),
     "lora": (lambda model: None, LORA),
-    "lora and safety modules": (lambda model: None, LORA | {"modules_to_save": ["safety_modules"]}),
     "language model": (train_parts("model.language_model.", "lm_head."), None),
     "tower and projector": (train_parts("model.vision_tower.", "model.multi_modal_projector."), None),
     "everything": (train_parts(""), None),
@@ -81,6 +80,14 @@ def test_a_resumed_run_equals_an_unbroken_one(start, tmp_path, caplog):
     assert same(copy_of(resumed.model), expected)
     assert {name: resumed.state.log_history[-2].get(name) for name in expected_log} == expected_log
     assert "keys in the checkpoint" not in caplog.text
+
+
+@pytest.mark.parametrize("lost", ["optimizer.pt", "scheduler.pt"])
+def test_a_checkpoint_without_its_optimizer_is_refused(start, tmp_path, lost):
+    start(**EVERY_STEP).train()
+    (tmp_path / "run/checkpoint-2" / lost).unlink()
+    with pytest.raises(ValueError, match="would lead to other weights"):
+        start(**EVERY_STEP).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
 
 
 def test_the_best_model_is_the_one_that_was_saved(start, dataset):

@@ -9,6 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from recipes.train import main
 from safe_llava import SafeLlavaForConditionalGeneration
 from safe_llava.data.label_parsing import SOME_RISK
+from safe_llava.data.mixing import mix_safety_dataset
 from safe_llava.models.safety_trust import record_training
 from safe_llava.training import train_only_safety_modules
 from safe_llava.training.learning_check import count_labels, find_unlearned, measure_recall, set_aside
@@ -145,6 +146,19 @@ def test_rows_are_set_aside_once_and_none_is_lost(number, kept_back):
     left, held_out = set_aside(Dataset.from_dict({"row": list(range(number))}), seed=3)
     assert len(held_out) == kept_back
     assert sorted([*left["row"], *held_out["row"]]) == list(range(number))
+
+
+@pytest.mark.parametrize("balance_by", ["safety_level", "safety_type"])
+def test_no_copy_of_a_row_that_is_set_aside_trains(balance_by):
+    levels = [0] * 300 + [3] * 40
+    rows = {"row": list(range(340)), "safety_level": levels, "safety_type": [4 if level else 6 for level in levels]}
+    mixed = mix_safety_dataset(Dataset.from_dict(rows), None, "safety_type", 0)
+    balanced = mix_safety_dataset(Dataset.from_dict({**rows, "safety_type": [4, 6] * 170}), None, balance_by, 0)
+    for dataset in (mixed, balanced, Dataset.from_dict(rows).select([*range(340), *range(300, 340)] * 2)):
+        left, held_out = set_aside(dataset, seed=3)
+        assert not {*left["row"]} & {*held_out["row"]}
+        assert len(held_out["row"]) == len({*held_out["row"]})
+        assert {*left["row"], *held_out["row"]} == {*dataset["row"]}
 
 
 def test_of_few_rows_none_is_set_aside():
