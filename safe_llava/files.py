@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,15 @@ MODEL_CARDS: Path = _ROOT / "model_cards"
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """
-    A name to write to. When the block ends well the file is moved to `path`; when it fails or is killed, nothing
-    stands at `path` that was not there before.
+    A name to write to. When the block ends well the file is moved to `path`, or to where a link there leads; when it
+    fails or is killed, nothing stands at `path` that was not there before.
+
+    Raises:
+        OSError: if something else than a file stands there, such as a device.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a regular file, and would be replaced. Name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -35,6 +41,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_outputs(inputs: Sequence[Path], outputs: dict[str, tuple[Path | None, bytes]]) -> None:
+    """
+    Refuses, before anything is read, outputs that would replace something else than an earlier output.
+
+    Args:
+        inputs (`Sequence[Path]`): what is read.
+        outputs (`dict[str, tuple[Path or None, bytes]]`): for each option its file and how such a file begins.
+
+    Raises:
+        ValueError: if two options name one file, or a file that is there is an input or begins otherwise.
+    """
+    named: dict[Path, str] = {}
+    read = {path.resolve() for path in inputs}
+    for option, (path, beginning) in outputs.items():
+        if path is None:
+            continue
+        if (other := named.setdefault(path.resolve(), option)) != option:
+            raise ValueError(f"{option} and {other} name the same file, {path}")
+        if path.resolve() in read:
+            raise ValueError(f"{option} would replace {path}, which is read. Name another file")
+        if path.is_file() and path.stat().st_size and not _begins(path, beginning):
+            raise ValueError(f"{option} would replace {path}, which this command did not write. Name another file")
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(beginning)) == beginning
 
 
 def write_json(path: Path, values: Any) -> None:

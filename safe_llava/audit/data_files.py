@@ -1,6 +1,5 @@
 """A folder on disk: images, tar files or tables, and what lies beside them."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,8 +9,9 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from datasets import Features
 
+from ..data.folder_files import list_files
 from ..data.source_forms import form_of, form_of_name
-from ..models.image_formats import format_of_name, is_archive, is_regular, may_hold_image
+from ..models.image_formats import format_of_name, is_archive, may_hold_image
 from .audit_row import printable_key
 from .dataset_source import find_image_columns
 from .folder_metadata import METADATA_FILES
@@ -50,11 +50,13 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
         [`DataFiles`]
 
     Raises:
-        ValueError: if it holds images in more than one of these ways, so that there is no telling what is meant.
+        ValueError: if it holds images in more than one of these ways, so that there is no telling what is meant, or
+            beside tar files or tables what would not be seen.
+        OSError: if a folder below it cannot be read.
     """
     if form_of(folder) != "folder":
         return DataFiles("saved")
-    files = _files_below(folder, left_out)
+    files, links = list_files(folder, left_out)
     tars = [path for path in files if form_of_name(path) == "tars"]
     data = [path for path in files if form_of_name(path) in ("parquet", "arrow")]
     tables = [path for path in data if _holds_images(path)]
@@ -69,27 +71,12 @@ def list_data_files(folder: Path, left_out: Path) -> DataFiles:
     if images or not (tars or tables):
         return DataFiles("images", metadata=[path for path in files if path.name in METADATA_FILES])
     others = [path for path in files if path not in set(tars if tars else data)]
-    if unseen := [path for path in others if may_hold_image(path)]:
+    if unseen := [*links, *(path for path in others if may_hold_image(path))]:
         raise ValueError(
             f"{folder} holds data files ({(tars or tables)[0].name}) and {unseen[0].name}, which would not be seen"
         )
     keys = [printable_key(path.relative_to(folder).as_posix()) for path in others]
     return DataFiles("tars" if tars else "tables", list(map(str, tars)), keys)
-
-
-def _files_below(folder: Path, left_out: Path) -> list[Path]:
-    found = []
-    for directory, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if Path(directory, name).absolute() != left_out.absolute())
-        found += [path for path in (Path(directory, name) for name in sorted(names)) if _is_file(path)]
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return is_regular(path)
-    except OSError:  # A link to nothing. A folder of images makes a row of it.
-        return False
 
 
 def _holds_images(path: Path) -> bool:

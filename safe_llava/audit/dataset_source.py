@@ -29,8 +29,8 @@ class DatasetSource:
         name (`str`): what keys begin with where no column gives them.
         shard_size (`int`): rows of a shard, where the dataset is loaded.
         image_columns (`tuple[str, ...]`, *optional*):
-            Columns with images. Defaults to `image` and `images` and all columns of that type, or else to those of
-            bytes that are images.
+            Columns with images. Defaults to `image` and `images`, all columns of that type, and all of bytes that are
+            images.
         text_column (`str`, *optional*):
             Column of the question, a text or a conversation. Defaults to the row's conversation or question, where
             there is one; else every image is asked a neutral question.
@@ -56,7 +56,8 @@ class DatasetSource:
             if column not in features:
                 raise ValueError(f"{name} has no column {column!r}; it has {', '.join(features)}")
         dataset = keep_images_encoded(dataset)
-        self.image_columns = image_columns or find_image_columns(features) or _find_encoded(dataset)
+        found = (*find_image_columns(features), *_find_encoded(dataset)) if not image_columns else ()
+        self.image_columns = image_columns or tuple(dict.fromkeys(found))
         if not self.image_columns:
             raise ValueError(f"{name} has no column of images among {', '.join(features)}; name it: --image-column")
         self.text_column, self.key_column, self._image_folder = text_column, key_column, image_folder

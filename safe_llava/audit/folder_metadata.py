@@ -1,5 +1,6 @@
 """What `metadata.jsonl`, `.csv` or `.parquet` in a folder of images says about them, as `datasets` reads it too."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def described_rows(
                 continue
             fields = [field for field in record if field.endswith(_NAMES)]
             row = read_row(place, record, tuple(fields), text_column, file.parent.absolute())
-            seen.update(image for image in row.images if isinstance(image, Path))
+            seen.update(Path(os.path.normpath(image)) for image in row.images if isinstance(image, Path))
             named = None if key_column is None else record.get(key_column)
             if named is None and row.images and isinstance(row.images[0], Path):
                 named = _relative(row.images[0], folder.absolute())

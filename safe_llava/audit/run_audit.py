@@ -1,6 +1,5 @@
 """An audit from beginning to end: one process of it, of which there may be many."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .audit_results import write_results
 from .audit_state import remove_partials, state_error
+from .launcher import read_launcher
 from .plan import Plan, settle_plan
 from .row_assessment import PreparedRow, RowAssessor
 from .shard_audit import audit_shards, pillow_is_silent
@@ -81,11 +81,11 @@ def run_audit(
         [`AuditOutcome`]
 
     Raises:
-        ValueError: if the source, the model or the policy is unsound, or `output_dir` holds another audit.
+        ValueError: if the source, the model, the policy or what a launcher set is unsound, or `output_dir` holds
+            another audit.
         AuditStateError: if a file that the audit goes on by is gone, broken, doubled or foreign.
     """
-    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    rank, world_size, local_world_size = read_launcher()
     assessor = RowAssessor(model, policy, device, dtype, tiles)
     plan, source = settle_plan(output_dir, spec, model, assessor, shard_size, batch_size, is_planner=rank == 0)
     folder = output_dir / "verdicts"

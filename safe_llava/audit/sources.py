@@ -7,9 +7,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
+from ..data.folder_files import list_files
 from ..data.source_datasets import load_source_dataset
-from ..data.source_forms import FORMS_IN_WORDS, folder_of, form_of
+from ..data.source_forms import FORMS_IN_WORDS, folder_of, form_of, form_of_name
 from ..data.sources import PUBLIC_SETS, is_public_set, read_public_set
+from ..data.tar_samples import expand_urls
 from ..models.image_formats import is_regular
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
@@ -23,6 +25,7 @@ from .webdataset_source import WebdatasetSource
 
 
 _OPTIONS_OF_DESCRIBED = ("image_folder", "image_columns", "split", "config_name", "streaming")
+_OF_SPLITS = ("split", "config_name")
 _OPTIONS = (*_OPTIONS_OF_DESCRIBED, "text_column", "key_column")
 
 
@@ -93,6 +96,8 @@ def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_siz
         ValueError: if there is nothing to audit, or no telling what is.
         FileNotFoundError: if there is no such file.
     """
+    if not spec.source:
+        raise ValueError("The source is an empty text, as an unset variable of a shell gives. Name what to audit.")
     path, not_images, form = Path(spec.source), list[str](), form_of(spec.source)
     if is_public_set(spec.source):
         idle = ("image_columns", "text_column", "key_column", "config_name", "streaming")
@@ -119,6 +124,11 @@ def prepare_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_siz
         _refuse_options(spec, "an image", *_OPTIONS)
         rows = iter([AuditRow(printable_key(path.name), (path.absolute(),))])
     else:
+        if path.is_dir() and files.kind == "tables" and output_dir.absolute().is_relative_to(path.absolute()):
+            raise ValueError(
+                f"{output_dir} lies in the source, a folder of tables, and the verdicts would be read as rows of it: "
+                f"choose an --output-dir outside of {path}"
+            )
         return files.others if path.is_dir() else not_images
     first = list(islice(rows, 1))
     if not first:
@@ -139,16 +149,43 @@ def open_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: 
     columns = (spec.image_columns, spec.text_column, spec.key_column)
     if path.is_dir() and (files := list_data_files(path, output_dir)).kind == "tars":
         _refuse_options(spec, "a folder of tar files", "image_folder")
+        _refuse_options(spec, "a folder of tar files", *_OF_SPLITS)
         return WebdatasetSource(files.tars, spec.source, *columns)
+    if form_of(spec.source) in ("parquet", "arrow", "saved"):
+        _refuse_options(spec, "one set of rows", "split" if form_of(spec.source) == "saved" else "config_name")
     loaded = load_source_dataset(spec.source, spec.split, spec.config_name, spec.streaming)
     if isinstance(loaded, list):
-        _refuse_options(spec, "tar files", "image_folder")
+        _refuse_options(spec, "tar files", "image_folder", *_OF_SPLITS)
         return WebdatasetSource(loaded, spec.source, *columns)
     folder = folder_of(spec.source) if spec.image_folder is None else Path(spec.image_folder)
     source = DatasetSource(loaded, spec.split, shard_size, *columns, folder)
     if not source.names_images:
         _refuse_options(spec, "a dataset that holds its images", "image_folder")
     return source
+
+
+def find_files(spec: SourceSpec, output_dir: Path) -> list[tuple[str, int, int]]:
+    """
+    The files of a source that has no manifest, as far as they lie on the disk, with sizes and times. Where each is a
+    shard, one that broke off may be mended before an audit goes on, and sizes and times are 0.
+
+    Args:
+        spec ([`SourceSpec`]): the source.
+        output_dir (`Path`): the folder of the audit, which is no part of it.
+    """
+    path, form = Path(spec.root or spec.source).absolute(), form_of(spec.source)
+    is_mendable = spec.streaming or form == "tars"
+    if path.is_dir():
+        files = list_files(path, output_dir)[0]
+        if tars := [file for file in files if form_of_name(file) == "tars"]:
+            is_mendable, files = True, tars
+    elif is_public_set(spec.source) or form not in ("parquet", "arrow", "tars"):
+        files = []
+    else:
+        names = [str(path)] if path.is_file() else expand_urls(spec.source)
+        files = [Path(name) for name in names if Path(name).is_file()]
+    found = [(str(file.absolute()), file.stat()) for file in files]
+    return [(name, 0, 0) if is_mendable else (name, status.st_size, status.st_mtime_ns) for name, status in found]
 
 
 def pick_rows(source: Source, shard: int, places: list[int]) -> Iterator[AuditRow]:

@@ -117,11 +117,9 @@ def audit(
         typer.echo("This process' share is finished; another process is still at work.")
         return
     typer.echo(_in_words(outcome.summary, output_dir))
-    if "RANK" in os.environ:
-        return
     if outcome.summary["broken_shards"]:
         raise typer.Exit(EXIT_CODE_INCOMPLETE)
-    if outcome.summary["unreadable"]:
+    if outcome.summary["unreadable"] and "RANK" not in os.environ:
         raise typer.Exit(EXIT_CODE_UNREADABLE)
 
 

@@ -60,9 +60,11 @@ def check(
     with reported():
         from safe_llava.data import check_dataset
         from safe_llava.data.check_page import write_check_page
-        from safe_llava.files import write_json
+        from safe_llava.files import check_outputs, write_json
         from safe_llava.training.recipe_data import benchmark_rows, check_recipe
 
+        inputs = [Path(path) for path in (source, config, label_map) if path is not None]
+        check_outputs(inputs, {"--page": (page, b"<!doctype html"), "--json": (json, b'{\n  "rows":')})
         if config is not None:
             found = check_recipe(config)
         else:

@@ -40,8 +40,14 @@ def require_columns(dataset: Dataset, source: str) -> Dataset:
         missing.insert(0, "messages (or prompt and completion)")
     if missing:
         raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(columns))}")
-    is_list = isinstance(dataset.features["images"], List) and holds_images(dataset.features["images"].feature)
-    return declare_images(dataset) if is_list else dataset.cast_column("images", List(Image()))
+    feature = dataset.features["images"]
+    # Where no row has a path its type is null, and the column is written anew.
+    is_stored_so = isinstance(feature, List) and holds_images(feature.feature) and not _has_null(feature.feature)
+    return declare_images(dataset) if is_stored_so else dataset.cast_column("images", List(Image()))
+
+
+def _has_null(feature: Any) -> bool:
+    return isinstance(feature, dict) and any(getattr(item, "dtype", None) == "null" for item in feature.values())
 
 
 def with_known_roles(dataset: Dataset) -> Dataset:

@@ -24,8 +24,8 @@ def read_records(path: Path) -> dict[int, Any]:
         path (`Path`): a list of rows, a row a line, or rows that go over several lines, one behind the other.
 
     Returns:
-        `dict[int, Any]`: the rows by their number from 1: of a list their place, else the line where each begins. One
-        that is no JSON, or names a field twice, is a `ValueError` in its place.
+        `dict[int, Any]`: the rows by their number from 1: the line where each begins, or their place, in a list and
+        where several begin in one line. One that is no JSON, or names a field twice, is a `ValueError` in its place.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -85,7 +85,7 @@ def _read_objects(content: bytes) -> dict[int, Any]:
     except UnicodeDecodeError:
         return {}
     decoder = json.JSONDecoder(object_pairs_hook=_unique_fields)
-    records: dict[int, Any] = {}
+    records: list[tuple[int, Any]] = []
     place = number = 0
     while (begin := re.compile(r"\S").search(text, place)) is not None:
         number += text.count("\n", place, begin.start())
@@ -98,9 +98,10 @@ def _read_objects(content: bytes) -> dict[int, Any]:
             record = _broken(error)
             following = re.compile(r"\n(?=\{)").search(text, begin.start())
             place = len(text) if following is None else following.end()
-        records[number + 1] = record
+        records.append((number + 1, record))
         number += text.count("\n", begin.start(), place)
-    return records
+    by_line = dict(records)
+    return by_line if len(by_line) == len(records) else dict(enumerate((record for _, record in records), start=1))
 
 
 def _parse(text: bytes) -> Any:

@@ -1,5 +1,6 @@
 """Datasets of the HuggingFace libraries, from the Hub or from data files, loaded or streamed."""
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset, load_dataset_builder, load_from_disk
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
+from .folder_files import require_all_seen
 from .source_forms import WILDCARDS, form_of
 from .tar_samples import expand_urls
 
@@ -41,9 +43,10 @@ def load_source_dataset(
     builder = form if form in ("parquet", "arrow") else None
     if form == "tars":
         return expand_urls(source)
-    if builder is not None:
+    is_named = folder.exists()
+    if builder is not None and not is_named:
         expand_urls(source)
-    elif not folder.is_dir() and any(wildcard in source for wildcard in WILDCARDS):
+    if builder is None and not is_named and any(wildcard in source for wildcard in WILDCARDS):
         raise ValueError(f"{source}: wildcards are for .parquet, .arrow and .tar files; of images name the folder")
     try:
         if is_saved:
@@ -51,17 +54,21 @@ def load_source_dataset(
         else:
             # A folder that is called "parquet" is not the format of that name.
             path = builder or (str(folder.absolute()) if folder.is_dir() else source)
-            options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: source}}
+            # Brackets in the name of a file that is there are no wildcards.
+            files = glob.escape(source) if is_named else source
+            options: dict[str, Any] = {"name": config_name} if builder is None else {"data_files": {split: files}}
             # By its own choice, the first row group's size, it cannot read a file without rows.
             options |= {"batch_size": _ROWS_AT_ONCE} if builder == "parquet" else {}
             loader = load_dataset_builder(path, **options)
+            if folder.is_dir() and config_name is None:
+                require_all_seen(folder.absolute(), loader.config.data_files or {})
             if isinstance(loader, WebDataset):
                 return _files_of_split(source, loader.config.data_files, split)
             if streaming:
                 return loader.as_streaming_dataset(split)
             loader.download_and_prepare()
             dataset = loader.as_dataset(split)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # Whatever a file format, the Hub or a network raises.
         cause = error.__cause__ or error

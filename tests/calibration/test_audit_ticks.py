@@ -46,7 +46,7 @@ def write_audit(assessor, logits, tmp_path) -> Callable[..., Path]:
     """`write_audit(chosen, **content)`: a folder of an audit with its verdict table, and an export of its report."""
     spec, settings = SourceSpec("images"), PartSettings(1000, 8)
     versions = (assessor.model_version, assessor.policy_version)
-    plan = Plan(spec, "model", *versions, assessor.policy.to_dict(), settings, 1, None, {}, None)
+    plan = Plan(spec, "model", *versions, assessor.policy.to_dict(), settings, 1, None, {}, None, str(tmp_path), None)
     write_json(tmp_path / "plan.json", asdict(plan))
 
     def write(

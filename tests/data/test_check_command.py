@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from set_rows import encode, make_image, make_set
@@ -21,6 +23,21 @@ def broken(write_lines, record, image_folder):
     ), image_folder
 
 
+@pytest.fixture
+def make_rows_without_paths():
+    def make(path):
+        row = {
+            "messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Nobody."}],
+            "safety_level": 0,
+            "safety_type": 6,
+        }
+        rows = [{**row, "images": [{"bytes": encode(make_image(seed)), "path": None}]} for seed in (1, 2)]
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+
+    return make
+
+
 def test_sound_rows_end_in_exit_code_0_with_page_and_figures(write_lines, record, image_folder, tmp_path):
     page, figures = tmp_path / "page.html", tmp_path / "check.json"
     arguments = ("--image-folder", image_folder, "--page", page, "--json", figures)
@@ -29,6 +46,28 @@ def test_sound_rows_end_in_exit_code_0_with_page_and_figures(write_lines, record
     assert "2 rows to train on" in result.stdout
     assert json.loads(figures.read_text())["safety_level"]["known"] == 2
     assert page.read_text().count("data:image/jpeg") == 2
+
+
+def test_earlier_outputs_are_replaced_and_nothing_else(write_lines, record, image_folder, tmp_path):
+    source, page, figures = write_lines(record()), tmp_path / "page.html", tmp_path / "check.json"
+    image = next(image_folder.glob("*.png"))
+    for _ in range(2):
+        written = run(source, "--image-folder", image_folder, "--page", page, "--json", figures)
+        assert written.exit_code == 0, written.output
+    others = [("--json", source), ("--page", image), ("--page", figures), ("--json", page)]
+    for option, path in others:
+        before = path.read_bytes()
+        result = run(source, "--image-folder", image_folder, option, path)
+        assert result.exit_code == 1 and option in result.stderr and str(path) in result.stderr
+        assert path.read_bytes() == before
+    result = run(source, "--image-folder", image_folder, "--page", tmp_path / "one", "--json", tmp_path / "one")
+    assert result.exit_code == 1 and "the same file" in result.stderr
+
+
+def test_images_that_all_lack_a_path_can_be_trained_on(make_rows_without_paths, tmp_path):
+    result = run(make_rows_without_paths(tmp_path / "rows.parquet"))
+    assert result.exit_code == 0, result.output
+    assert "2 rows to train on" in result.stdout
 
 
 def test_broken_rows_end_in_exit_code_1_with_each_fault_once(broken, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from json_forms import FORMS, NAMES, ROLES, UNKNOWN_ROLES, speak, write_form
 
 from safe_llava.data import UNLABELLED, InvalidDatasetError, load_safety_dataset
+from safe_llava.data.json_records import read_records
 
 
 TURNS = [
@@ -54,6 +55,12 @@ def test_a_row_that_is_broken_spoils_no_other_and_is_named_by_its_line(form, ima
     dataset, report = load_safety_dataset(path, image_folder=image_folder, on_error="skip")
     (bad_row,) = report.bad_rows
     assert (len(dataset), bad_row.number) == (2, content[:second].count(b"\n") + 1)
+
+
+def test_objects_in_one_line_are_all_read(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"row": 1} {"row": 2}\n{"row": 3}{"row": 4}\n')
+    assert read_records(path) == {number: {"row": number} for number in range(1, 5)}
 
 
 def test_a_list_that_is_cut_off_is_refused_whole(image_folder, record, tmp_path):
