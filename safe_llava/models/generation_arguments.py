@@ -9,9 +9,9 @@ from transformers.cache_utils import Cache
 
 
 _OF_TRAINING = ("output_safety_logits", "safety_level", "safety_type")
-_CACHES = ("cache", "past_key_values", "cache_params")  # What the versions of transformers call it.
+CACHES = ("cache", "past_key_values", "cache_params")  # What the versions of transformers call it.
 _OF_THE_TOWER = ("vision_feature_layer", "vision_feature_select_strategy")
-_UNASSESSED = ("inputs_embeds", *_CACHES, *_OF_THE_TOWER)
+_UNASSESSED = ("inputs_embeds", *CACHES, *_OF_THE_TOWER)
 
 
 def refuse_arguments_of_forward(arguments: Mapping[str, Any]) -> None:
@@ -32,7 +32,7 @@ def refuse_what_cannot_be_assessed(arguments: Mapping[str, Any], config: PreTrai
             "go unseen, and the question is read from the ids. Pass `input_ids` and `pixel_values`, or, where there "
             "is no image, switch the policy off with `safety_policy=False`."
         )
-    for name in _CACHES:
+    for name in CACHES:
         if name in given and (not isinstance(given[name], Cache) or given[name].get_seq_length() > 0):
             raise ValueError(
                 f"`{name}` of an earlier call cannot be continued under a safety policy, for its images would go "

@@ -120,6 +120,8 @@ class SafeLlavaGenerationMixin(SafeLlavaAssessmentMixin, GenerationMixin):
 
         kwargs.pop("input_ids", None)
         features = _select_images(image_outputs, num_placeholders, answered)
+        if streamer is not None and is_refused and answered:
+            raise ValueError("`streamer` takes one prompt at a time, and of these some are refused. Ask one by one.")
         if is_refused:
             kwargs = keep_rows(kwargs, answered, len(decisions))
         if is_hinted:

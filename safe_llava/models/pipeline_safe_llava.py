@@ -132,6 +132,19 @@ class SafeLlavaImageTextToTextPipeline(ImageTextToTextPipeline):
         if self.model.config.model_type in SAFE_MODEL_TYPES:
             self.model.check_ready(self.processor)
 
+    def _sanitize_parameters(self, **kwargs: Any) -> Any:
+        if self.model.config.model_type not in SAFE_MODEL_TYPES:
+            return super()._sanitize_parameters(**kwargs)
+        # transformers would hand it to the processor, which leaves out what it does not know.
+        given = {"safety_policy": kwargs.pop("safety_policy")} if "safety_policy" in kwargs else {}
+        preprocess, forward, postprocess = super()._sanitize_parameters(**kwargs)
+        return preprocess, forward | given, postprocess
+
+    def _forward(self, model_inputs: Any, generate_kwargs: dict[str, Any] | None = None, **policy: Any) -> Any:
+        if policy.keys() & (generate_kwargs or {}).keys():
+            raise ValueError("`safety_policy` is given twice: by itself and in `generate_kwargs`")
+        return super()._forward(model_inputs, {**(generate_kwargs or {}), **policy})
+
     def preprocess(self, inputs: Any = None, timeout: float | None = DOWNLOAD_SECONDS, **kwargs: Any) -> Any:
         if self.model.config.model_type in SAFE_MODEL_TYPES and isinstance(inputs, dict) and "images" in inputs:
             inputs = {**inputs, "images": read_images(inputs["images"], timeout)}

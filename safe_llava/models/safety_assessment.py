@@ -289,4 +289,9 @@ class SafeLlavaAssessmentMixin(SafeLlavaPreTrainedModel):
             return self.safety_policy
         if isinstance(safety_policy, dict):
             return (self.safety_policy or SafetyPolicy()).updated(safety_policy)
+        if not isinstance(safety_policy, SafetyPolicy):
+            raise TypeError(
+                "`safety_policy` is a `SafetyPolicy`, a dict of the fields to change, False for none or None for the "
+                f"stored one, not {safety_policy!r:.80}"
+            )
         return safety_policy

@@ -7,6 +7,8 @@ from transformers.generation import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
+from .generation_arguments import CACHES
+
 
 logger = logging.get_logger(__name__)
 
@@ -96,7 +98,8 @@ def count_new_tokens(
 def adapt_options(kwargs: dict[str, Any], resolved: GenerationConfig, limits: dict[str, int | None]) -> dict[str, Any]:
     """
     The arguments of `generate` for rows that get a hint: limits on the whole length become limits on the answer, for
-    the hint makes the prompt longer, and what only speeds decoding up is left out.
+    the hint makes the prompt longer; what only speeds decoding up is left out, and a cache that the caller has made,
+    which may be too short for it.
 
     Raises:
         ValueError: if an option would lose the hint.
@@ -109,7 +112,7 @@ def adapt_options(kwargs: dict[str, Any], resolved: GenerationConfig, limits: di
         raise ValueError(
             "Continuous batching (`cache_implementation='paged'`) cannot take the hint of a safety policy."
         )
-    adapted = {name: value for name, value in kwargs.items() if name not in _SPEED_ARGUMENTS}
+    adapted = {name: value for name, value in kwargs.items() if name not in (*_SPEED_ARGUMENTS, *CACHES)}
     adapted |= {name: None for name in _SPEED_OPTIONS if getattr(resolved, name, None)}
     if resolved.min_length is None:
         adapted["min_length"] = 0

@@ -1,5 +1,6 @@
 """The append-only log of requests: JSON lines, each with the operating system before its answer leaves."""
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -27,10 +28,14 @@ class AuditLog:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._handler = _Handler(path, maxBytes=max_bytes, backupCount=num_files, encoding="utf-8")
-        with path.open("rb+") as file:
-            # A line that a power cut tore apart stays one line.
+        self._is_torn = True
+
+    def _end_line(self) -> None:
+        """A line that a power cut or a full disk tore apart stays one line."""
+        with self.path.open("rb+") as file:
             if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) is not None and file.read(1) != b"\n":
                 file.write(b"\n")
+        self._is_torn = False
 
     def write(self, event: str, **values: Any) -> None:
         """
@@ -45,7 +50,14 @@ class AuditLog:
         """
         time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = json.dumps({"time": time, "event": event, **values}, ensure_ascii=False)
-        self._handler.handle(logging.makeLogRecord({"msg": line}))
+        if self._is_torn:
+            self._end_line()
+        try:
+            self._handler.handle(logging.makeLogRecord({"msg": line}))
+        except OSError:
+            self._is_torn = True
+            self._handler.drop_stream()
+            raise
 
     def close(self) -> None:
         self._handler.close()
@@ -63,6 +75,13 @@ class _Handler(RotatingFileHandler):
                 f"Another server writes to {self.baseFilename}. Give each its own: --audit-log."
             ) from None
         return os.fdopen(descriptor, "a", encoding=self.encoding)
+
+    def drop_stream(self) -> None:
+        """Nothing of a line that could not be written is left to be written in front of the next one."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         # Logging would print what went wrong and go on.

@@ -120,8 +120,10 @@ class ChatAnswer:
             watch.cancel()
 
 
-def outcome_of(error: BaseException) -> str:
-    """What the log says of an answer that did not come to its end."""
+def outcome_of(error: BaseException, is_draining: bool) -> str:
+    """What the log says of an answer that did not end; a server that goes breaks off what takes too long."""
     if isinstance(error, RequestError):
         return error.code
-    return "client_left" if isinstance(error, asyncio.CancelledError) else "failed"
+    if isinstance(error, asyncio.CancelledError):
+        return "shutting_down" if is_draining else "client_left"
+    return "failed"

@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions`: assessed first, then refused or answered, whole or as a stream."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.responses import JSONResponse, Response
@@ -51,11 +52,14 @@ async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
         await answer.start(exchange.request)
         if body.stream:
             stream = _stream_answer(answer, shape, includes_usage, exchange)
-            return ClosingStream(stream, lambda: answer.close("client_left", exchange.milliseconds))
+            left = asyncio.CancelledError()
+            return ClosingStream(
+                stream, lambda: answer.close(outcome_of(left, service.is_draining), exchange.milliseconds)
+            )
         await answer.finish(exchange.request)
         answer.close("whole", exchange.milliseconds)
     except BaseException as error:
-        answer.close(outcome_of(error), exchange.milliseconds)
+        answer.close(outcome_of(error, answer.service.is_draining), exchange.milliseconds)
         raise
     return JSONResponse(shape.completion(answer.choices))
 
@@ -74,7 +78,7 @@ async def _stream_answer(
         # Written down before anything says that the answer is whole.
         answer.close("whole", exchange.milliseconds)
     except Exception as error:
-        answer.close(outcome_of(error), exchange.milliseconds)
+        answer.close(outcome_of(error, answer.service.is_draining), exchange.milliseconds)
         yield to_event(exchange.to_error(error).to_body())
         return
     for end in ends:

@@ -3,7 +3,15 @@ import copy
 import pytest
 import torch
 from steering import GREEDY, REFUSE, count_calls, hint_of, images_of
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, TextStreamer, pipeline
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StaticCache,
+    TextIteratorStreamer,
+    TextStreamer,
+    pipeline,
+)
 
 from safe_llava import SafetyPolicy
 from safe_llava.models.outputs_safe_llava import CACHE_NAME
@@ -164,6 +172,29 @@ def test_forward_takes_a_cache_under_either_name(name, model_that_finds, inputs)
     first = model(input_ids[:, :-1], **images, use_cache=True)
     last = model(input_ids[:, -1:], **{name: getattr(first, CACHE_NAME)}, output_safety_logits=False)
     torch.testing.assert_close(last.logits[:, -1], whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cache_of_the_callers_own_size_gives_way_to_a_hint(model_that_finds, inputs):
+    model = model_that_finds("high", "privacy")
+    size = inputs["input_ids"].shape[1] + GREEDY["max_new_tokens"]
+    cache = StaticCache(config=model.config.text_config, max_cache_len=size)
+    torch.testing.assert_close(
+        model.generate(**inputs, **{CACHE_NAME: cache}, **GREEDY), model.generate(**inputs, **GREEDY)
+    )
+
+
+def test_a_streamer_never_passes_one_rows_answer_for_all(model_that_finds, inputs, tiny_processor):
+    model = model_that_finds("high", "privacy")
+    harmless = inputs["input_ids"].clone()
+    harmless[harmless == model.config.image_token_id] = tiny_processor.tokenizer.convert_tokens_to_ids("▁")
+    both = {
+        **images_of(inputs),
+        "input_ids": torch.cat([inputs["input_ids"], harmless]),
+        "attention_mask": torch.ones_like(torch.cat([inputs["input_ids"], harmless])),
+    }
+    streamer = TextIteratorStreamer(tiny_processor.tokenizer, timeout=1)
+    with pytest.raises(ValueError, match="one prompt at a time"):
+        model.generate(**both, streamer=streamer, safety_policy=REFUSE, **GREEDY)
 
 
 def test_policy_of_one_call_changes_parts_of_the_models_own(model_that_finds, inputs):

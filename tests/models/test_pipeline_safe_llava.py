@@ -95,6 +95,43 @@ def test_policy_of_the_call_decides(pipe, make_image):
     assert result["level_probs"]["high"] == pytest.approx(1.0)
 
 
+@pytest.fixture
+def chat_pipe(alarmed_safe_llava, tiny_processor):
+    return pipeline("image-text-to-text", model=alarmed_safe_llava, processor=tiny_processor)
+
+
+@pytest.fixture
+def chat(make_image):
+    return [{"role": "user", "content": [{"type": "image", "image": make_image(0)}, {"type": "text", "text": "Who?"}]}]
+
+
+@pytest.mark.parametrize("place", ["call", "constructor", "generate_kwargs"])
+def test_a_policy_that_is_given_to_the_chat_pipeline_is_obeyed(
+    place, chat, chat_pipe, alarmed_safe_llava, tiny_processor
+):
+    policy = {"actions": {"high": "refuse"}}
+    given = {"generate_kwargs": {"safety_policy": policy}} if place == "generate_kwargs" else {"safety_policy": policy}
+    if place == "constructor":
+        chat_pipe = pipeline("image-text-to-text", model=alarmed_safe_llava, processor=tiny_processor, **given)
+        given = {}
+    for options in ({}, {"max_new_tokens": 300}):
+        (reply,) = chat_pipe(text=chat, return_full_text=False, **options, **given)
+        assert reply["generated_text"].strip() in SafetyPolicy().refusals.values()
+
+
+@pytest.mark.parametrize("policy", [True, 0, "policy.json", []], ids=repr)
+def test_what_is_no_policy_is_named_with_what_is(policy, chat, chat_pipe, pipe, make_image):
+    with pytest.raises(TypeError, match="`safety_policy` is a `SafetyPolicy`"):
+        chat_pipe(text=chat, safety_policy=policy)
+    with pytest.raises(TypeError, match="`safety_policy` is a `SafetyPolicy`"):
+        pipe(make_image(0), safety_policy=policy)
+
+
+def test_a_policy_is_given_once(chat, chat_pipe):
+    with pytest.raises(ValueError, match="given twice"):
+        chat_pipe(text=chat, safety_policy=False, generate_kwargs={"safety_policy": None})
+
+
 def test_a_loaded_guard_works_with_its_processor(pipe, tiny_processor, make_image):
     other = pipeline("safety-classification", model=pipe.model, processor=tiny_processor, device="cpu")
     assert other(make_image(0)) == pipe(make_image(0))

@@ -57,10 +57,28 @@ def test_content_is_written_down_only_where_it_is_asked_for(serve, image_url, ca
 
 def test_nothing_is_answered_that_cannot_be_written_down(serve, image_url, monkeypatch):
     server = serve(acting("answer"))
-    monkeypatch.setattr(server.service.log._handler, "stream", Broken(server.service.log._handler.stream))
+    handler = server.service.log._handler
+    opened = handler._open
+    monkeypatch.setattr(handler, "_open", lambda: Broken(opened()))
+    handler.drop_stream()
     replies = [server.chat(image_part(image_url)), server.moderate([image_part(image_url)]), server.moderate("Hi.")]
     assert [reply.status_code for reply in replies] == [500] * 3
     assert server.service.metrics.registry.get_sample_value("safe_llava_generations_total") == 0
+
+
+def test_what_a_full_disk_tore_swallows_no_later_line(tmp_path, monkeypatch):
+    log = AuditLog(tmp_path / "audit.jsonl", max_bytes=10**6, num_files=3)
+    log.write("assessed", id="a")
+    opened, disks = log._handler._open, [lambda file: file, Torn]
+    monkeypatch.setattr(log._handler, "_open", lambda: disks.pop()(opened()))
+    log._handler.drop_stream()
+    with pytest.raises(OSError, match="No space"):
+        log.write("content", id="b", content="x" * 20_000)
+    log.write("assessed", id="c")
+    log.close()
+    first, torn, last = log.path.read_text().splitlines()
+    assert (json.loads(first)["id"], json.loads(last)["id"]) == ("a", "c")
+    assert not torn.endswith("}")
 
 
 class Broken:
@@ -74,6 +92,15 @@ class Broken:
 
     def __getattr__(self, name: str):
         return getattr(self.file, name)
+
+
+class Torn(Broken):
+    """A file on a disk that had room for half of a line."""
+
+    def write(self, text: str) -> None:
+        self.file.write(text[: len(text) // 2])
+        self.file.flush()
+        super().write(text)
 
 
 def test_old_parts_are_kept_beside_and_only_their_owner_reads_them(tmp_path):

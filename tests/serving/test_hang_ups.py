@@ -1,5 +1,6 @@
 """Clients that leave: over real connections, their answers stop, and the log says so."""
 
+import asyncio
 import http.client
 import json
 import time
@@ -7,6 +8,8 @@ import time
 import pytest
 from serving.leaving_clients import post_and_leave, wait_for
 from serving.request_bodies import chat_body, image_part
+
+from safe_llava.serving.chat_answer import outcome_of
 
 
 LONG = {"max_tokens": 440, "n": 8}
@@ -86,3 +89,8 @@ def test_places_are_free_again_after_all_that(connect_slowly, image_url):
             pass
         wait_for(lambda: client.post(CHAT, json=short).status_code == 200)
     assert {line["outcome"] for line in server.lines("answered")} == {"client_left", "whole"}
+
+
+@pytest.mark.parametrize(("is_draining", "outcome"), [(True, "shutting_down"), (False, "client_left")])
+def test_a_task_that_is_cancelled_says_why(is_draining, outcome):
+    assert outcome_of(asyncio.CancelledError(), is_draining) == outcome
