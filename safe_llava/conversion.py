@@ -97,7 +97,7 @@ def convert_llava_checkpoint(
     """
     if safety_projector_init not in PROJECTOR_INITS:
         raise ValueError(f"`safety_projector_init` must be one of {PROJECTOR_INITS}, got {safety_projector_init!r}.")
-    output = Path(output)
+    output = Path(output).resolve()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"`output` {output} exists and is not empty. Name a new folder, or remove it first.")
     folder = fetch_source(source, revision)

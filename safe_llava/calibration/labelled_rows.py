@@ -172,5 +172,5 @@ def check_rows(
             raise ValueError(f"Calibration needs rows whose {name} is known, such as harmless ones, got none.")
     require_agreement(rows.level, rows.type)
     if num_rows < 2:
-        raise ValueError(f"Calibration needs labelled rows with an image, got {num_rows}.")
+        raise ValueError(f"Calibration needs at least two labelled rows with an image, got {num_rows}.")
     return rows
