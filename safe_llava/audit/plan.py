@@ -10,7 +10,8 @@ from ..files import write_json
 from .audit_state import digest, read_state, state_error, write_lines
 from .part_writer import PartSettings
 from .row_assessment import RowAssessor
-from .sources import Source, SourceSpec, count_suffixes, find_files, open_source, prepare_source
+from .source_state import digest_files, find_place
+from .sources import Source, SourceSpec, count_suffixes, open_source, prepare_source
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Plan:
         num_rows (`int`, *optional*): its rows; `None` where only reading can tell.
         not_images (`dict[str, int]`): files of a folder that are no images, by suffix; `not-images.txt` has them all.
         manifest (`str`, *optional*): the digest of the manifest, where the source has one.
-        place (`str`): where the source lies on the disk, if it does.
+        place (`str`, *optional*): where the source lies on the disk, if it does.
         files (`str`, *optional*): the digest of its files' names, sizes and times, where there is no manifest.
         tiles (`int`, *optional*): crops a side of each image that are assessed beside it.
     """
@@ -44,7 +45,7 @@ class Plan:
     num_rows: int | None
     not_images: dict[str, int]
     manifest: str | None
-    place: str
+    place: str | None
     files: str | None
     tiles: int | None = None
 
@@ -131,7 +132,7 @@ def settle_plan(
             source.num_rows,
             count_suffixes(not_images),
             digest(manifest),
-            str(Path(spec.root or spec.source).absolute()),
+            find_place(spec),
             digest_files(spec, output_dir, manifest),
             assessor.tiles,
         )
@@ -147,7 +148,7 @@ def settle_plan(
         output_dir,
         {
             "source": (asdict(plan.spec), asdict(spec)),
-            "place of the source": (plan.place, str(Path(spec.root or spec.source).absolute())),
+            "place of the source": (plan.place, find_place(spec)),
             "state of the source's files, by name, size and time": (
                 plan.files,
                 digest_files(spec, output_dir, manifest),
@@ -162,11 +163,6 @@ def settle_plan(
         },
     )
     return plan, source
-
-
-def digest_files(spec: SourceSpec, output_dir: Path, manifest: Path) -> str | None:
-    """Changes with the files of a source; `None` where a manifest names its rows."""
-    return None if manifest.exists() else digest(json.dumps(find_files(spec, output_dir)).encode())
 
 
 def _require_same(output_dir: Path, fields: dict[str, tuple[Any, Any]]) -> None:

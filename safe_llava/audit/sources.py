@@ -7,11 +7,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from ..data.folder_files import list_files
 from ..data.source_datasets import load_source_dataset
-from ..data.source_forms import FORMS_IN_WORDS, folder_of, form_of, form_of_name
+from ..data.source_forms import FORMS_IN_WORDS, folder_of, form_of
 from ..data.sources import PUBLIC_SETS, is_public_set, read_public_set
-from ..data.tar_samples import expand_urls
 from ..models.image_formats import is_regular
 from .audit_row import AuditRow, printable_key
 from .data_files import list_data_files
@@ -162,30 +160,6 @@ def open_source(spec: SourceSpec, output_dir: Path, manifest: Path, shard_size: 
     if not source.names_images:
         _refuse_options(spec, "a dataset that holds its images", "image_folder")
     return source
-
-
-def find_files(spec: SourceSpec, output_dir: Path) -> list[tuple[str, int, int]]:
-    """
-    The files of a source that has no manifest, as far as they lie on the disk, with sizes and times. Where each is a
-    shard, one that broke off may be mended before an audit goes on, and sizes and times are 0.
-
-    Args:
-        spec ([`SourceSpec`]): the source.
-        output_dir (`Path`): the folder of the audit, which is no part of it.
-    """
-    path, form = Path(spec.root or spec.source).absolute(), form_of(spec.source)
-    is_mendable = spec.streaming or form == "tars"
-    if path.is_dir():
-        files = list_files(path, output_dir)[0]
-        if tars := [file for file in files if form_of_name(file) == "tars"]:
-            is_mendable, files = True, tars
-    elif is_public_set(spec.source) or form not in ("parquet", "arrow", "tars"):
-        files = []
-    else:
-        names = [str(path)] if path.is_file() else expand_urls(spec.source)
-        files = [Path(name) for name in names if Path(name).is_file()]
-    found = [(str(file.absolute()), file.stat()) for file in files]
-    return [(name, 0, 0) if is_mendable else (name, status.st_size, status.st_mtime_ns) for name, status in found]
 
 
 def pick_rows(source: Source, shard: int, places: list[int]) -> Iterator[AuditRow]:

@@ -124,6 +124,9 @@ def outcome_of(error: BaseException, is_draining: bool) -> str:
     """What the log says of an answer that did not end; a server that goes breaks off what takes too long."""
     if isinstance(error, RequestError):
         return error.code
-    if isinstance(error, asyncio.CancelledError):
-        return "shutting_down" if is_draining else "client_left"
-    return "failed"
+    return outcome_when_cut(is_draining) if isinstance(error, asyncio.CancelledError) else "failed"
+
+
+def outcome_when_cut(is_draining: bool) -> str:
+    """What the log says of an answer whose task or stream ended under it."""
+    return "shutting_down" if is_draining else "client_left"

@@ -1,11 +1,10 @@
 """`POST /v1/chat/completions`: assessed first, then refused or answered, whole or as a stream."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.responses import JSONResponse, Response
 
-from .chat_answer import ChatAnswer, outcome_of
+from .chat_answer import ChatAnswer, outcome_of, outcome_when_cut
 from .chat_reading import ChatReader
 from .chat_shapes import LAST_EVENT, ChatShape, Choice, to_event
 from .exchange import ClosingStream, Exchange
@@ -52,9 +51,8 @@ async def answer_chat(service: GuardService, exchange: Exchange) -> Response:
         await answer.start(exchange.request)
         if body.stream:
             stream = _stream_answer(answer, shape, includes_usage, exchange)
-            left = asyncio.CancelledError()
             return ClosingStream(
-                stream, lambda: answer.close(outcome_of(left, service.is_draining), exchange.milliseconds)
+                stream, lambda: answer.close(outcome_when_cut(service.is_draining), exchange.milliseconds)
             )
         await answer.finish(exchange.request)
         answer.close("whole", exchange.milliseconds)

@@ -8,6 +8,10 @@ import tarfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
+
+from safe_llava.audit.source_state import digest_files, find_place
+from safe_llava.audit.sources import SourceSpec
 
 
 @pytest.fixture
@@ -62,6 +66,24 @@ def test_the_same_name_in_another_folder_is_another_source(audit, image_folder, 
     monkeypatch.chdir(tmp_path / "b")
     with pytest.raises(ValueError, match="another place of the source"):
         audit("images")
+
+
+@pytest.mark.parametrize("source", ["org/images", "vlguard", "https://example.org/a.tar"])
+def test_what_lies_nowhere_on_the_disk_is_the_same_from_every_folder(source, tmp_path, monkeypatch):
+    found = set()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        spec = SourceSpec(source)
+        found.add((find_place(spec), digest_files(spec, tmp_path / "audit", tmp_path / "no-manifest")))
+    assert len(found) == 1 and found.pop()[0] is None
+
+
+def test_what_datasets_keeps_beside_saved_rows_is_no_part_of_them(audit, encoded, tmp_path):
+    Dataset.from_dict({"image": [encoded(1)]}).save_to_disk(tmp_path / "saved")
+    audit(tmp_path / "saved")
+    (tmp_path / "saved/cache-0123456789abcdef.arrow").write_bytes(b"rows of a map")
+    assert audit(tmp_path / "saved").summary["rows"] == 1
 
 
 UNSEEN = {
